@@ -1,0 +1,41 @@
+# Every command of this project: people and CI run the same ones. `make` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help build run test lint check bench accuracy image audit
+
+IMAGE ?= tidegate:dev
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## the release binary, target/release/tidegate
+	cargo build --locked --release
+
+run: ## the demo: a small upstream behind the shipped limits, counters in memory
+	cargo run --locked --release -- demo
+
+test: ## all tests (installs redis-server where it is missing)
+	scripts/install-tools redis
+	cargo test --locked
+
+lint: ## formatting, clippy, docs, and the dependencies' licences, bans and sources
+	scripts/install-tools cargo-deny
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	cargo deny --locked check licenses bans sources
+
+check: lint test ## lint + test
+
+bench: ## the benchmarks; compare ratios within one run, not times across machines
+	cargo bench --locked
+
+accuracy: ## the limiter against an exact sliding log, traffic shape by traffic shape
+	cargo run --locked --release --example accuracy
+
+image: ## the container image, tagged $IMAGE
+	docker build --tag $(IMAGE) .
+
+# Not in check: it fetches the RustSec database, and a new advisory must not fail an unrelated change.
+audit: ## known vulnerabilities in the dependencies (needs the network)
+	scripts/install-tools cargo-deny
+	cargo deny --locked check advisories

@@ -1,0 +1,4 @@
+//! tidegate: a reverse-proxy sidecar that limits the rate of HTTP requests.
+
+pub mod clock;
+pub mod window;

@@ -1,0 +1,280 @@
+//! The limiter's arithmetic: a sliding-window counter in a handful of integers, with a burst allowance.
+//!
+//! The window is cut into `slices` buckets; one more is partly expired. Each bucket keeps its count and the
+//! times of its first and last arrival, and its arrivals are taken to be evenly spaced between the two
+//! instead of over the whole bucket. That keeps periodic bursts right, which the classic two-bucket form
+//! refuses by half, and evenly spaced traffic exact.
+//!
+//! Guarantees (tested in `tests/it/arithmetic.rs`):
+//! - no span shorter than the window by one slice ever admits more than quota + burst (two slices or more);
+//! - what is refused changes nothing, and [`Counter::retry_after`] is exact and minimal;
+//! - a clock that steps back frees nothing.
+//!
+//! Pure: time comes in as `now_ms`, whole milliseconds of the store's clock; counts are whole units of cost.
+//! `store/take.lua` is the same arithmetic, decision for decision. What may not differ between the two stays
+//! below 2^53, the integers that Lua's numbers hold exactly; [`Limit::new`] sees to that.
+
+mod take;
+
+pub use take::{Charge, Taken, take_all};
+
+/// What a client may use: `quota` units per window, and `burst` units above it after a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Limit {
+    quota: i64,
+    burst: i64,
+    window_ms: i64,
+    slices: i64,
+}
+
+/// Why a [`Limit`] cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitError {
+    /// A rate of zero refuses everything: that is no rate limit.
+    #[error("the rate must be at least 1")]
+    NoQuota,
+    /// The burst is negative.
+    #[error("the burst must not be negative")]
+    NegativeBurst,
+    /// The window is empty or longer than [`Limit::MAX_WINDOW_MS`].
+    #[error("the window must be between 1 ms and 366 days")]
+    Window,
+    /// The number of slices is outside 1..=[`Limit::MAX_SLICES`], or a slice would be shorter than 1 ms.
+    #[error("slices must be between 1 and 64, and no more than the window has milliseconds")]
+    Slices,
+    /// quota + burst does not fit the counter.
+    #[error("rate + burst must be at most 4294967295")]
+    Count,
+    /// The product that the arithmetic needs would not be exact.
+    #[error("(rate + burst) x window in milliseconds must be below 2^53: a shorter window, or a lower rate")]
+    Precision,
+}
+
+impl Limit {
+    /// The longest window, in milliseconds.
+    pub const MAX_WINDOW_MS: i64 = 366 * 24 * 3_600_000;
+    /// The most slices that a window may be cut into.
+    pub const MAX_SLICES: i64 = 64;
+    /// Buckets per window unless the rule says otherwise.
+    pub const DEFAULT_SLICES: i64 = 4;
+
+    /// A limit of `quota` units per `window_ms` milliseconds, with an allowance of `burst` units.
+    ///
+    /// # Errors
+    /// When a value is out of its range, or the products of the arithmetic would not be exact in Lua.
+    pub fn new(quota: i64, burst: i64, window_ms: i64, slices: i64) -> Result<Self, LimitError> {
+        if quota < 1 {
+            return Err(LimitError::NoQuota);
+        }
+        if burst < 0 {
+            return Err(LimitError::NegativeBurst);
+        }
+        if !(1..=Self::MAX_WINDOW_MS).contains(&window_ms) {
+            return Err(LimitError::Window);
+        }
+        if !(1..=Self::MAX_SLICES).contains(&slices) || slices > window_ms {
+            return Err(LimitError::Slices);
+        }
+        let most =
+            quota.checked_add(burst).filter(|&sum| sum <= i64::from(u32::MAX)).ok_or(LimitError::Count)?;
+        if most.checked_mul(window_ms).is_none_or(|product| product >= 1 << 53) {
+            return Err(LimitError::Precision);
+        }
+        Ok(Self { quota, burst, window_ms, slices })
+    }
+
+    /// Units per window.
+    #[must_use]
+    pub fn quota(&self) -> i64 {
+        self.quota
+    }
+
+    /// Units above the quota that a rested client may use.
+    #[must_use]
+    pub fn burst(&self) -> i64 {
+        self.burst
+    }
+
+    /// Length of the window in milliseconds. It is also how long a counter matters after its last write:
+    /// by then every arrival has left the window and the burst allowance is whole again.
+    #[must_use]
+    pub fn window_ms(&self) -> i64 {
+        self.window_ms
+    }
+
+    /// Buckets per window.
+    #[must_use]
+    pub fn slices(&self) -> i64 {
+        self.slices
+    }
+
+    fn slice_of(&self, at_ms: i64) -> i64 {
+        (at_ms * self.slices).div_euclid(self.window_ms)
+    }
+}
+
+/// The arrivals of one slice of the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Units admitted, at least 1.
+    pub count: i64,
+    /// When the first of them came.
+    pub first_ms: i64,
+    /// When the last of them came.
+    pub last_ms: i64,
+}
+
+impl Bucket {
+    /// How many of the arrivals lie after `cut_ms` (one exactly at the cut has expired).
+    fn survivors(&self, cut_ms: i64) -> i64 {
+        if cut_ms < self.first_ms {
+            return self.count;
+        }
+        if cut_ms >= self.last_ms {
+            return 0;
+        }
+        // Wider than needed for what a Limit lets in: a damaged record in Redis must not overflow either.
+        let gone = i128::from(cut_ms - self.first_ms) * i128::from(self.count - 1)
+            / i128::from(self.last_ms - self.first_ms);
+        self.count - 1 - i64::try_from(gone).unwrap_or(self.count - 1)
+    }
+}
+
+/// What one client has used of one limit. The limit itself is not in it: a changed rate acts at once and
+/// keeps the counts. (A changed window or number of slices is another counter.)
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counter {
+    /// Oldest first, one per slice.
+    buckets: Vec<Bucket>,
+    /// Burst units spent, times the window: it is paid back at `burst` per millisecond.
+    debt: i64,
+    /// When the counter last admitted something.
+    last_ms: i64,
+}
+
+impl Counter {
+    /// A counter as a store kept it: see [`Counter::buckets`], [`Counter::debt`], [`Counter::last_ms`].
+    #[must_use]
+    pub fn from_parts(buckets: Vec<Bucket>, debt: i64, last_ms: i64) -> Self {
+        Self { buckets, debt, last_ms }
+    }
+
+    /// The live buckets, oldest first.
+    #[must_use]
+    pub fn buckets(&self) -> &[Bucket] {
+        &self.buckets
+    }
+
+    /// Burst units spent, times the window in milliseconds, as of [`Counter::last_ms`].
+    #[must_use]
+    pub fn debt(&self) -> i64 {
+        self.debt
+    }
+
+    /// When the counter last admitted something, in milliseconds of the store's clock.
+    #[must_use]
+    pub fn last_ms(&self) -> i64 {
+        self.last_ms
+    }
+
+    /// Units that count against the limit at `now_ms`.
+    #[must_use]
+    pub fn used(&self, limit: &Limit, now_ms: i64) -> i64 {
+        // Never before the last write: a clock that stepped back stands still until it has caught up.
+        let now = now_ms.max(self.last_ms);
+        self.buckets.iter().map(|bucket| bucket.survivors(now - limit.window_ms)).sum()
+    }
+
+    /// Whether `cost` units would be admitted at `now_ms`.
+    #[must_use]
+    pub fn fits(&self, limit: &Limit, now_ms: i64, cost: i64) -> bool {
+        let used = self.used(limit, now_ms);
+        let most = limit.quota + limit.burst;
+        cost <= most
+            && used + cost <= most
+            && self.debt_at(limit, now_ms) + needs(limit, used, cost) * limit.window_ms
+                <= limit.burst * limit.window_ms
+    }
+
+    /// Admits and counts `cost` units at `now_ms`, or refuses and counts nothing.
+    pub fn take(&mut self, limit: &Limit, now_ms: i64, cost: i64) -> bool {
+        self.rebase(limit, now_ms);
+        let fits = self.fits(limit, now_ms, cost);
+        if fits {
+            self.add(limit, now_ms, cost);
+        }
+        fits
+    }
+
+    /// Milliseconds from `now_ms` until `cost` units fit if nothing else arrives: refused one millisecond
+    /// before, admitted then. `None`: they never fit. `Some(0)`: they fit now.
+    #[must_use]
+    pub fn retry_after(&self, limit: &Limit, now_ms: i64, cost: i64) -> Option<i64> {
+        if cost > limit.quota + limit.burst {
+            return None;
+        }
+        // While nothing arrives, use and debt only fall: a bisection finds the first instant. Both are nil
+        // one window after the last write.
+        let (mut low, mut high) = (0, (self.last_ms - now_ms).max(0) + limit.window_ms);
+        while low < high {
+            let middle = i64::midpoint(low, high);
+            if self.fits(limit, now_ms + middle, cost) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        Some(low)
+    }
+
+    /// The largest cost that would be admitted at `now_ms`.
+    #[must_use]
+    pub fn remaining(&self, limit: &Limit, now_ms: i64) -> i64 {
+        let used = self.used(limit, now_ms);
+        let allowance = (limit.burst * limit.window_ms - self.debt_at(limit, now_ms)) / limit.window_ms;
+        ((limit.quota - used).max(0) + allowance).min(limit.quota + limit.burst - used).max(0)
+    }
+
+    /// Counts `cost` units without asking whether they fit.
+    fn add(&mut self, limit: &Limit, now_ms: i64, cost: i64) {
+        let now = now_ms.max(self.last_ms);
+        let need = needs(limit, self.used(limit, now), cost);
+        self.debt = self.debt_at(limit, now) + need * limit.window_ms;
+        self.last_ms = now;
+        let here = limit.slice_of(now);
+        self.buckets.retain(|bucket| limit.slice_of(bucket.first_ms) >= here - limit.slices);
+        match self.buckets.last_mut() {
+            Some(bucket) if limit.slice_of(bucket.first_ms) == here => {
+                bucket.count += cost;
+                bucket.last_ms = now;
+            }
+            _ => self.buckets.push(Bucket { count: cost, first_ms: now, last_ms: now }),
+        }
+    }
+
+    /// What is left of the debt. A burst lowered since caps it: nobody owes more than the allowance.
+    fn debt_at(&self, limit: &Limit, now_ms: i64) -> i64 {
+        let paid = (now_ms - self.last_ms).max(0).saturating_mul(limit.burst);
+        (self.debt.min(limit.burst * limit.window_ms) - paid).max(0)
+    }
+
+    /// Moves the counter by whole windows when the clock has stepped back by one or more. It then stands
+    /// still for less than a window, instead of refusing until the clock has caught up, perhaps in an hour;
+    /// and as nothing moves against anything else, nothing is freed. Kept even when the request is refused:
+    /// else a full counter would never get out.
+    fn rebase(&mut self, limit: &Limit, now_ms: i64) {
+        let shift = (self.last_ms - now_ms) / limit.window_ms * limit.window_ms;
+        if shift > 0 {
+            self.last_ms -= shift;
+            for bucket in &mut self.buckets {
+                bucket.first_ms -= shift;
+                bucket.last_ms -= shift;
+            }
+        }
+    }
+}
+
+/// Units of `cost` that the plain quota does not cover, so that the burst allowance must.
+fn needs(limit: &Limit, used: i64, cost: i64) -> i64 {
+    (used + cost - limit.quota).min(cost).max(0)
+}

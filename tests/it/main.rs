@@ -1,0 +1,14 @@
+//! The integration tests: real processes, real sockets, real Redis.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    unreachable_pub,
+    reason = "a test that cannot go on ends there, and says where"
+)]
+
+mod arithmetic;
+mod golden;
