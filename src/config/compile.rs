@@ -1,0 +1,110 @@
+//! Shapes into the policy, and what only the whole can show: double names, rules that are never reached. Pure.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use super::problem::Wrong;
+use super::report::{Place, Report};
+use super::rules::{self, Defaults};
+use super::secret::Secrets;
+use super::{bypass, schema};
+use crate::policy::Policy;
+use crate::policy::bypass::{Bypass, Condition};
+use crate::policy::key::KeyPart;
+
+/// Compiles the rules. `flags` are those of the command line: they come before the file's.
+pub(super) fn policy(
+    file: &schema::File,
+    flags: &[schema::Rule],
+    secrets: &Secrets<'_>,
+    report: &mut Report,
+) -> Policy {
+    unique_names(file, flags, report);
+    let on_outage = file.store.on_outage.unwrap_or_default();
+    let per_client = Defaults { key: &[KeyPart::ClientIp], on_outage };
+    let shared = Defaults { key: &[], on_outage };
+    let rules: Vec<_> =
+        flags.iter().chain(&file.rules).filter_map(|rule| rules::compile(rule, per_client, report)).collect();
+    let global: Vec<_> = file.global.iter().filter_map(|rule| rules::compile(rule, shared, report)).collect();
+    let bypass: Vec<_> =
+        file.bypass.iter().filter_map(|shape| bypass::compile(shape, secrets, report)).collect();
+    let (client, hash_key) = bypass::client(&file.client, secrets, report);
+    unreachable(&rules, report);
+    bypassed(&rules, &bypass, report);
+    if file.rules.is_empty() && file.global.is_empty() && flags.is_empty() {
+        report.warn(
+            &Place::root(),
+            "there are no rules: every request passes",
+            "add rules:, or give --limit",
+        );
+    }
+    Policy::new(
+        rules.into_iter().map(|compiled| compiled.rule).collect(),
+        global.into_iter().map(|compiled| compiled.rule).collect(),
+        bypass,
+        client,
+        hash_key,
+    )
+}
+
+/// The files that hold secrets, as the file names them.
+pub(super) fn secret_files(file: &schema::File) -> Vec<PathBuf> {
+    let redis = file.store.redis.as_ref().and_then(|at| at.value.password_file.as_ref());
+    let bypass = file.bypass.iter().filter_map(|bypass| bypass.secret_file.as_ref());
+    let all = redis.into_iter().chain(&file.client.hash_secret_file).chain(bypass);
+    all.map(|at| PathBuf::from(&at.value)).collect()
+}
+
+fn unique_names(file: &schema::File, flags: &[schema::Rule], report: &mut Report) {
+    let rules = flags.iter().chain(&file.rules).chain(&file.global).filter_map(|rule| rule.name.as_ref());
+    let bypasses = file.bypass.iter().filter_map(|bypass| bypass.name.as_ref());
+    let mut seen: HashMap<&str, &Place> = HashMap::new();
+    for name in rules.chain(bypasses) {
+        match seen.get(&*name.value) {
+            None => drop(seen.insert(&name.value, &name.place)),
+            Some(first) => {
+                let message = format!("the name '{}' is taken", name.value);
+                let remedy = "give it another name: counters and metrics go by it";
+                report.collision(&name.place, Wrong::new(message, remedy), first);
+            }
+        }
+    }
+}
+
+/// A rule whose requests an earlier one takes, all of them.
+fn unreachable(rules: &[rules::Compiled], report: &mut Report) {
+    for (place, later) in rules.iter().enumerate() {
+        let mut before = rules.iter().take(place);
+        let Some(earlier) = before.find(|earlier| earlier.rule.matches.covers(&later.rule.matches)) else {
+            continue;
+        };
+        let (name, taker) = (&later.rule.name, &earlier.rule.name);
+        let message = format!("the rule '{name}' is never reached: '{taker}' takes all of its requests");
+        match (&later.place, &earlier.place) {
+            (Place::File { .. }, Place::Flag(_)) => {
+                report.warn(&later.place, message, "that is right if the flag is meant to replace the rule");
+            }
+            _ => {
+                let remedy = format!("move it above '{taker}', or remove it");
+                report.collision(&later.place, Wrong::new(message, remedy), &earlier.place);
+            }
+        }
+    }
+}
+
+/// A rule whose path a bypass lets through.
+fn bypassed(rules: &[rules::Compiled], bypasses: &[Bypass], report: &mut Report) {
+    for rule in rules {
+        let lets_through = |bypass: &&Bypass| match &bypass.on {
+            Condition::Paths(paths) => paths.iter().any(|path| path.covers(&rule.rule.matches.path)),
+            _ => false,
+        };
+        if let Some(bypass) = bypasses.iter().find(lets_through) {
+            let message = format!(
+                "the rule '{}' is never asked: the bypass '{}' lets its requests through",
+                rule.rule.name, bypass.name
+            );
+            report.warn(&rule.place, message, "narrow the bypass, or remove the rule");
+        }
+    }
+}

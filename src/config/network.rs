@@ -1,0 +1,43 @@
+//! Networks as they are written: `10.0.0.0/8`, or a single address. Pure.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::problem::{Wrong, shown};
+use super::report::{At, Report};
+
+/// Reads a network. What it covers must be what it seems to cover.
+pub(super) fn network(at: At<String>, report: &mut Report) -> Option<At<IpNet>> {
+    let At { value: text, place } = at;
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    let Ok(network) = address.or_else(|_| text.parse::<IpNet>()) else {
+        let message = format!("'{}' is no network", shown(&text));
+        report.error(
+            &place,
+            Wrong::new(message, "write a network such as 10.0.0.0/8 or fd00::/8, or one address"),
+        );
+        return None;
+    };
+    if let IpNet::V6(v6) = network
+        && v6.network().to_ipv4_mapped().is_some()
+    {
+        let message = format!("'{}' never matches: such addresses are compared as IPv4", shown(&text));
+        report.error(&place, Wrong::new(message, "write the IPv4 network, such as 10.0.0.0/8"));
+        return None;
+    }
+    if network.addr() != network.network() {
+        let meant = network.trunc();
+        report.warn(
+            &place,
+            format!("'{}' covers all of {meant}", shown(&text)),
+            format!("write {meant} if you mean the network, {} if you mean the one address", network.addr()),
+        );
+    }
+    Some(At { value: network.trunc(), place })
+}
+
+/// Whether it covers every address of its family.
+pub(super) fn covers_all(network: &IpNet) -> bool {
+    network.prefix_len() == 0
+}

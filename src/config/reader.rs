@@ -1,0 +1,202 @@
+//! Walks the YAML tree and turns nodes into values; what is wrong goes into the report, and the walk goes on. Pure.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::problem::{Wrong, nearest, shown};
+use super::rate;
+use super::report::{At, Place, Report};
+use super::yaml::{Node, Step};
+
+/// The keys that a mapping may have.
+pub(super) struct Keys {
+    pub(super) known: &'static [&'static str],
+    /// Keys that are not among them, but that people will try: with what to say.
+    pub(super) hints: &'static [(&'static str, &'static str, &'static str)],
+}
+
+/// A node and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Cursor<'n> {
+    pub(super) node: &'n Node,
+    pub(super) place: Place,
+}
+
+/// The entries of a mapping.
+pub(super) struct Fields<'n> {
+    entries: &'n [(String, Node)],
+    pub(super) place: Place,
+}
+
+impl<'n> Fields<'n> {
+    /// The value of a key. A duplicate has been noted; the first one counts.
+    pub(super) fn get(&self, key: &str) -> Option<Cursor<'n>> {
+        let place = self.entries.iter().position(|(name, _)| name == key)?;
+        self.entries.get(place).map(|entry| self.cursor(place, entry))
+    }
+
+    fn cursor(&self, place: usize, (name, node): &'n (String, Node)) -> Cursor<'n> {
+        Cursor { node, place: self.place.then(Step::Entry(place, name.clone())) }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'n str, Cursor<'n>)> {
+        self.entries.iter().enumerate().map(|(place, entry)| (&*entry.0, self.cursor(place, entry)))
+    }
+
+    /// The place of a key that is not there.
+    pub(super) fn absent(&self, key: &'static str) -> Place {
+        self.place.then(Step::Absent(key))
+    }
+}
+
+impl<'n> Cursor<'n> {
+    fn unlike(&self, report: &mut Report, wanted: &str, remedy: &str) {
+        report.error(
+            &self.place,
+            Wrong::new(format!("expected {wanted}, found {}", self.node.describe()), remedy),
+        );
+    }
+
+    /// The entries of a mapping with any keys; each key once.
+    pub(super) fn entries(&self, report: &mut Report, remedy: &str) -> Option<Fields<'n>> {
+        let Node::Map(entries) = self.node else {
+            self.unlike(report, "a mapping", remedy);
+            return None;
+        };
+        let fields = Fields { entries, place: self.place.clone() };
+        let mut seen: HashMap<&str, Place> = HashMap::new();
+        for (name, cursor) in fields.iter() {
+            let place = cursor.place.key();
+            if let Some(first) = seen.get(name) {
+                let wrong =
+                    Wrong::new(format!("the key '{}' stands twice", shown(name)), "keep one of the two");
+                report.collision(&place, wrong, first);
+            } else {
+                seen.insert(name, place);
+            }
+        }
+        Some(fields)
+    }
+
+    /// The entries of a mapping with known keys.
+    pub(super) fn fields(&self, report: &mut Report, keys: &Keys) -> Option<Fields<'n>> {
+        let fields =
+            self.entries(report, &format!("write keys and values; the keys are {}", keys.known.join(", ")))?;
+        for (name, cursor) in fields.iter().filter(|(name, _)| !keys.known.contains(name)) {
+            let hint = keys.hints.iter().find(|(hinted, ..)| *hinted == name);
+            let wrong = match (hint, nearest(name, keys.known)) {
+                (Some((_, message, remedy)), _) => Wrong::new(*message, *remedy),
+                (None, Some(meant)) => Wrong::new(
+                    format!("there is no key '{}' here", shown(name)),
+                    format!("did you mean '{meant}'? The keys are {}", keys.known.join(", ")),
+                ),
+                (None, None) => Wrong::new(
+                    format!("there is no key '{}' here", shown(name)),
+                    format!("the keys are {}", keys.known.join(", ")),
+                ),
+            };
+            report.error(&cursor.place.key(), wrong);
+        }
+        Some(fields)
+    }
+
+    /// The items of a list.
+    pub(super) fn items(&self, report: &mut Report, remedy: &str) -> Vec<Cursor<'n>> {
+        match self.node {
+            Node::List(items) => self.numbered(items).collect(),
+            _ => {
+                self.unlike(report, "a list", remedy);
+                Vec::new()
+            }
+        }
+    }
+
+    fn numbered(&self, items: &'n [Node]) -> impl Iterator<Item = Cursor<'n>> {
+        items
+            .iter()
+            .enumerate()
+            .map(|(place, node)| Cursor { node, place: self.place.then(Step::Item(place)) })
+    }
+
+    /// Texts: a list of them, or a single one.
+    pub(super) fn texts(&self, report: &mut Report, remedy: &str) -> Vec<At<String>> {
+        match self.node {
+            Node::List(items) => self.numbered(items).filter_map(|item| item.text(report, remedy)).collect(),
+            Node::Text(_) => self.text(report, remedy).into_iter().collect(),
+            _ => {
+                self.unlike(report, "a list", remedy);
+                Vec::new()
+            }
+        }
+    }
+
+    /// A text that is not empty.
+    pub(super) fn text(&self, report: &mut Report, remedy: &str) -> Option<At<String>> {
+        match self.node {
+            Node::Text(text) if text.is_empty() => {
+                report.error(&self.place, Wrong::new("the text is empty", remedy));
+                None
+            }
+            Node::Text(text) => Some(At { value: text.clone(), place: self.place.clone() }),
+            _ => {
+                self.unlike(report, "a text", remedy);
+                None
+            }
+        }
+    }
+
+    /// A text that `parse` understands.
+    pub(super) fn parsed<T>(
+        &self,
+        report: &mut Report,
+        remedy: &str,
+        parse: impl FnOnce(&str) -> Result<T, Wrong>,
+    ) -> Option<At<T>> {
+        let text = self.text(report, remedy)?;
+        let value = report.take(&text.place, parse(&text.value))?;
+        Some(At { value, place: text.place })
+    }
+
+    /// A whole number within bounds.
+    pub(super) fn integer(&self, report: &mut Report, least: i64, most: i64) -> Option<At<i64>> {
+        let remedy = format!("write a whole number from {least} to {most}");
+        let Node::Int(value) = self.node else {
+            self.unlike(report, "a whole number", &remedy);
+            return None;
+        };
+        match i64::try_from(*value) {
+            Ok(value) if (least..=most).contains(&value) => Some(At { value, place: self.place.clone() }),
+            _ => {
+                report.error(&self.place, Wrong::new(format!("{value} is out of range"), remedy));
+                None
+            }
+        }
+    }
+
+    /// A duration within bounds.
+    pub(super) fn duration(&self, report: &mut Report, least: &str, most: &str) -> Option<At<Duration>> {
+        let remedy = format!("write a duration from {least} to {most}, with its unit");
+        let at = self.parsed(report, &remedy, rate::duration)?;
+        let within = rate::duration(least).is_ok_and(|least| at.value >= least)
+            && rate::duration(most).is_ok_and(|most| at.value <= most);
+        if !within {
+            report.error(&at.place, Wrong::new(format!("{:?} is out of range", at.value), remedy));
+        }
+        within.then_some(at)
+    }
+
+    /// One word of a closed set.
+    pub(super) fn word<T: Copy>(&self, report: &mut Report, words: &[(&str, T)]) -> Option<At<T>> {
+        let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
+        let remedy = format!("write one of {}", names.join(", "));
+        self.parsed(report, &remedy, |text| {
+            let found = words.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+            found.ok_or_else(|| {
+                let guess = nearest(text, &names)
+                    .map(|meant| format!("did you mean '{meant}'? "))
+                    .unwrap_or_default();
+                Wrong::new(format!("'{}' is not known here", shown(text)), format!("{guess}{remedy}"))
+            })
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! Compiles one rule: match, key, limits. Pure.
+
+mod matching;
+
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use super::problem::{Wrong, nearest, shown};
+use super::rate;
+use super::report::{At, Place, Report};
+use super::schema;
+use crate::policy::key::{KeyPart, KeySpec};
+use crate::policy::template::Template;
+use crate::policy::{NamedLimit, OnOutage, Rule};
+use crate::window::{Limit, LimitError};
+pub(super) use matching::template;
+
+/// A compiled rule and where it stands.
+pub(super) struct Compiled {
+    pub(super) rule: Rule,
+    /// The place of its name.
+    pub(super) place: Place,
+}
+
+/// What a rule does that does not say so.
+#[derive(Clone, Copy)]
+pub(super) struct Defaults<'d> {
+    pub(super) key: &'d [KeyPart],
+    pub(super) on_outage: OnOutage,
+}
+
+/// Compiles a rule. None: something is wrong with it, and the report says what.
+pub(super) fn compile(rule: &schema::Rule, defaults: Defaults<'_>, report: &mut Report) -> Option<Compiled> {
+    let before = report.errors();
+    let matches = matching::compile(&rule.matches, report);
+    let path = matches.as_ref().map_or_else(Template::any, |matches| matches.path.clone());
+    let parts = match &rule.key {
+        None => defaults.key.to_vec(),
+        // A path that could not be read has no parameters, and one fault is enough.
+        Some(parts) => key(parts, matches.as_ref().map(|_| &path), report),
+    };
+    let limits = limits(rule, report);
+    let name = rule.name.as_ref()?;
+    let rule = Rule {
+        name: name.value.as_str().into(),
+        matches: matches?,
+        key: KeySpec { parts, on_missing: rule.on_missing.unwrap_or_default() },
+        limits,
+        mode: rule.mode,
+        on_outage: rule.on_outage.unwrap_or(defaults.on_outage),
+    };
+    let sound = report.errors() == before && !rule.limits.is_empty();
+    sound.then(|| Compiled { rule, place: name.place.clone() })
+}
+
+fn key(texts: &[At<String>], path: Option<&Template>, report: &mut Report) -> Vec<KeyPart> {
+    let mut parts: Vec<KeyPart> = Vec::with_capacity(texts.len());
+    for At { value: text, place } in texts {
+        let Some(part) = report.take(place, key_part(text, path)) else { continue };
+        if parts.contains(&part) {
+            let wrong =
+                Wrong::new(format!("'{}' stands twice in the key", shown(text)), "keep one of the two");
+            report.error(place, wrong);
+        } else {
+            parts.push(part);
+        }
+    }
+    parts
+}
+
+fn key_part(text: &str, path: Option<&Template>) -> Result<KeyPart, Wrong> {
+    const KINDS: [&str; 7] = ["client_ip", "host", "method", "header:", "cookie:", "query:", "path:"];
+    const REMEDY: &str = "write client_ip, host, method, header:NAME, cookie:NAME, query:NAME or path:NAME";
+    let (kind, name) = text.split_once(':').map_or((text, None), |(kind, name)| (kind, Some(name)));
+    let wrong = |message: String| Err(Wrong::new(message, REMEDY));
+    match (kind, name) {
+        ("client_ip", None) => Ok(KeyPart::ClientIp),
+        ("host", None) => Ok(KeyPart::Host),
+        ("method", None) => Ok(KeyPart::Method),
+        ("jwt" | "tls", _) => wrong(format!("the key '{}' is not built yet", shown(text))),
+        ("header", Some(name)) => {
+            let header = HeaderName::from_bytes(name.as_bytes());
+            match header {
+                Ok(header) if header == http::header::HOST => {
+                    Err(Wrong::new("the host has a key of its own", "write host"))
+                }
+                Ok(header) => Ok(KeyPart::Header(header)),
+                Err(_) => wrong(format!("'{}' is no header name", shown(name))),
+            }
+        }
+        ("cookie", Some(name)) if is_token(name) => Ok(KeyPart::Cookie(name.into())),
+        ("cookie", Some(name)) => wrong(format!("'{}' is no cookie name", shown(name))),
+        ("query", Some(name)) if !name.is_empty() => Ok(KeyPart::Query(name.into())),
+        ("path", Some(name)) if path.is_none_or(|path| path.has_param(name)) => {
+            Ok(KeyPart::Path(name.into()))
+        }
+        ("path", Some(name)) => {
+            let message = format!("the rule's path has no parameter '{}'", shown(name));
+            Err(Wrong::new(message, format!("write it in the path, such as /tasks/{{{}}}", shown(name))))
+        }
+        _ => {
+            let guess =
+                nearest(text, &KINDS).map(|meant| format!("did you mean '{meant}'? ")).unwrap_or_default();
+            Err(Wrong::new(format!("'{}' is no part of a key", shown(text)), format!("{guess}{REMEDY}")))
+        }
+    }
+}
+
+/// A token of RFC 9110, as names of cookies are.
+fn is_token(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !name.is_empty() && name.bytes().all(plain)
+}
+
+fn limits(rule: &schema::Rule, report: &mut Report) -> Vec<NamedLimit> {
+    let name = rule.name.as_ref().map_or("", |name| &name.value);
+    let mut seen: Vec<(i64, &Place)> = Vec::new();
+    let mut limits = Vec::with_capacity(rule.limits.len());
+    for limit in &rule.limits {
+        let Some(compiled) = compile_limit(limit, report) else { continue };
+        let window_ms = compiled.window_ms();
+        if let Some((_, first)) = seen.iter().find(|(window, _)| *window == window_ms) {
+            let message = format!("the rule has two limits of the same window, {}", rate::label(window_ms));
+            report.collision(
+                &limit.rate.place,
+                Wrong::new(message, "keep the smaller one: the other is never reached"),
+                first,
+            );
+            continue;
+        }
+        seen.push((window_ms, &limit.rate.place));
+        let name: Arc<str> = match rule.limits.len() {
+            1 => name.into(),
+            _ => format!("{name}:{}", rate::label(window_ms)).into(),
+        };
+        limits.push(NamedLimit { name, limit: compiled });
+    }
+    limits
+}
+
+fn compile_limit(limit: &schema::Limit, report: &mut Report) -> Option<Limit> {
+    let rate = limit.rate.value;
+    let burst = limit.burst.as_ref().map_or(0, |at| at.value);
+    // A window of fewer milliseconds than the default has slices gets one slice for each.
+    let default = Limit::DEFAULT_SLICES.min(rate.window_ms.max(1));
+    let slices = limit.slices.as_ref().map_or(default, |at| at.value);
+    Limit::new(rate.quota, burst, rate.window_ms, slices)
+        .map_err(|error| {
+            let at = &limit.rate.place;
+            let (place, remedy) = match error {
+                LimitError::NoQuota => (at, "write 1 or more; mode: off switches the rule off"),
+                LimitError::NegativeBurst => {
+                    (limit.burst.as_ref().map_or(at, |at| &at.place), "write 0 or more")
+                }
+                LimitError::Window => (at, "write a window from 1ms to 366d"),
+                LimitError::Slices => (
+                    limit.slices.as_ref().map_or(at, |at| &at.place),
+                    "write fewer slices, or leave the key out",
+                ),
+                LimitError::Count => (at, "write a lower rate, or a lower burst"),
+                LimitError::Precision => {
+                    (at, "write the same rate over a shorter window: 1000000/s instead of 86400000000/day")
+                }
+            };
+            report.error(place, Wrong::new(error.to_string(), remedy));
+        })
+        .ok()
+}

@@ -1,0 +1,227 @@
+//! The shapes of rules and bypasses. Pure.
+
+use ipnet::IpNet;
+
+use super::{file_name, is_name, networks, outage};
+use crate::config::problem::{Wrong, shown};
+use crate::config::rate::{self, Rate};
+use crate::config::reader::{Cursor, Fields, Keys};
+use crate::config::report::{At, Place, Report};
+use crate::config::yaml::Node;
+use crate::policy::key::OnMissing;
+use crate::policy::{Mode, OnOutage};
+
+const BYPASS: Keys = Keys {
+    known: &["name", "paths", "cidrs", "header", "secret_file", "secret_env"],
+    hints: &[
+        (
+            "client_san",
+            "client_san is not built yet",
+            "remove it, or use paths, cidrs, or header with a secret",
+        ),
+        (
+            "secret",
+            "a secret does not stand in this file",
+            "name a file in secret_file, or an environment variable in secret_env",
+        ),
+    ],
+};
+const RULE: Keys = Keys {
+    known: &["name", "match", "key", "on_missing", "rate", "burst", "slices", "limits", "mode", "on_outage"],
+    hints: &[
+        ("count_on", "count_on is not built yet", "remove it: every request that passes is counted"),
+        ("window", "the window is part of the rate", "write rate: N/DURATION, such as 100/90s"),
+        ("limit", "the limit is the rate", "write rate: N/DURATION, such as 100/90s"),
+        ("path", "the path stands under match", "write match: { path: /api/tasks }"),
+        ("methods", "the methods stand under match", "write match: { methods: [GET], path: /api/tasks }"),
+    ],
+};
+const LIMIT: Keys = Keys { known: &["rate", "burst", "slices"], hints: &[] };
+const MATCH: Keys = Keys { known: &["methods", "path", "hosts", "headers"], hints: &[] };
+
+#[derive(Debug)]
+pub(in crate::config) struct Bypass {
+    pub(in crate::config) place: Place,
+    pub(in crate::config) name: Option<At<String>>,
+    pub(in crate::config) paths: Option<Vec<At<String>>>,
+    pub(in crate::config) cidrs: Option<Vec<At<IpNet>>>,
+    pub(in crate::config) header: Option<At<String>>,
+    pub(in crate::config) secret_file: Option<At<String>>,
+    pub(in crate::config) secret_env: Option<At<String>>,
+    /// Everything in it could be read.
+    pub(in crate::config) sound: bool,
+}
+
+#[derive(Debug)]
+pub(in crate::config) struct Rule {
+    pub(in crate::config) name: Option<At<String>>,
+    pub(in crate::config) matches: Match,
+    /// None: the default.
+    pub(in crate::config) key: Option<Vec<At<String>>>,
+    pub(in crate::config) on_missing: Option<OnMissing>,
+    pub(in crate::config) limits: Vec<Limit>,
+    pub(in crate::config) mode: Mode,
+    pub(in crate::config) on_outage: Option<OnOutage>,
+}
+
+#[derive(Debug)]
+pub(in crate::config) struct Limit {
+    pub(in crate::config) rate: At<Rate>,
+    pub(in crate::config) burst: Option<At<i64>>,
+    pub(in crate::config) slices: Option<At<i64>>,
+}
+
+#[derive(Debug)]
+pub(in crate::config) struct Match {
+    pub(in crate::config) methods: Vec<At<String>>,
+    pub(in crate::config) path: Option<At<String>>,
+    pub(in crate::config) hosts: Vec<At<String>>,
+    pub(in crate::config) headers: Vec<At<(String, String)>>,
+    /// Everything in it could be read.
+    pub(in crate::config) sound: bool,
+}
+
+pub(in crate::config) const ON_MISSING: &[(&str, OnMissing)] = &[
+    ("client_ip", OnMissing::ClientIp),
+    ("shared", OnMissing::Shared),
+    ("skip", OnMissing::Skip),
+    ("reject", OnMissing::Reject),
+];
+pub(in crate::config) const MODES: &[(&str, Mode)] =
+    &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow), ("off", Mode::Off)];
+
+pub(super) fn bypasses(cursor: &Cursor<'_>, report: &mut Report) -> Vec<Bypass> {
+    let items = cursor.items(report, "write a list of bypasses, each starting with '- name:'");
+    items.iter().filter_map(|item| bypass(item, report)).collect()
+}
+
+fn bypass(cursor: &Cursor<'_>, report: &mut Report) -> Option<Bypass> {
+    let before = report.errors();
+    let fields = cursor.fields(report, &BYPASS)?;
+    let bypass = Bypass {
+        place: cursor.place.clone(),
+        name: name(&fields, report),
+        paths: fields
+            .get("paths")
+            .map(|cursor| cursor.texts(report, "write paths, such as /healthz or /static/*")),
+        cidrs: fields.get("cidrs").map(|cursor| networks(&cursor, report)),
+        header: fields.get("header").and_then(|cursor| cursor.text(report, "write the name of a header")),
+        secret_file: file_name(&fields, "secret_file", report),
+        secret_env: fields
+            .get("secret_env")
+            .and_then(|cursor| cursor.text(report, "write the name of an environment variable")),
+        sound: true,
+    };
+    Some(Bypass { sound: report.errors() == before, ..bypass })
+}
+
+pub(super) fn rule(cursor: &Cursor<'_>, report: &mut Report) -> Option<Rule> {
+    let fields = cursor.fields(report, &RULE)?;
+    let key = "write a list of client_ip, host, method, header:NAME, cookie:NAME, query:NAME, path:NAME; \
+               [] is one bucket for all";
+    Some(Rule {
+        name: name(&fields, report),
+        matches: match fields.get("match") {
+            Some(cursor) => matching(&cursor, report),
+            None => Match::any(),
+        },
+        key: fields.get("key").map(|cursor| cursor.texts(report, key)),
+        on_missing: fields
+            .get("on_missing")
+            .and_then(|cursor| cursor.word(report, ON_MISSING))
+            .map(|at| at.value),
+        limits: limits(&fields, report),
+        mode: fields
+            .get("mode")
+            .and_then(|cursor| cursor.word(report, MODES))
+            .map(|at| at.value)
+            .unwrap_or_default(),
+        on_outage: fields.get("on_outage").and_then(|cursor| outage(&cursor, report)),
+    })
+}
+
+impl Match {
+    /// Every request.
+    pub(in crate::config) fn any() -> Self {
+        Self { methods: Vec::new(), path: None, hosts: Vec::new(), headers: Vec::new(), sound: true }
+    }
+}
+
+fn matching(cursor: &Cursor<'_>, report: &mut Report) -> Match {
+    let before = report.errors();
+    let Some(fields) = cursor.fields(report, &MATCH) else { return Match { sound: false, ..Match::any() } };
+    let value = "write the header's exact value in quotes, or \"*\" for any";
+    let headers =
+        fields.get("headers").and_then(|cursor| cursor.entries(report, "write NAME: VALUE for each header"));
+    let headers = headers.map(|headers| {
+        let pairs = headers.iter().filter_map(|(name, cursor)| {
+            cursor.text(report, value).map(|at| At { value: (name.to_owned(), at.value), place: at.place })
+        });
+        pairs.collect()
+    });
+    let matching = Match {
+        methods: fields
+            .get("methods")
+            .map(|cursor| cursor.texts(report, "write methods, such as [GET, POST]"))
+            .unwrap_or_default(),
+        path: fields
+            .get("path")
+            .and_then(|cursor| cursor.text(report, "write a path, such as /api/tasks/{id} or /files/*")),
+        hosts: fields
+            .get("hosts")
+            .map(|cursor| cursor.texts(report, "write hosts, such as api.example.com or \"*.example.com\""))
+            .unwrap_or_default(),
+        headers: headers.unwrap_or_default(),
+        sound: true,
+    };
+    Match { sound: report.errors() == before, ..matching }
+}
+
+fn name(fields: &Fields<'_>, report: &mut Report) -> Option<At<String>> {
+    let remedy = "write a name of 1 to 64 letters, digits, '.', '_' or '-'; a number takes quotes";
+    let Some(cursor) = fields.get("name") else {
+        report.error(&fields.absent("name"), Wrong::new("the name is missing", remedy));
+        return None;
+    };
+    cursor.parsed(report, remedy, |text| {
+        let fits = is_name(text, 64).then(|| text.to_owned());
+        fits.ok_or_else(|| Wrong::new(format!("'{}' is no name", shown(text)), remedy))
+    })
+}
+
+/// The one limit that stands in the rule itself, or those of its list.
+fn limits(fields: &Fields<'_>, report: &mut Report) -> Vec<Limit> {
+    let single = ["rate", "burst", "slices"].into_iter().find_map(|key| fields.get(key));
+    let Some(list) = fields.get("limits") else {
+        return limit(fields, report).into_iter().collect();
+    };
+    if let Some(single) = single {
+        let wrong = Wrong::new(
+            "a rule has either a rate of its own or a list of limits",
+            "move rate, burst and slices into the list",
+        );
+        report.collision(&single.place.key(), wrong, &list.place);
+    }
+    let items = list.items(report, "write a list, such as [{ rate: 5/min }, { rate: 50/day }]");
+    if matches!(list.node, Node::List(items) if items.is_empty()) {
+        report.error(
+            &list.place,
+            Wrong::new("the list of limits is empty", "add an item such as { rate: 5/min }"),
+        );
+    }
+    let read = |item: &Cursor<'_>| item.fields(report, &LIMIT).and_then(|fields| limit(&fields, report));
+    items.iter().filter_map(read).collect()
+}
+
+fn limit(fields: &Fields<'_>, report: &mut Report) -> Option<Limit> {
+    let remedy = "write rate: N/s, N/min, N/h, N/day or N/DURATION, such as 30/min or 100/90s";
+    let most = i64::from(u32::MAX);
+    let burst = fields.get("burst").and_then(|cursor| cursor.integer(report, 0, most));
+    let slices =
+        fields.get("slices").and_then(|cursor| cursor.integer(report, 1, crate::window::Limit::MAX_SLICES));
+    let Some(cursor) = fields.get("rate") else {
+        report.error(&fields.absent("rate"), Wrong::new("the rate is missing", remedy));
+        return None;
+    };
+    cursor.parsed(report, remedy, rate::rate).map(|rate| Limit { rate, burst, slices })
+}

@@ -1,0 +1,190 @@
+//! What applies to a request: compiled rules, compared with the facts of one request.
+//!
+//! A [`Policy`] is immutable. A reload or an override makes a new one and swaps it ([`live`]), and a request
+//! keeps the one it started with to its end. Pure: nothing here does I/O or knows the time.
+
+pub mod bypass;
+pub mod client;
+pub mod key;
+pub mod live;
+pub mod matcher;
+pub mod path;
+pub mod template;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+
+use crate::window::Limit;
+use bypass::Bypass;
+use client::ClientIdentity;
+use key::{HashKey, KeySpec, Resolved};
+use matcher::{Index, Match};
+
+/// All that the rules may ask about a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The request's own method; override headers do not count.
+    pub method: &'a Method,
+    /// Lower case, without port and trailing dot.
+    pub host: &'a str,
+    /// Canonical, as [`path::canonical`] makes it and as it is forwarded.
+    pub path: &'a str,
+    /// As received, without the question mark; empty if there is none.
+    pub query: &'a str,
+    /// As received.
+    pub headers: &'a HeaderMap,
+    /// Who holds the other end of the connection.
+    pub peer: IpAddr,
+    /// Who the request comes from: the peer, or whom the trusted proxies say it forwards.
+    pub client: IpAddr,
+}
+
+/// What a rule does when it finds no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Refuses with 429.
+    #[default]
+    Enforce,
+    /// Forwards all the same, counts it, and marks the forwarded request.
+    Shadow,
+    /// Still decides which requests are its own, but checks nothing: they pass without a limit.
+    Off,
+}
+
+/// What a rule does when the store gives no answer in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnOutage {
+    /// Forwards without a check.
+    #[default]
+    Open,
+    /// Answers 503 with Retry-After.
+    Closed,
+}
+
+/// One limit of a rule, with the name that clients see in `RateLimit-Policy`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedLimit {
+    /// The rule's name; where a rule has several limits, the window follows: `login:60s`.
+    pub name: Arc<str>,
+    /// The arithmetic's part.
+    pub limit: Limit,
+}
+
+/// One endpoint rule, or one global rule.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Unique among all rules: it names metrics, headers and the counters in the store.
+    pub name: Arc<str>,
+    /// Which requests it is for.
+    pub matches: Match,
+    /// Who shares a counter.
+    pub key: KeySpec,
+    /// All are checked, then all are charged, or none.
+    pub limits: Vec<NamedLimit>,
+    /// What it does when it finds no room.
+    pub mode: Mode,
+    /// What it does when the store gives no answer in time.
+    pub on_outage: OnOutage,
+}
+
+/// One rule to ask the limiter about, for one client.
+#[derive(Clone, Debug)]
+pub struct Check<'p> {
+    /// The rule.
+    pub rule: &'p Rule,
+    /// The client's part of the counter's key: bounded in length, of a plain alphabet, free of secrets.
+    pub client: String,
+}
+
+/// What a policy wants done with a request.
+#[derive(Debug)]
+pub enum Plan<'p> {
+    /// Forward it without a check.
+    Bypass(&'p Bypass),
+    /// Refuse it with 400: its rule's key needs this part, and the request lacks it.
+    Reject {
+        /// The rule with `on_missing: reject`.
+        rule: &'p Rule,
+        /// What is missing, in the words of the configuration: `header:X-Api-Key`.
+        missing: String,
+    },
+    /// Ask the limiter.
+    Check {
+        /// The endpoint rule that matched, even if it has nothing to check.
+        rule: Option<&'p Rule>,
+        /// The endpoint rule's check and those of the global rules; may be empty.
+        checks: Vec<Check<'p>>,
+    },
+}
+
+/// The compiled rules.
+#[derive(Debug, Default)]
+pub struct Policy {
+    rules: Vec<Rule>,
+    global: Vec<Rule>,
+    bypass: Vec<Bypass>,
+    client: ClientIdentity,
+    hash_key: HashKey,
+    index: Index,
+}
+
+impl Policy {
+    /// Puts the parts together. `rules` are in order of precedence: the first that matches decides.
+    #[must_use]
+    pub fn new(
+        rules: Vec<Rule>,
+        global: Vec<Rule>,
+        bypass: Vec<Bypass>,
+        client: ClientIdentity,
+        hash_key: HashKey,
+    ) -> Self {
+        let index = Index::new(rules.iter().map(|rule| &rule.matches.path));
+        Self { rules, global, bypass, client, hash_key, index }
+    }
+
+    /// The endpoint rules, in order of precedence.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The global rules.
+    #[must_use]
+    pub fn global(&self) -> &[Rule] {
+        &self.global
+    }
+
+    /// Whom a request comes from.
+    #[must_use]
+    pub fn client(&self) -> &ClientIdentity {
+        &self.client
+    }
+
+    /// The endpoint rule for a request: the first that matches.
+    #[must_use]
+    pub fn rule(&self, facts: &Facts<'_>) -> Option<&Rule> {
+        let matches = |&place: &usize| self.rules.get(place).is_some_and(|rule| rule.matches.admits(facts));
+        self.index.candidates(facts.path).into_iter().find(matches).and_then(|place| self.rules.get(place))
+    }
+
+    /// What is to be done with a request.
+    #[must_use]
+    pub fn plan(&self, facts: &Facts<'_>) -> Plan<'_> {
+        if let Some(bypass) = self.bypass.iter().find(|bypass| bypass.admits(facts)) {
+            return Plan::Bypass(bypass);
+        }
+        let rule = self.rule(facts);
+        let global = self.global.iter().filter(|rule| rule.matches.matches(facts));
+        let mut checks = Vec::new();
+        for rule in global.chain(rule).filter(|rule| rule.mode != Mode::Off) {
+            match rule.key.resolve(facts, &rule.matches.path, self.client.ipv6_prefix, &self.hash_key) {
+                Resolved::Client(client) => checks.push(Check { rule, client }),
+                Resolved::Skip => {}
+                Resolved::Reject(missing) => return Plan::Reject { rule, missing },
+            }
+        }
+        Plan::Check { rule, checks }
+    }
+}

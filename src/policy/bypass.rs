@@ -1,0 +1,71 @@
+//! Who is let through without a check.
+
+use ipnet::IpNet;
+use subtle::ConstantTimeEq;
+
+use super::Facts;
+use super::template::Template;
+
+/// One way past the limiter.
+#[derive(Clone, Debug)]
+pub struct Bypass {
+    /// Its name in metrics and logs.
+    pub name: std::sync::Arc<str>,
+    /// What must hold.
+    pub on: Condition,
+}
+
+/// What lets a request through.
+#[derive(Clone)]
+pub enum Condition {
+    /// The path matches one of these.
+    Paths(Vec<Template>),
+    /// The request comes straight from one of these networks. An address that a header claims never counts,
+    /// so neither does a request that a trusted proxy forwards for somebody else.
+    Networks(Vec<IpNet>),
+    /// This header, sent once, holds the secret.
+    Secret {
+        /// The header's name.
+        header: http::HeaderName,
+        /// Hash of the secret: its length does not show in the time to compare.
+        hash: [u8; 32],
+    },
+}
+
+impl Condition {
+    /// The condition that `header` holds `secret`.
+    #[must_use]
+    pub fn secret(header: http::HeaderName, secret: &[u8]) -> Self {
+        Self::Secret { header, hash: blake3::hash(secret).into() }
+    }
+}
+
+impl std::fmt::Debug for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Paths(paths) => f.debug_tuple("Paths").field(paths).finish(),
+            Self::Networks(networks) => f.debug_tuple("Networks").field(networks).finish(),
+            Self::Secret { header, .. } => {
+                f.debug_struct("Secret").field("header", header).finish_non_exhaustive()
+            }
+        }
+    }
+}
+
+impl Bypass {
+    /// Whether the request may pass.
+    #[must_use]
+    pub fn admits(&self, facts: &Facts<'_>) -> bool {
+        match &self.on {
+            Condition::Paths(paths) => paths.iter().any(|path| path.captures(facts.path).is_some()),
+            Condition::Networks(networks) => {
+                facts.peer == facts.client && networks.iter().any(|network| network.contains(&facts.peer))
+            }
+            Condition::Secret { header, hash } => {
+                let mut values = facts.headers.get_all(header).iter();
+                let only = values.next().filter(|_| values.next().is_none());
+                only.is_some_and(|value| blake3::hash(value.as_bytes()).as_bytes()[..].ct_eq(hash).into())
+            }
+        }
+    }
+}

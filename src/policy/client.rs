@@ -1,0 +1,99 @@
+//! Whom a request comes from, behind the proxies that are trusted to say so.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use http::{HeaderMap, HeaderName, header};
+use ipnet::IpNet;
+
+/// The header in which the trusted proxies name the client. One of the two, never both: proxies that write the
+/// one pass the other through, just as the client forged it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+/// How the client's address is found.
+#[derive(Clone, Debug)]
+pub struct ClientIdentity {
+    /// Peers whose word is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where they put it.
+    pub header: ForwardedHeader,
+    /// IPv6 clients are told apart by this many leading bits: one host usually holds a whole /64.
+    pub ipv6_prefix: u8,
+}
+
+impl Default for ClientIdentity {
+    fn default() -> Self {
+        Self { trusted_proxies: Vec::new(), header: ForwardedHeader::default(), ipv6_prefix: 64 }
+    }
+}
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+impl ClientIdentity {
+    /// The client's address: that of the peer, or, if the peer is a trusted proxy, the first address from the
+    /// right of the header that is not. What cannot be read ends the walk at the last hop that could.
+    #[must_use]
+    pub fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let mut client = peer.to_canonical();
+        let lines = match self.header {
+            ForwardedHeader::XForwardedFor => headers.get_all(X_FORWARDED_FOR),
+            ForwardedHeader::Forwarded => headers.get_all(header::FORWARDED),
+        };
+        for line in lines.iter().rev() {
+            for element in line.to_str().unwrap_or_default().rsplit(',') {
+                if !self.trusts(client) {
+                    return client;
+                }
+                let node = match self.header {
+                    ForwardedHeader::XForwardedFor => Some(element),
+                    ForwardedHeader::Forwarded => forwarded_for(element),
+                };
+                match node.and_then(node_address) {
+                    Some(address) => client = address,
+                    None => return client,
+                }
+            }
+        }
+        client
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// The `for` parameter of one element of `Forwarded` (RFC 7239, section 4).
+fn forwarded_for(element: &str) -> Option<&str> {
+    let pairs = element.split(';').filter_map(|pair| pair.split_once('='));
+    let mut named = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
+    let value = named.next()?.1.trim();
+    Some(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
+}
+
+/// An address as proxies write it: plain, with a port, in brackets, with a zone.
+fn node_address(node: &str) -> Option<IpAddr> {
+    let node = node.trim();
+    let bracketed = node.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let bare = bracketed.map_or(node, |(address, _port)| address);
+    let bare = bare.split_once('%').map_or(bare, |(address, _zone)| address);
+    let address = bare.parse().or_else(|_| bare.parse::<SocketAddr>().map(|socket| socket.ip()));
+    address.ok().map(|address| address.to_canonical())
+}
+
+/// The address with all but the first `prefix` bits cleared, if it is an IPv6 address.
+#[must_use]
+pub fn network(address: IpAddr, prefix: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(prefix.min(128))).unwrap_or(0);
+            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask))
+        }
+    }
+}

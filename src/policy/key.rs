@@ -1,0 +1,220 @@
+//! Who shares a counter: a rule's key, resolved against a request.
+//!
+//! The outcome is one text of a plain alphabet, the same on every instance. Addresses, methods and the like
+//! stand as they are; what may be a secret, is long, or holds other characters stands as a keyed hash. Parts
+//! are joined by `,`, hashes start with `~`, stand-ins for something missing with `!` or `@`: no value can
+//! spell another.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::net::IpAddr;
+
+use http::{HeaderName, header};
+
+use super::template::Template;
+use super::{Facts, client};
+
+/// One part of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum KeyPart {
+    /// The client's address, an IPv6 address cut to its prefix.
+    ClientIp,
+    /// A header's value.
+    Header(HeaderName),
+    /// A cookie's value.
+    Cookie(Box<str>),
+    /// A query parameter's value, decoded.
+    Query(Box<str>),
+    /// A parameter of the rule's path template.
+    Path(Box<str>),
+    /// The host.
+    Host,
+    /// The method; HEAD counts as GET.
+    Method,
+}
+
+impl fmt::Display for KeyPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClientIp => f.write_str("client_ip"),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+            Self::Query(name) => write!(f, "query:{name}"),
+            Self::Path(name) => write!(f, "path:{name}"),
+            Self::Host => f.write_str("host"),
+            Self::Method => f.write_str("method"),
+        }
+    }
+}
+
+/// What stands for a part that the request lacks, or has empty or more than once (which of several values the
+/// application would take is anybody's guess, so none of them may choose the counter).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnMissing {
+    /// The client's address.
+    #[default]
+    ClientIp,
+    /// One counter for all such requests.
+    Shared,
+    /// The rule does not apply.
+    Skip,
+    /// The request is refused with 400.
+    Reject,
+}
+
+/// A rule's key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeySpec {
+    /// None: all requests share one counter.
+    pub parts: Vec<KeyPart>,
+    /// What stands for a part that is missing.
+    pub on_missing: OnMissing,
+}
+
+/// The key of the hash: the same on all instances, or each would count for itself.
+#[derive(Clone)]
+pub struct HashKey([u8; 32]);
+
+impl HashKey {
+    /// A key made of the configured secret. Without one, hashes are the same everywhere, and a guessed value
+    /// can be recognised by whoever reads the store.
+    #[must_use]
+    pub fn new(secret: &[u8]) -> Self {
+        Self(blake3::derive_key("tidegate 2026-11-23 client keys", secret))
+    }
+}
+
+impl Default for HashKey {
+    fn default() -> Self {
+        Self::new(&[])
+    }
+}
+
+impl fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HashKey(..)")
+    }
+}
+
+/// A resolved key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolved {
+    /// The client's part of the counter's key.
+    Client(String),
+    /// The rule does not apply to this request.
+    Skip,
+    /// The request is to be refused: it lacks this part.
+    Reject(String),
+}
+
+/// The longest value that stands as it is.
+const PLAIN: usize = 64;
+
+impl KeySpec {
+    /// The key of one request. `path` is the rule's template.
+    #[must_use]
+    pub fn resolve(
+        &self,
+        facts: &Facts<'_>,
+        path: &Template,
+        ipv6_prefix: u8,
+        hash_key: &HashKey,
+    ) -> Resolved {
+        let mut text = String::with_capacity(40);
+        for part in &self.parts {
+            if !text.is_empty() {
+                text.push(',');
+            }
+            let found = match part {
+                KeyPart::ClientIp => {
+                    push_address(&mut text, facts.client, ipv6_prefix);
+                    continue;
+                }
+                KeyPart::Header(name) => header_value(facts, name).map(Value::Secret),
+                KeyPart::Cookie(name) => cookie(facts, name).map(Value::Secret),
+                KeyPart::Query(name) => query(facts.query, name).map(Value::Secret),
+                KeyPart::Path(name) => path_param(facts, path, name).map(Value::Plain),
+                KeyPart::Host => Some(facts.host).filter(|host| !host.is_empty()).map(Value::Plain),
+                KeyPart::Method if facts.method == http::Method::HEAD => Some(Value::Plain("GET")),
+                KeyPart::Method => Some(Value::Plain(facts.method.as_str())),
+            };
+            match (found, self.on_missing) {
+                (Some(value), _) => value.push_to(&mut text, hash_key),
+                (None, OnMissing::ClientIp) => {
+                    text.push('@');
+                    push_address(&mut text, facts.client, ipv6_prefix);
+                }
+                (None, OnMissing::Shared) => text.push('!'),
+                (None, OnMissing::Skip) => return Resolved::Skip,
+                (None, OnMissing::Reject) => return Resolved::Reject(part.to_string()),
+            }
+        }
+        if text.is_empty() {
+            text.push('*');
+        }
+        Resolved::Client(text)
+    }
+}
+
+enum Value<'a> {
+    /// May be a secret: always hashed.
+    Secret(Cow<'a, [u8]>),
+    Plain(&'a str),
+}
+
+impl Value<'_> {
+    fn push_to(&self, text: &mut String, hash_key: &HashKey) {
+        let bytes = match self {
+            Self::Plain(value) if is_plain(value) => return text.push_str(value),
+            Self::Plain(value) => value.as_bytes(),
+            Self::Secret(bytes) => bytes,
+        };
+        text.push('~');
+        for byte in blake3::keyed_hash(&hash_key.0, bytes).as_bytes().iter().take(12) {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+    }
+}
+
+fn is_plain(value: &str) -> bool {
+    value.len() <= PLAIN
+        && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b':'))
+}
+
+fn push_address(text: &mut String, address: IpAddr, ipv6_prefix: u8) {
+    // Writing to a String cannot fail.
+    let _ = match client::network(address, ipv6_prefix) {
+        IpAddr::V4(v4) => write!(text, "{v4}"),
+        IpAddr::V6(v6) => write!(text, "{v6}/{ipv6_prefix}"),
+    };
+}
+
+/// The only item that is not empty.
+fn only<T: AsRef<[u8]>>(mut values: impl Iterator<Item = T>) -> Option<T> {
+    values.next().filter(|value| values.next().is_none() && !value.as_ref().is_empty())
+}
+
+fn header_value<'a>(facts: &Facts<'a>, name: &HeaderName) -> Option<Cow<'a, [u8]>> {
+    let values = facts.headers.get_all(name).iter();
+    only(values.map(|value| value.as_bytes().trim_ascii())).map(Into::into)
+}
+
+fn cookie<'a>(facts: &Facts<'a>, name: &str) -> Option<Cow<'a, [u8]>> {
+    let lines = facts.headers.get_all(header::COOKIE).iter();
+    let pairs = lines.flat_map(|line| line.as_bytes().split(|&b| b == b';'));
+    let values = pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+    only(values).map(Into::into)
+}
+
+fn query<'a>(query: &'a str, name: &str) -> Option<Cow<'a, [u8]>> {
+    let pairs = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
+    only(pairs.map(|(_, value)| match value {
+        Cow::Borrowed(value) => Cow::Borrowed(value.as_bytes()),
+        Cow::Owned(value) => Cow::Owned(value.into_bytes()),
+    }))
+}
+
+fn path_param<'a>(facts: &Facts<'a>, path: &'a Template, name: &str) -> Option<&'a str> {
+    path.captures(facts.path)?.into_iter().find(|(param, _)| *param == name).map(|(_, value)| value)
+}

@@ -1,0 +1,146 @@
+//! Which requests a rule is for, and how the rule for a request is found among a thousand.
+
+use std::collections::HashMap;
+
+use http::{HeaderName, HeaderValue, Method};
+
+use super::Facts;
+use super::template::{Segment, Template, split};
+
+/// A host name, or all names below one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostPattern {
+    /// `api.example.com`, in lower case.
+    Exact(Box<str>),
+    /// `*.example.com`, kept as `.example.com`.
+    Below(Box<str>),
+}
+
+impl HostPattern {
+    fn admits(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(name) => **name == *host,
+            Self::Below(suffix) => host.len() > suffix.len() && host.ends_with(&**suffix),
+        }
+    }
+
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Exact(name)) => self.admits(name),
+            (Self::Below(mine), Self::Below(theirs)) => theirs.ends_with(&**mine),
+            (Self::Exact(_), Self::Below(_)) => false,
+        }
+    }
+}
+
+/// What a header must hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderPattern {
+    /// Anything, but the header must be there.
+    Present,
+    /// This, in one of the header's lines.
+    Equals(HeaderValue),
+}
+
+/// The conditions of a rule; all must hold. An empty list is no condition.
+#[derive(Clone, Debug, Default)]
+pub struct Match {
+    /// GET stands for HEAD too.
+    pub methods: Vec<Method>,
+    /// The path.
+    pub path: Template,
+    /// One of them must admit the host.
+    pub hosts: Vec<HostPattern>,
+    /// Each must hold.
+    pub headers: Vec<(HeaderName, HeaderPattern)>,
+}
+
+impl Match {
+    /// Whether all conditions hold.
+    #[must_use]
+    pub fn matches(&self, facts: &Facts<'_>) -> bool {
+        self.path.captures(facts.path).is_some() && self.admits(facts)
+    }
+
+    /// Whether the conditions other than the path hold.
+    #[must_use]
+    pub fn admits(&self, facts: &Facts<'_>) -> bool {
+        self.admits_method(facts.method)
+            && (self.hosts.is_empty() || self.hosts.iter().any(|host| host.admits(facts.host)))
+            && self.headers.iter().all(|(name, pattern)| match pattern {
+                HeaderPattern::Present => facts.headers.contains_key(name),
+                HeaderPattern::Equals(value) => facts.headers.get_all(name).iter().any(|have| have == value),
+            })
+    }
+
+    fn admits_method(&self, method: &Method) -> bool {
+        let listed = |method: &Method| self.methods.contains(method);
+        self.methods.is_empty() || listed(method) || (method == Method::HEAD && listed(&Method::GET))
+    }
+
+    /// Whether every request that `other` admits is admitted by this one too.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let methods = self.methods.is_empty()
+            || (!other.methods.is_empty() && other.methods.iter().all(|method| self.admits_method(method)));
+        let hosts = self.hosts.is_empty()
+            || (!other.hosts.is_empty()
+                && other.hosts.iter().all(|theirs| self.hosts.iter().any(|mine| mine.covers(theirs))));
+        let headers = self.headers.iter().all(|(name, pattern)| {
+            let implies = |theirs: &HeaderPattern| *pattern == HeaderPattern::Present || theirs == pattern;
+            other.headers.iter().any(|(other, theirs)| other == name && implies(theirs))
+        });
+        methods && hosts && headers && self.path.covers(&other.path)
+    }
+}
+
+/// The templates of all rules as a tree of segments, so that the time to find a rule does not grow with their
+/// number. It is a tree of our own because precedence is the file's order, where routers of the usual kind
+/// let the more specific route win and refuse two names for one parameter.
+#[derive(Debug, Default)]
+pub struct Index {
+    literals: HashMap<Box<str>, Index, foldhash::fast::RandomState>,
+    param: Option<Box<Index>>,
+    /// Places of the rules whose template ends here.
+    exact: Vec<usize>,
+    /// Places of the rules whose template ends here in `*`.
+    open: Vec<usize>,
+}
+
+impl Index {
+    /// Builds the tree; a template's place is its position in `templates`.
+    pub fn new<'a>(templates: impl Iterator<Item = &'a Template>) -> Self {
+        let mut root = Self::default();
+        for (place, template) in templates.enumerate() {
+            let node = template.segments().iter().fold(&mut root, |node, segment| match segment {
+                Segment::Literal(literal) => node.literals.entry(literal.clone()).or_default(),
+                Segment::Param(_) => node.param.get_or_insert_default(),
+            });
+            if template.is_open() { node.open.push(place) } else { node.exact.push(place) }
+        }
+        root
+    }
+
+    /// The places of all templates that match the canonical `path`, lowest first.
+    #[must_use]
+    pub fn candidates(&self, path: &str) -> Vec<usize> {
+        let mut found = Vec::new();
+        self.collect(split(path), &mut found);
+        found.sort_unstable();
+        found
+    }
+
+    fn collect<'a>(&self, mut rest: impl Iterator<Item = &'a str> + Clone, found: &mut Vec<usize>) {
+        found.extend(&self.open);
+        let Some(segment) = rest.next() else {
+            found.extend(&self.exact);
+            return;
+        };
+        if let Some(node) = self.literals.get(segment) {
+            node.collect(rest.clone(), found);
+        }
+        if let Some(node) = self.param.as_deref().filter(|_| !segment.is_empty()) {
+            node.collect(rest, found);
+        }
+    }
+}

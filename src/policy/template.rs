@@ -1,0 +1,159 @@
+//! Path templates: `/api/v1/tasks/{id}`, `/files/*`.
+
+use super::path;
+
+/// One segment of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// Matches itself, in canonical form.
+    Literal(Box<str>),
+    /// Matches any one segment that is not empty, and names it.
+    Param(Box<str>),
+}
+
+/// A path template. A slash at the end, of the template or the path, makes no difference: most applications
+/// serve both as one resource, and a spelling must not escape its rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Template {
+    segments: Vec<Segment>,
+    /// Ends in `*`: what follows the segments, if anything, matches too.
+    open: bool,
+}
+
+/// Why a text is no template.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// No leading slash.
+    #[error("a path starts with '/'")]
+    NoSlash,
+    /// A query or fragment, or a character that no path can hold.
+    #[error("'{0}' cannot be part of a path")]
+    Character(char),
+    /// `//`, `/./` or `/../`.
+    #[error("a request's path never has the segment '{0}': it is canonical before it is matched")]
+    NeverMatches(String),
+    /// A `*` elsewhere than alone at the end.
+    #[error("'*' stands alone, as the last segment: '/files/*'")]
+    Star,
+    /// Braces that do not enclose a whole segment.
+    #[error("a parameter is a whole segment, with a name of letters, digits and '_': '/tasks/{{id}}'")]
+    Param,
+    /// One name for two parameters.
+    #[error("the parameter '{0}' stands twice")]
+    Twice(String),
+    /// A percent sign without two hexadecimal digits, or an escape that requests are refused for.
+    #[error("the segment '{0}' holds an escape that no accepted request can have")]
+    Escape(String),
+}
+
+impl Template {
+    /// The template that matches every path.
+    #[must_use]
+    pub fn any() -> Self {
+        Self { segments: Vec::new(), open: true }
+    }
+
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// When it could not match any request as written.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let rest = text.strip_prefix('/').ok_or(TemplateError::NoSlash)?;
+        if let Some(bad) = rest.chars().find(|c| matches!(c, '?' | '#' | '\\') || c.is_control()) {
+            return Err(TemplateError::Character(bad));
+        }
+        let mut parts: Vec<&str> = rest.split('/').collect();
+        if parts.last() == Some(&"") {
+            parts.pop();
+        }
+        let open = parts.last() == Some(&"*");
+        if open {
+            parts.pop();
+        }
+        let mut segments: Vec<Segment> = Vec::with_capacity(parts.len());
+        for part in parts {
+            let segment = Self::segment(part)?;
+            match &segment {
+                Segment::Param(name) if segments.contains(&segment) => {
+                    return Err(TemplateError::Twice(name.to_string()));
+                }
+                _ => segments.push(segment),
+            }
+        }
+        Ok(Self { segments, open })
+    }
+
+    fn segment(part: &str) -> Result<Segment, TemplateError> {
+        if matches!(part, "" | "." | "..") {
+            return Err(TemplateError::NeverMatches(part.to_owned()));
+        }
+        if part.contains('*') {
+            return Err(TemplateError::Star);
+        }
+        if part.contains(['{', '}']) {
+            let name = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
+            let name = name.filter(|name| !name.is_empty());
+            let name = name.filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+            return name.map(|name| Segment::Param(name.into())).ok_or(TemplateError::Param);
+        }
+        let rooted = format!("/{part}");
+        let canonical = path::canonical(&rooted).map_err(|_| TemplateError::Escape(part.to_owned()))?;
+        Ok(Segment::Literal(canonical.trim_start_matches('/').into()))
+    }
+
+    /// The segments, without the open end.
+    #[must_use]
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// Whether it ends in `*`.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Whether it has a parameter of that name.
+    #[must_use]
+    pub fn has_param(&self, name: &str) -> bool {
+        self.segments.iter().any(|segment| matches!(segment, Segment::Param(param) if **param == *name))
+    }
+
+    /// The values of the parameters, in order, if the canonical `path` matches.
+    #[must_use]
+    pub fn captures<'a>(&'a self, path: &'a str) -> Option<Vec<(&'a str, &'a str)>> {
+        let mut parts = split(path);
+        let mut captures = Vec::new();
+        for segment in &self.segments {
+            match (segment, parts.next()?) {
+                (Segment::Literal(literal), part) if **literal == *part => {}
+                (Segment::Param(name), part) if !part.is_empty() => captures.push((&**name, part)),
+                _ => return None,
+            }
+        }
+        (self.open || parts.next().is_none()).then_some(captures)
+    }
+
+    /// Whether every path that matches `other` matches this one too.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let covered = self.segments.iter().zip(&other.segments).all(|pair| match pair {
+            (Segment::Param(_), _) => true,
+            (Segment::Literal(mine), Segment::Literal(theirs)) => mine == theirs,
+            (Segment::Literal(_), Segment::Param(_)) => false,
+        });
+        covered
+            && if self.open {
+                self.segments.len() <= other.segments.len()
+            } else {
+                !other.open && self.segments.len() == other.segments.len()
+            }
+    }
+}
+
+/// The segments of a canonical path. A slash at the end adds none, and `/` has none.
+pub(super) fn split(path: &str) -> impl Iterator<Item = &str> + Clone {
+    let path = path.strip_prefix('/').unwrap_or(path);
+    let path = path.strip_suffix('/').unwrap_or(path);
+    path.split('/').take(if path.is_empty() { 0 } else { usize::MAX })
+}
