@@ -2,5 +2,8 @@
 
 pub mod clock;
 pub mod config;
+pub mod limiter;
+pub mod metrics;
 pub mod policy;
+pub mod store;
 pub mod window;

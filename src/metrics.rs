@@ -1,0 +1,293 @@
+//! Every metric's name, labels and buckets, in one table; `docs/metrics.md` explains them to operators.
+//!
+//! Labels come from the configuration and from closed sets alone. No client, path or user is ever in one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+const BUILD_INFO: &str = "tidegate_build_info";
+const REQUESTS: &str = "tidegate_requests_total";
+const RESPONSES: &str = "tidegate_responses_total";
+const DECISION_SECONDS: &str = "tidegate_decision_duration_seconds";
+const UPSTREAM_SECONDS: &str = "tidegate_upstream_response_duration_seconds";
+const UPSTREAM_ERRORS: &str = "tidegate_upstream_errors_total";
+const STORE_SECONDS: &str = "tidegate_store_duration_seconds";
+const STORE_UP: &str = "tidegate_store_up";
+const STORE_KEYS: &str = "tidegate_store_keys";
+const STORE_EVICTIONS: &str = "tidegate_store_evictions_total";
+const STORE_DISAGREEMENTS: &str = "tidegate_store_disagreements_total";
+const CONNECTIONS: &str = "tidegate_connections";
+const RELOADS: &str = "tidegate_config_reloads_total";
+const RELOADED_AT: &str = "tidegate_config_last_reload_success_timestamp_seconds";
+const LOG_LINES_DROPPED: &str = "tidegate_log_lines_dropped_total";
+
+/// From what a check in memory takes to what a client would notice.
+const CHECK_BUCKETS: [f64; 13] =
+    [5e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 20e-3, 50e-3, 100e-3];
+const UPSTREAM_BUCKETS: [f64; 12] = [1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// Sets up the recorder of this process, once, before any handle is made. The handle renders `/metrics`; its
+/// `run_upkeep` must be called every few seconds.
+///
+/// # Errors
+/// When this process has a recorder already.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let buckets = |name: &str| Matcher::Full(name.to_owned());
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(buckets(DECISION_SECONDS), &CHECK_BUCKETS)?
+        .set_buckets_for_metric(buckets(STORE_SECONDS), &CHECK_BUCKETS)?
+        .set_buckets_for_metric(buckets(UPSTREAM_SECONDS), &UPSTREAM_BUCKETS)?
+        .install_recorder()?;
+    describe();
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    Ok(handle)
+}
+
+fn describe() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_gauge!(BUILD_INFO, "1, with the version as a label.");
+    describe_counter!(REQUESTS, "Requests, each counted once, by the rule that decided and what it decided.");
+    describe_counter!(RESPONSES, "Answers sent to clients, by status code.");
+    describe_histogram!(DECISION_SECONDS, "Time from a request's facts to the limiter's verdict.");
+    describe_histogram!(UPSTREAM_SECONDS, "Time until the head of the upstream's answer.");
+    describe_counter!(UPSTREAM_ERRORS, "Requests that the upstream did not answer, by what went wrong.");
+    describe_histogram!(STORE_SECONDS, "Time of a check in the store, by store and result.");
+    describe_gauge!(STORE_UP, "1 if the last check got its answer from the store, 0 if it did not.");
+    describe_gauge!(STORE_KEYS, "Counters in the memory store.");
+    describe_counter!(STORE_EVICTIONS, "Live counters that the memory store dropped to make room.");
+    describe_counter!(
+        STORE_DISAGREEMENTS,
+        "Decisions of Redis that the arithmetic here does not confirm: a bug."
+    );
+    describe_gauge!(CONNECTIONS, "Open client connections.");
+    describe_counter!(RELOADS, "Reloads of the configuration, by result.");
+    describe_gauge!(RELOADED_AT, "When the configuration in force was read, in seconds of Unix time.");
+    describe_counter!(LOG_LINES_DROPPED, "Log lines dropped because standard error took them too slowly.");
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Checked and forwarded.
+    Allowed,
+    /// Refused with 429.
+    Limited,
+    /// Forwarded, although a shadow rule had no room for it.
+    ShadowLimited,
+    /// Forwarded: no rule had anything to check.
+    Unlimited,
+    /// Forwarded without a check: a bypass let it through.
+    Bypassed,
+    /// Forwarded without a check: the store gave no answer.
+    StoreFailedOpen,
+    /// Refused with 503: the store gave no answer.
+    StoreFailedClosed,
+    /// Refused with 400: the path can be read in two ways, or a key that the rule demands is missing.
+    Rejected,
+}
+
+impl Outcome {
+    const ALL: [Self; 8] = [
+        Self::Allowed,
+        Self::Limited,
+        Self::ShadowLimited,
+        Self::Unlimited,
+        Self::Bypassed,
+        Self::StoreFailedOpen,
+        Self::StoreFailedClosed,
+        Self::Rejected,
+    ];
+
+    /// Those of a request that a rule was asked about.
+    const OF_A_CHECK: [Self; 5] =
+        [Self::Allowed, Self::Limited, Self::ShadowLimited, Self::StoreFailedOpen, Self::StoreFailedClosed];
+
+    /// As the label has it.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Limited => "limited",
+            Self::ShadowLimited => "shadow_limited",
+            Self::Unlimited => "unlimited",
+            Self::Bypassed => "bypassed",
+            Self::StoreFailedOpen => "store_failed_open",
+            Self::StoreFailedClosed => "store_failed_closed",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// A rule's counters by outcome; one that has no place here appears when it first happens.
+type RuleCounters = [OnceLock<Counter>; Outcome::ALL.len()];
+
+/// What the proxy counts.
+#[derive(Debug)]
+pub struct ProxyMeter {
+    requests: RwLock<HashMap<Arc<str>, RuleCounters, foldhash::fast::RandomState>>,
+    responses: RwLock<HashMap<u16, Counter, foldhash::fast::RandomState>>,
+    decision: Histogram,
+    upstream: Histogram,
+}
+
+impl Default for ProxyMeter {
+    fn default() -> Self {
+        let decision = histogram!(DECISION_SECONDS);
+        let upstream = histogram!(UPSTREAM_SECONDS);
+        Self { requests: RwLock::default(), responses: RwLock::default(), decision, upstream }
+    }
+}
+
+impl ProxyMeter {
+    /// Makes the counters of a rule's own outcomes appear with 0, so that its first refusal is seen as an
+    /// increase.
+    pub fn announce(&self, rule: &str) {
+        for outcome in Outcome::OF_A_CHECK {
+            self.with(rule, outcome, |_| ());
+        }
+    }
+
+    /// Counts a request; `rule` is the name of the rule or bypass that decided, or empty.
+    pub fn request(&self, rule: &str, outcome: Outcome) {
+        self.with(rule, outcome, |counter| counter.increment(1));
+    }
+
+    fn with(&self, rule: &str, outcome: Outcome, act: impl Fn(&Counter)) {
+        let find = |counters: &RuleCounters| {
+            let place = Outcome::ALL.iter().position(|&each| each == outcome);
+            let counter = place.and_then(|place| counters.get(place));
+            let make = || counter!(REQUESTS, "rule" => rule.to_owned(), "outcome" => outcome.label());
+            counter.map(|counter| act(counter.get_or_init(make)))
+        };
+        let known = self.requests.read().unwrap_or_else(PoisonError::into_inner).get(rule).and_then(find);
+        if known.is_none() {
+            let mut requests = self.requests.write().unwrap_or_else(PoisonError::into_inner);
+            find(requests.entry(rule.into()).or_default());
+        }
+    }
+
+    /// Counts an answer. (There are at most 900 status codes.)
+    pub fn response(&self, status: u16) {
+        let known = self.responses.read().unwrap_or_else(PoisonError::into_inner).get(&status).cloned();
+        let counter = known.unwrap_or_else(|| {
+            let counter = counter!(RESPONSES, "code" => status.to_string());
+            let mut responses = self.responses.write().unwrap_or_else(PoisonError::into_inner);
+            responses.entry(status).or_insert(counter).clone()
+        });
+        counter.increment(1);
+    }
+
+    /// Notes how long a decision took.
+    pub fn decided(&self, seconds: f64) {
+        self.decision.record(seconds);
+    }
+
+    /// Notes how long the upstream took for the head of its answer.
+    pub fn answered(&self, seconds: f64) {
+        self.upstream.record(seconds);
+    }
+
+    /// Counts a request that the upstream did not answer.
+    pub fn upstream_error(&self, error: &'static str) {
+        counter!(UPSTREAM_ERRORS, "error" => error).increment(1);
+    }
+}
+
+/// What a store counts.
+#[derive(Debug)]
+pub struct StoreMeter {
+    answered: Histogram,
+    timed_out: Histogram,
+    failed: Histogram,
+    keys: Gauge,
+    evictions: Counter,
+    disagreements: Counter,
+}
+
+impl StoreMeter {
+    /// The handles of one store.
+    #[must_use]
+    pub fn new(store: &'static str) -> Self {
+        let seconds = |result: &'static str| histogram!(STORE_SECONDS, "store" => store, "result" => result);
+        Self {
+            answered: seconds("ok"),
+            timed_out: seconds("timeout"),
+            failed: seconds("error"),
+            keys: gauge!(STORE_KEYS, "store" => store),
+            evictions: counter!(STORE_EVICTIONS, "store" => store),
+            disagreements: counter!(STORE_DISAGREEMENTS, "store" => store),
+        }
+    }
+
+    /// A check got its answer.
+    pub fn answered(&self, seconds: f64) {
+        self.answered.record(seconds);
+    }
+
+    /// A check got none in time.
+    pub fn timed_out(&self, seconds: f64) {
+        self.timed_out.record(seconds);
+    }
+
+    /// A check failed.
+    pub fn failed(&self, seconds: f64) {
+        self.failed.record(seconds);
+    }
+
+    /// How many counters the store holds.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; exact up to 2^53")]
+    pub fn keys(&self, keys: usize) {
+        self.keys.set(keys as f64);
+    }
+
+    /// A live counter was dropped to make room.
+    pub fn evicted(&self) {
+        self.evictions.increment(1);
+    }
+
+    /// Redis and this process came to different decisions.
+    pub fn disagreed(&self) {
+        self.disagreements.increment(1);
+    }
+}
+
+/// Whether the store answers.
+pub fn store_up(up: bool) {
+    gauge!(STORE_UP).set(if up { 1.0 } else { 0.0 });
+}
+
+/// Counts a client connection for as long as it lives.
+#[derive(Debug)]
+pub struct ConnectionGuard(Gauge);
+
+impl ConnectionGuard {
+    /// A connection was opened.
+    #[must_use]
+    pub fn open() -> Self {
+        let gauge = gauge!(CONNECTIONS);
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+/// Counts a reload; `at` is the Unix time of one that succeeded.
+pub fn reloaded(result: Result<f64, ()>) {
+    counter!(RELOADS, "result" => if result.is_ok() { "ok" } else { "error" }).increment(1);
+    if let Ok(at) = result {
+        gauge!(RELOADED_AT).set(at);
+    }
+}
+
+/// How many log lines have been dropped so far.
+pub fn log_lines_dropped(lines: u64) {
+    counter!(LOG_LINES_DROPPED).absolute(lines);
+}

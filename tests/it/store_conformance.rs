@@ -1,0 +1,236 @@
+//! One suite for both stores, with a driven clock.
+
+use tidegate::clock::{Clock, Driven};
+use tidegate::store::{Answer, Ask, MemoryStore, Store};
+use tidegate::window::{Charge, Counter, Limit};
+
+use crate::golden;
+use crate::harness::Redis;
+
+/// A store whose time stands still until it is moved.
+struct Bench {
+    store: Store,
+    clock: Driven,
+    /// Ends with the test.
+    _redis: Option<Redis>,
+}
+
+impl Bench {
+    fn memory() -> Self {
+        let clock = Driven::default();
+        let store = Store::Memory(MemoryStore::new(100_000, Clock::Driven(clock.clone())));
+        Self { store, clock, _redis: None }
+    }
+
+    async fn redis() -> Self {
+        let redis = Redis::start().await;
+        let clock = Driven::default();
+        let store = Store::Redis(redis.store("conformance", Clock::Driven(clock.clone())));
+        Self { store, clock, _redis: Some(redis) }
+    }
+
+    async fn take(&self, now_ms: i64, asks: &[Ask]) -> Answer {
+        self.clock.set_ms(now_ms);
+        let answer = self.store.take(asks).await.unwrap();
+        assert_eq!(answer.now_ms, now_ms);
+        answer
+    }
+
+    async fn take_one(&self, now_ms: i64, key: &str, limit: Limit, cost: i64) -> (bool, Counter) {
+        let mut answer = self.take(now_ms, &[ask(key, limit, cost)]).await;
+        (answer.taken[0].charged, answer.counters.remove(0))
+    }
+}
+
+fn ask(key: &str, limit: Limit, cost: i64) -> Ask {
+    Ask { key: key.to_owned(), charge: Charge { limit, cost, group: Charge::BINDING } }
+}
+
+fn minute(quota: i64, burst: i64) -> Limit {
+    Limit::new(quota, burst, 60_000, 4).unwrap()
+}
+
+/// Runs a scenario against both stores, each as a test of its own.
+macro_rules! for_both_stores {
+    ($($name:ident),* $(,)?) => {
+        mod memory {
+            $(#[tokio::test] async fn $name() { super::$name(super::Bench::memory()).await; })*
+        }
+        mod redis {
+            $(#[tokio::test] async fn $name() { super::$name(super::Bench::redis().await).await; })*
+        }
+    };
+}
+
+for_both_stores!(
+    every_decision_of_the_specification,
+    all_are_charged_or_none,
+    a_trial_stands_alone,
+    clients_and_rules_do_not_share,
+    a_changed_rate_keeps_the_counts,
+    a_clock_that_steps_back_frees_nothing_and_holds_nobody,
+    a_refusal_writes_nothing,
+    real_time_is_never_mixed_in,
+);
+
+async fn every_decision_of_the_specification(bench: Bench) {
+    for (number, trace) in golden::traces().into_iter().enumerate() {
+        let (limit, key) = (trace.limit(), format!("{{client}}:trace-{number}"));
+        for (place, row) in trace.rows().enumerate() {
+            let (admitted, counter) = bench.take_one(row.now_ms, &key, limit, row.cost).await;
+            let at = format!("{limit:?} {} row {place}", trace.shape);
+            assert_eq!(admitted, row.admitted, "{at}");
+            assert_eq!(counter.used(&limit, row.now_ms), row.used, "{at}");
+            assert_eq!(counter.remaining(&limit, row.now_ms), row.remaining, "{at}");
+            if !admitted {
+                assert_eq!(
+                    counter.retry_after(&limit, row.now_ms, row.cost),
+                    Some(row.retry_after_ms),
+                    "{at}"
+                );
+            }
+        }
+    }
+}
+
+async fn all_are_charged_or_none(bench: Bench) {
+    let (wide, narrow) = (minute(10, 0), minute(3, 0));
+    let both = [ask("{a}:wide", wide, 1), ask("{a}:narrow", narrow, 1)];
+    for _ in 0..3 {
+        assert!(bench.take(5_000, &both).await.taken.iter().all(|taken| taken.charged));
+    }
+    let refused = bench.take(5_000, &both).await;
+    assert_eq!(
+        refused.taken.iter().map(|taken| (taken.fits, taken.charged)).collect::<Vec<_>>(),
+        [(true, false), (false, false)]
+    );
+    let (_, counter) = bench.take_one(5_000, "{a}:wide", wide, 11).await;
+    assert_eq!(counter.used(&wide, 5_000), 3, "the refused request was charged to the wider limit");
+}
+
+async fn a_trial_stands_alone(bench: Bench) {
+    let trial = |key: &str, quota| Ask {
+        key: key.to_owned(),
+        charge: Charge { limit: minute(quota, 0), cost: 1, group: 2 },
+    };
+    let asks = [ask("{a}:enforced", minute(2, 0), 1), trial("{a}:shadow", 1), trial("{a}:shadow-too", 9)];
+    let charged = async |now| {
+        let answer = bench.take(now, &asks).await;
+        answer.taken.iter().map(|taken| taken.charged).collect::<Vec<_>>()
+    };
+    assert_eq!(charged(1_000).await, [true, true, true]);
+    assert_eq!(charged(1_001).await, [true, false, false], "one rule's limits stand or fall together");
+    assert_eq!(charged(1_002).await, [false, false, false]);
+}
+
+async fn clients_and_rules_do_not_share(bench: Bench) {
+    let limit = minute(2, 1);
+    for key in ["{a}:one", "{b}:one", "{a}:two"] {
+        let mut admitted = 0;
+        for _ in 0..10 {
+            admitted += i32::from(bench.take_one(7_000, key, limit, 1).await.0);
+        }
+        assert_eq!(admitted, 3, "{key}");
+    }
+}
+
+async fn a_changed_rate_keeps_the_counts(bench: Bench) {
+    for _ in 0..5 {
+        assert!(bench.take_one(1_000, "{a}:x", minute(5, 0), 1).await.0);
+    }
+    assert!(!bench.take_one(1_000, "{a}:x", minute(5, 0), 1).await.0);
+    for _ in 0..2 {
+        assert!(bench.take_one(1_000, "{a}:x", minute(7, 0), 1).await.0);
+    }
+    assert!(!bench.take_one(1_000, "{a}:x", minute(7, 0), 1).await.0);
+    assert!(!bench.take_one(1_000, "{a}:x", minute(2, 0), 1).await.0);
+}
+
+async fn a_clock_that_steps_back_frees_nothing_and_holds_nobody(bench: Bench) {
+    let limit = minute(3, 0);
+    let hour = 3_600_000;
+    for _ in 0..3 {
+        assert!(bench.take_one(2 * hour, "{a}:x", limit, 1).await.0);
+    }
+    let (admitted, counter) = bench.take_one(hour, "{a}:x", limit, 1).await;
+    assert!(!admitted, "an hour back, and the client had a second helping");
+    let wait = counter.retry_after(&limit, hour, 1).unwrap();
+    assert!(wait <= 120_000, "{wait} ms");
+    assert!(!bench.take_one(hour + wait - 1, "{a}:x", limit, 1).await.0);
+    assert!(bench.take_one(hour + wait, "{a}:x", limit, 1).await.0, "the store forgot the step back");
+}
+
+async fn a_refusal_writes_nothing(bench: Bench) {
+    let limit = minute(1, 0);
+    assert!(bench.take_one(1_000, "{a}:x", limit, 1).await.0);
+    let (_, before) = bench.take_one(1_001, "{a}:x", limit, 1).await;
+    let (_, after) = bench.take_one(1_002, "{a}:x", limit, 1).await;
+    assert_eq!(before, after);
+}
+
+async fn real_time_is_never_mixed_in(bench: Bench) {
+    // 10 ms windows of a clock that stands still: however long the test takes, nothing expires.
+    let limit = Limit::new(1, 0, 10, 1).unwrap();
+    assert!(bench.take_one(1_000, "{a}:x", limit, 1).await.0);
+    for _ in 0..200 {
+        assert!(!bench.take_one(1_000, "{a}:x", limit, 1).await.0);
+    }
+    assert!(bench.take_one(1_010, "{a}:x", limit, 1).await.0);
+}
+
+#[tokio::test]
+async fn the_memory_store_is_bounded_and_swept() {
+    let clock = Driven::default();
+    let store = MemoryStore::new(640, Clock::Driven(clock.clone()));
+    for client in 0..10_000 {
+        store.take(&[ask(&format!("{{{client}}}:x"), minute(5, 0), 1)]);
+    }
+    assert!(store.len() <= 640, "{} counters", store.len());
+    assert!(store.len() > 320, "{} counters: more were dropped than needed", store.len());
+    clock.set_ms(59_999);
+    store.sweep();
+    assert!(!store.is_empty(), "counters were dropped that still matter");
+    clock.set_ms(60_000);
+    store.sweep();
+    assert!(store.is_empty(), "{} expired counters are left", store.len());
+}
+
+#[tokio::test]
+async fn the_memory_store_drops_the_one_idle_longest() {
+    let store = MemoryStore::new(128, Clock::Driven(Driven::default()));
+    let admitted = |key: &str| store.take(&[ask(key, minute(1, 0), 1)]).taken[0].charged;
+    assert!(admitted("{busy}:x") && admitted("{idle}:x"));
+    for other in 0..2_000 {
+        admitted(&format!("{{{other}}}:x"));
+        assert!(!admitted("{busy}:x"), "a client that never paused was forgotten after {other} others");
+    }
+    assert!(admitted("{idle}:x"), "2,000 newer clients, and the idle one is still there");
+}
+
+#[tokio::test]
+async fn counters_in_redis_expire_and_are_named_for_what_they_are() {
+    let redis = Redis::start().await;
+    let store = redis.store("tg", Clock::Real);
+    let limit = minute(5, 0);
+    store.take(&[ask("{203.0.113.7}:create-task:60000:4", limit, 1)]).await.unwrap();
+    let keys: Vec<String> = redis.command(&["KEYS", "*"]).await;
+    assert_eq!(keys, ["tg:{203.0.113.7}:create-task:60000:4"]);
+    let ttl: i64 = redis.command(&["PTTL", &keys[0]]).await;
+    assert!((1..=60_000).contains(&ttl), "{ttl} ms");
+}
+
+#[tokio::test]
+async fn redis_survives_a_flushed_script_and_a_foreign_value() {
+    let redis = Redis::start().await;
+    let store = redis.store("tg", Clock::Real);
+    let asks = [ask("{a}:x", minute(2, 0), 1)];
+    assert!(store.take(&asks).await.unwrap().taken[0].charged);
+    let _: String = redis.command(&["SCRIPT", "FLUSH"]).await;
+    assert!(store.take(&asks).await.unwrap().taken[0].charged);
+    assert!(!store.take(&asks).await.unwrap().taken[0].charged, "the flush made it count nothing, or twice");
+    let _: String = redis.command(&["SET", "tg:{a}:x", "somebody else's"]).await;
+    assert!(store.take(&asks).await.unwrap().taken[0].charged);
+    let _: i64 = redis.command(&["DEL", "tg:{a}:x"]).await;
+    let _: i64 = redis.command(&["LPUSH", "tg:{a}:x", "a list"]).await;
+    assert!(store.take(&asks).await.is_err(), "a key of another type is an error, not a panic");
+}
