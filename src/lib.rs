@@ -1,9 +1,46 @@
-//! tidegate: a reverse-proxy sidecar that limits the rate of HTTP requests.
+//! tidegate stands in front of an HTTP application, asks a sliding-window counter that all instances share
+//! whether a request is within its limits, and forwards it or answers 429.
+//!
+//! # Where to start
+//!
+//! [`window`] is the arithmetic, and has no dependencies. [`proxy::Proxy::handle`] is the life of a request.
+//! [`app`] puts the parts together. `ARCHITECTURE.md` says why the parts are what they are.
+//!
+//! ```text
+//! main -> cli, app -> server  -> proxy -> limiter -> store  -> window
+//!                  -> ops                -> policy ----------> window
+//!                  -> config            -> policy
+//! ```
+//!
+//! # Invariants
+//!
+//! - The proxy does not know that Redis exists; the stores do not know that HTTP exists.
+//! - [`window`] and [`policy`] are pure: no I/O, no clock, no runtime. [`clock`] is the only reader of time.
+//! - One request sees one [`policy::Policy`], loaded once.
+//! - Nothing a peer, a file or Redis says makes the process panic; every table and every wait is bounded.
+//! - No client, path or user is in a metric's label. What may be a secret is hashed before it leaves the process.
+//! - No fault of the limiter turns into a 500 or a stall.
+//!
+//! # Glossary
+//!
+//! - **rule**: which requests, whose counter, which limits, and what to do when there is no room.
+//! - **limit**: `quota` units per `window`, with a `burst` allowance above it for clients that had paused.
+//! - **counter**: what one client has used of one limit.
+//! - **check**: one rule asked about one request; **charge**: what a check asks of one counter.
+//! - **shadow**: a rule on trial. It counts and tells, and refuses nobody.
+//! - **outage policy**: what a rule does when its store gives no answer in time.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod limiter;
+pub mod logging;
 pub mod metrics;
+pub mod ops;
 pub mod policy;
+pub mod proxy;
+pub mod server;
 pub mod store;
 pub mod window;

@@ -1,3 +1,38 @@
-//! tidegate.
+//! The exit codes of tidegate. All else is in the library.
 
-fn main() {}
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use tidegate::app::{self, Failure};
+use tidegate::cli::{self, Command};
+
+/// Of sysexits(3).
+const EX_USAGE: u8 = 64;
+const EX_CONFIG: u8 = 78;
+
+fn main() -> ExitCode {
+    let done = match cli::parse(std::env::args_os()).map(|cli| cli.command) {
+        Ok(Command::Run(run)) => app::run(run.config.clone(), &run.overrides(), &run.log.log),
+        Ok(Command::Demo(demo)) => app::demo(demo.listen, demo.ops_listen, &demo.log.log),
+        Ok(Command::Check { files }) => app::check(&files),
+        Err(error) => {
+            // Nobody is left to tell if standard error is closed.
+            let _ = error.print();
+            return if error.use_stderr() { EX_USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let mut stderr = std::io::stderr();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Config(problems)) => {
+            for problem in problems {
+                let _ = writeln!(stderr, "{problem}");
+            }
+            EX_CONFIG.into()
+        }
+        Err(Failure::Other(error)) => {
+            let _ = writeln!(stderr, "tidegate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -10,5 +10,9 @@
     reason = "a test that cannot go on ends there, and says where"
 )]
 
+mod accuracy;
 mod arithmetic;
+mod config;
 mod golden;
+mod harness;
+mod store_conformance;

@@ -1,0 +1,239 @@
+//! The composition root: builds all parts, and owns the order in which they start and end.
+
+mod reload;
+mod signals;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bb8_redis::redis::IntoConnectionInfo as _;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::clock::Clock;
+use crate::config::{self, Config, Overrides, Problem, RedisSettings, Shutdown, StoreSettings};
+use crate::demo;
+use crate::limiter::Limiter;
+use crate::logging::{self, Log};
+use crate::metrics::{self, ProxyMeter};
+use crate::ops::Ops;
+use crate::policy::live::Live;
+use crate::proxy::{Proxy, Upstream};
+use crate::server::{self, Drain};
+use crate::store::{MemoryStore, RedisOptions, RedisStore, Store};
+use reload::{Reloader, Source};
+use signals::{Signals, Wish};
+
+/// The configuration that ships with tidegate, for the demo.
+const SHIPPED: &str = include_str!("../configs/rate_limits.yaml");
+
+/// How often metrics are tidied up and expired counters freed.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Why tidegate did not run, or ended.
+#[derive(Debug)]
+pub enum Failure {
+    /// The configuration is wrong.
+    Config(Vec<Problem>),
+    /// Anything else.
+    Other(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// `tidegate run`.
+///
+/// # Errors
+/// When the configuration is wrong, or a listener cannot be opened.
+pub fn run(file: Option<PathBuf>, overrides: &Overrides, log: &str) -> Result<(), Failure> {
+    let log = start_log(log)?;
+    let config = config::load(file.as_deref(), overrides).map_err(Failure::Config)?;
+    let source = file.map(|file| Source { file, overrides: overrides.clone() });
+    runtime()?.block_on(serve(config, source, &log, |_, _| Ok(())))?;
+    Ok(())
+}
+
+/// `tidegate demo`: the shipped limits in front of a small application of our own.
+///
+/// # Errors
+/// When a listener cannot be opened.
+pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &str) -> Result<(), Failure> {
+    let log = start_log(log)?;
+    runtime()?.block_on(async {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "the demo's application").await?;
+        let overrides = Overrides {
+            listen: Some(listen),
+            ops_listen: Some(ops_listen),
+            upstream: Some(format!("http://{}", listener.local_addr()?)),
+            memory: true,
+            ..Overrides::default()
+        };
+        let config =
+            config::compile_text("configs/rate_limits.yaml", SHIPPED.as_bytes(), &overrides, &|_| Ok(None))
+                .map_err(Failure::Config)?;
+        tokio::spawn(server::run(
+            listener,
+            Drain::default(),
+            |request, _| async move { demo::answer(&request) },
+        ));
+        serve(config, None, &log, |proxy, ops| {
+            use std::io::Write as _;
+            std::io::stdout().write_all(demo::invitation(proxy, ops).as_bytes()).context("cannot write")
+        })
+        .await?;
+        Ok(())
+    })
+}
+
+/// `tidegate check`: reads each file as `run` would, and says what it found. Problems go to standard error.
+///
+/// # Errors
+/// The problems of all files that cannot be run.
+pub fn check(files: &[PathBuf]) -> Result<(), Failure> {
+    use std::io::Write as _;
+    let mut wrong = Vec::new();
+    for file in files {
+        match config::load(Some(file), &Overrides::default()) {
+            Ok(config) => {
+                for warning in &config.warnings {
+                    writeln!(std::io::stderr(), "warning: {warning}")?;
+                }
+                let rules = config.policy.rules().len() + config.policy.global().len();
+                writeln!(std::io::stdout(), "{}: ok, {rules} rules", file.display())?;
+            }
+            Err(problems) => wrong.extend(problems),
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(Failure::Config(wrong)) }
+}
+
+/// Runs until told to end. `started` learns the addresses of the proxy and of the ops listener.
+async fn serve(
+    config: Config,
+    source: Option<Source>,
+    log: &Log,
+    started: impl FnOnce(SocketAddr, SocketAddr) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let metrics = metrics::install()?;
+    let mut signals = Signals::listen()?;
+    let Config { settings, policy, warnings, secret_files } = config;
+    let listener = bind(settings.listen, "listen").await?;
+    let ops_listener = bind(settings.ops_listen, "ops_listen").await?;
+    let (address, ops_address) = (listener.local_addr()?, ops_listener.local_addr()?);
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
+
+    let meter = Arc::new(ProxyMeter::default());
+    reload::announce(&policy, &meter);
+    let rules = policy.rules().len();
+    let live = Arc::new(Live::new(policy));
+    let limiter = Arc::new(Limiter::new(store(&settings.store)?));
+    let asked = Arc::new(Notify::new());
+    if let Some(source) = source {
+        let (live, meter, asked) = (Arc::clone(&live), Arc::clone(&meter), Arc::clone(&asked));
+        let reloader = Reloader { source, running: settings.clone(), secret_files, live, meter, asked };
+        tokio::spawn(reloader.run());
+    }
+
+    let (drain, ops_drain) = (Drain::default(), Drain::default());
+    let ops = Ops::new(metrics.clone(), drain.leaving.clone());
+    tokio::spawn(server::run(ops_listener, ops_drain, move |request, _| {
+        let answer = ops.handle(&request);
+        async move { answer }
+    }));
+    let upstream = Upstream::new(settings.upstream.authority().clone());
+    let proxy = Arc::new(Proxy::new(live, Arc::clone(&limiter), upstream, meter));
+    let serving = tokio::spawn(server::run(listener, drain.clone(), move |request, peer| {
+        let proxy = Arc::clone(&proxy);
+        async move { proxy.handle(request, peer).await }
+    }));
+    tracing::info!(listen = %address, ops_listen = %ops_address, upstream = %settings.upstream, rules, "serving");
+    started(address, ops_address)?;
+
+    let wish = loop {
+        let Ok(wish) = timeout(UPKEEP_EVERY, signals.next()).await else {
+            metrics.run_upkeep();
+            metrics::log_lines_dropped(log.dropped() as u64);
+            limiter.store().sweep();
+            continue;
+        };
+        if wish != Wish::Reload {
+            break wish;
+        }
+        asked.notify_one();
+    };
+    end(wish, &settings.shutdown, &drain, serving, &mut signals).await;
+    Ok(())
+}
+
+/// Ends without losing a request: first clients are told to leave, then the listener closes and what is under
+/// way is finished, within the grace period. A second signal ends it at once.
+async fn end(wish: Wish, shutdown: &Shutdown, drain: &Drain, serving: JoinHandle<()>, signals: &mut Signals) {
+    tracing::info!("shutting down");
+    let orderly = async {
+        drain.leaving.cancel();
+        if wish == Wish::Drain {
+            tokio::time::sleep(shutdown.settle).await;
+        }
+        drain.closing.cancel();
+        serving.await
+    };
+    let again = async { while signals.next().await == Wish::Reload {} };
+    tokio::select! {
+        ended = timeout(shutdown.grace, orderly) => match ended {
+            Ok(_) => tracing::info!("all connections ended; bye"),
+            Err(_) => tracing::warn!("the grace period is over: cutting the connections that are left"),
+        },
+        () = again => tracing::warn!("told twice: cutting the connections that are left"),
+    }
+}
+
+fn start_log(filter: &str) -> anyhow::Result<Log> {
+    logging::start(filter).with_context(|| format!("the log filter '{filter}' cannot be read"))
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+}
+
+async fn bind(address: SocketAddr, name: &str) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.with_context(|| format!("{name}: cannot listen on {address}; choose another address"))
+}
+
+fn store(settings: &StoreSettings) -> anyhow::Result<Store> {
+    Ok(match settings {
+        StoreSettings::Memory { max_keys } => Store::Memory(MemoryStore::new(*max_keys, Clock::Real)),
+        StoreSettings::Redis(redis) => {
+            let store = RedisStore::new(redis_options(redis)?, Clock::Real);
+            Store::Redis(store.context("store.redis.url cannot be used")?)
+        }
+    })
+}
+
+fn redis_options(redis: &RedisSettings) -> anyhow::Result<RedisOptions> {
+    let server = redis.url.as_str().into_connection_info()?;
+    let mut login = server.redis_settings().clone();
+    if let Some(username) = &redis.username {
+        login = login.set_username(username);
+    }
+    if let Some(password) = &redis.password {
+        login = login.set_password(password.expose());
+    }
+    Ok(RedisOptions {
+        server: server.set_redis_settings(login),
+        timeout: redis.timeout,
+        key_prefix: redis.key_prefix.clone(),
+        connections: redis.connections,
+    })
+}

@@ -1,0 +1,55 @@
+//! Probes and metrics, on a listener of their own.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
+
+/// What the probes and the scraper may ask.
+#[derive(Clone)]
+pub struct Ops {
+    metrics: PrometheusHandle,
+    leaving: CancellationToken,
+}
+
+impl Ops {
+    /// Renders `metrics`; not ready once `leaving` is cancelled.
+    #[must_use]
+    pub fn new(metrics: PrometheusHandle, leaving: CancellationToken) -> Self {
+        Self { metrics, leaving }
+    }
+
+    /// Answers one request. Readiness does not depend on Redis: without it requests are still forwarded, and
+    /// taking all pods out of the service would be the outage that tidegate is not to cause.
+    pub fn handle<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        match request.uri().path() {
+            // Started means listening, and only who listens can answer.
+            "/livez" | "/startupz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" if self.leaving.is_cancelled() => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n")
+            }
+            "/readyz" => text(StatusCode::OK, "ok\n"),
+            "/metrics" => {
+                let mut response = text(StatusCode::OK, self.metrics.render());
+                let version = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+                response.headers_mut().insert(header::CONTENT_TYPE, version);
+                response
+            }
+            _ => text(StatusCode::NOT_FOUND, "/livez, /readyz, /startupz, /metrics\n"),
+        }
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
+}

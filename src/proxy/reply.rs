@@ -1,0 +1,129 @@
+//! The answers that are ours, not the application's: RFC 9457 problems, never cached.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Either, Full, Limited};
+use hyper::body::{Body as _, Incoming};
+use serde_json::{Value, json};
+
+use super::facts::Refused;
+use super::headers::{advertise, seconds};
+use super::upstream::UpstreamError;
+use crate::limiter::Standing;
+
+/// The body of an answer: ours, or the upstream's as it comes.
+pub type Body = Either<Full<Bytes>, Incoming>;
+
+/// Problem types of draft-ietf-httpapi-ratelimit-headers-11, section 8.
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+const REDUCED_CAPACITY: &str = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
+
+/// RFC 9209: which intermediary answered, and why.
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// After how many seconds to try again when that is anybody's guess.
+const RETRY_SOON: i64 = 1;
+
+/// A body that a client sends to a request we refuse is read up to this size and for this long, so that the
+/// connection can serve the next request.
+const DRAIN_BYTES: usize = 64 * 1024;
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// 429: a limit has no room.
+pub(super) fn too_many_requests(
+    request: Request<Incoming>,
+    standing: &Standing,
+    violated: &[Arc<str>],
+) -> Response<Body> {
+    drain(request);
+    let violated: Vec<&str> = violated.iter().map(|name| &**name).collect();
+    let retry = seconds(standing.reset_ms);
+    let mut response = problem(
+        StatusCode::TOO_MANY_REQUESTS,
+        &json!({
+            "type": QUOTA_EXCEEDED,
+            "title": "Request cannot be satisfied as assigned quota has been exceeded",
+            "status": StatusCode::TOO_MANY_REQUESTS.as_u16(),
+            "detail": format!("The limit is {} requests in {} s. Try again in {retry} s.",
+                standing.quota, standing.window_ms as f64 / 1000.0),
+            "violated-policies": violated,
+        }),
+    );
+    advertise(response.headers_mut(), standing);
+    retry_after(&mut response, retry);
+    response
+}
+
+/// 503: the store gave no answer, and the rule refuses what it cannot check.
+pub(super) fn reduced_capacity(request: Request<Incoming>) -> Response<Body> {
+    drain(request);
+    let mut response = problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        &json!({
+            "type": REDUCED_CAPACITY,
+            "title": "Request cannot be satisfied due to temporary server capacity constraints",
+            "status": StatusCode::SERVICE_UNAVAILABLE.as_u16(),
+            "detail": "The request's rate limit cannot be checked at the moment.",
+        }),
+    );
+    retry_after(&mut response, RETRY_SOON);
+    response
+}
+
+/// 400 or 405: the request is not one that is forwarded.
+pub(super) fn bad_request(request: Request<Incoming>, status: StatusCode, error: &Refused) -> Response<Body> {
+    drain(request);
+    plain_problem(status, &error.to_string())
+}
+
+/// 502, 503 or 504: the upstream gave no answer.
+pub(super) fn upstream_failed(error: &UpstreamError) -> Response<Body> {
+    let mut response = plain_problem(error.status(), &error.to_string());
+    let status = format!("tidegate; error={}", error.proxy_status());
+    if let Ok(status) = HeaderValue::from_str(&status) {
+        response.headers_mut().insert(PROXY_STATUS, status);
+    }
+    if error.status() == StatusCode::SERVICE_UNAVAILABLE {
+        retry_after(&mut response, RETRY_SOON);
+    }
+    response
+}
+
+/// A problem of the type that says no more than its status (RFC 9457, section 4.2.1).
+fn plain_problem(status: StatusCode, detail: &str) -> Response<Body> {
+    problem(
+        status,
+        &json!({
+            "type": "about:blank",
+            "title": status.canonical_reason().unwrap_or_default(),
+            "status": status.as_u16(),
+            "detail": detail,
+        }),
+    )
+}
+
+fn problem(status: StatusCode, problem: &Value) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::from(format!("{problem}\n"))));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn retry_after(response: &mut Response<Body>, seconds: i64) {
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+}
+
+/// Reads what little body the client may still be sending, beside the answer. A larger or slower one ends with
+/// the connection.
+fn drain(request: Request<Incoming>) {
+    let body = request.into_body();
+    let small = body.size_hint().upper().is_some_and(|bytes| bytes <= DRAIN_BYTES as u64);
+    if small && !body.is_end_stream() {
+        tokio::spawn(tokio::time::timeout(DRAIN_TIME, Limited::new(body, DRAIN_BYTES).collect()));
+    }
+}

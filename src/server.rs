@@ -1,0 +1,135 @@
+//! Accepting connections, bounding them, and letting them go without losing a request.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, Version, header};
+use hyper::body::{Body, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::ConnectionGuard;
+
+/// A connection beyond these is closed at once, so that those that are open are served.
+const CONNECTIONS: usize = 10_000;
+/// hyper bounds nothing until it knows the protocol: a peer that says nothing would be held for ever.
+const FIRST_BYTE: Duration = Duration::from_secs(10);
+/// Also ends an idle connection, so it is above the idle time of common load balancers (60 s): it is they who
+/// close first, and no request crosses the closing.
+const HEAD_OR_IDLE: Duration = Duration::from_secs(75);
+const MAX_HEADERS: usize = 100;
+const HEADER_BYTES: usize = 64 * 1024;
+/// HTTP/2. The connection's window is fixed: one that adapts is misled by small frames (h2 >= 0.4.16).
+const STREAMS: u32 = 100;
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+const PENDING_RESETS: usize = 20;
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_ANSWER: Duration = Duration::from_secs(10);
+/// After an error such as "too many open files", which accepting again at once would only repeat.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The two steps in which a listener ends.
+#[derive(Clone, Debug, Default)]
+pub struct Drain {
+    /// Still accepting, but each answer of HTTP/1 says `Connection: close`: clients leave of their own accord.
+    pub leaving: CancellationToken,
+    /// No longer accepting; requests under way are finished, idle connections closed.
+    pub closing: CancellationToken,
+}
+
+/// Serves `listener` until `drain` says otherwise, and returns when the last connection is gone. `handle`
+/// answers one request.
+pub async fn run<H, F, B>(listener: TcpListener, drain: Drain, handle: H)
+where
+    H: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    let builder = builder();
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let open = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = drain.closing.cancelled() => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::debug!(%error, "cannot accept");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            tracing::debug!(%peer, "refused: {CONNECTIONS} connections are open");
+            continue;
+        };
+        let (builder, watcher) = (builder.clone(), open.watcher());
+        let (handle, leaving) = (handle.clone(), drain.leaving.clone());
+        tokio::spawn(async move {
+            let _place = place;
+            let _counted = ConnectionGuard::open();
+            if !speaks(&stream).await {
+                return;
+            }
+            let service = service_fn(move |request: Request<Incoming>| {
+                let version = request.version();
+                let answer = handle(request, peer);
+                let leaving = leaving.clone();
+                async move {
+                    let mut answer = answer.await;
+                    if leaving.is_cancelled() && version < Version::HTTP_2 {
+                        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                    }
+                    Ok::<_, Infallible>(answer)
+                }
+            });
+            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+            if let Err(error) = watcher.watch(connection).await {
+                tracing::debug!(%peer, error, "the connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    open.shutdown().await;
+}
+
+/// Whether the peer says anything in time.
+async fn speaks(stream: &TcpStream) -> bool {
+    // Answers are written whole; waiting to fill a packet (Nagle's algorithm) only delays them.
+    let ready = stream.set_nodelay(true).is_ok();
+    let first = tokio::time::timeout(FIRST_BYTE, stream.peek(&mut [0])).await;
+    ready && matches!(first, Ok(Ok(1..)))
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_OR_IDLE)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(HEADER_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_ANSWER)
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(64 * 1024)
+        .max_pending_accept_reset_streams(PENDING_RESETS);
+    builder
+}

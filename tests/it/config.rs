@@ -1,0 +1,87 @@
+//! The configuration: what is right compiles to what it says, and what is wrong is told all at once, with its
+//! place and a remedy.
+
+mod cli;
+mod flags;
+mod hostile;
+mod meaning;
+mod shipped;
+mod wrong;
+mod wrong_rules;
+
+use tidegate::config::{Config, Overrides, Problem, SecretSource, compile_text};
+use tidegate::policy::Rule;
+
+/// Compiles a text; the only secrets there are lie in these three places.
+fn compile_with(text: &str, overrides: &Overrides) -> Result<Config, Vec<Problem>> {
+    compile_text("test.yaml", text.as_bytes(), overrides, &|source| match source {
+        SecretSource::File(path) if path.ends_with("secret") => Ok(Some(b"0123456789abcdef0123\n".to_vec())),
+        SecretSource::File(path) if path.ends_with("short") => Ok(Some(b"abc\r\n".to_vec())),
+        SecretSource::File(path) if path.ends_with("blank") => Ok(Some(b"\n".to_vec())),
+        SecretSource::File(path) if path.ends_with("lines") => Ok(Some(b"one\ntwo".to_vec())),
+        SecretSource::Env(name) if name == "A_TOKEN" => Ok(Some(b"0123456789abcdef0123".to_vec())),
+        SecretSource::Env(_) => Ok(None),
+        SecretSource::File(_) => Err("there is none".to_owned()),
+    })
+}
+
+fn compile(text: &str) -> Result<Config, Vec<Problem>> {
+    compile_with(text, &Overrides::default())
+}
+
+/// A file with an upstream, and these lines from the second on.
+fn file(rest: &str) -> String {
+    format!("upstream: http://127.0.0.1:9080\n{rest}")
+}
+
+fn right(text: &str) -> Config {
+    compile(text).unwrap_or_else(|problems| panic!("{}\n{text}", listed(&problems)))
+}
+
+fn problems(text: &str) -> Vec<Problem> {
+    match compile(text) {
+        Ok(_) => panic!("this should be wrong:\n{text}"),
+        Err(problems) => problems,
+    }
+}
+
+fn listed(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("{problem}\n")).collect()
+}
+
+/// A rule and its limits in one line: quota/window+burst*slices.
+fn limits(rule: &Rule) -> String {
+    let one = |named: &tidegate::policy::NamedLimit| {
+        let limit = named.limit;
+        format!("{} {}/{}+{}*{}", named.name, limit.quota(), limit.window_ms(), limit.burst(), limit.slices())
+    };
+    rule.limits.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// Files that are each wrong in one way: text, line:column, path, part of the message, part of the remedy.
+type Wrong = (&'static str, &'static str, &'static str, &'static str, &'static str);
+
+/// Each must give this one problem and no other.
+fn assert_wrong(cases: &[Wrong], text: impl Fn(&str) -> String) {
+    let mut faults = String::new();
+    for (rest, place, path, message, remedy) in cases {
+        let text = text(rest);
+        let found = match compile(&text) {
+            Ok(_) => vec![],
+            Err(found) => found,
+        };
+        let fits = |problem: &Problem| {
+            let at = problem.line.zip(problem.column).map(|(line, column)| format!("{line}:{column}"));
+            at.as_deref().unwrap_or("-") == *place
+                && problem.path == *path
+                && problem.message.contains(message)
+                && problem.remedy.contains(remedy)
+                && problem.file.as_deref() == Some("test.yaml")
+        };
+        if found.len() != 1 || !found.iter().all(fits) {
+            faults +=
+                &format!("--- {text}\nwanted {place} {path}: {message} / {remedy}\ngot {}", listed(&found));
+        }
+    }
+    assert!(faults.is_empty(), "\n{faults}");
+}

@@ -1,0 +1,133 @@
+//! `--limit`, and the other flags where they are wrong.
+
+use tidegate::config::{Config, Overrides, Problem, compile_text, load};
+use tidegate::policy::Mode;
+use tidegate::policy::key::KeyPart;
+
+use super::{file, limits, listed};
+
+fn overrides(limits: &[&str]) -> Overrides {
+    Overrides {
+        upstream: Some("http://app:80".to_owned()),
+        limits: limits.iter().map(|limit| (*limit).to_owned()).collect(),
+        ..Overrides::default()
+    }
+}
+
+fn flags(limits: &[&str]) -> Result<Config, Vec<Problem>> {
+    load(None, &overrides(limits))
+}
+
+#[test]
+fn limits_in_every_form() {
+    let config = flags(&[
+        "GET /api/*=100/min,burst=10",
+        "POST|PUT  /a/{id}=5/s,slices=2,key=header:X-Api-Key,key=path:id,mode=shadow",
+        "* /b=3/90s,key=",
+        "/x=y=1/h",
+        "/*=7/day",
+    ])
+    .unwrap_or_else(|problems| panic!("{}", listed(&problems)));
+    let rules = config.policy.rules();
+    let all: Vec<String> = rules.iter().map(limits).collect();
+    assert_eq!(
+        all,
+        [
+            "limit-1 100/60000+10*4",
+            "limit-2 5/1000+0*2",
+            "limit-3 3/90000+0*4",
+            "limit-4 1/3600000+0*4",
+            "limit-5 7/86400000+0*4"
+        ]
+    );
+    let methods: Vec<String> = rules.iter().map(|rule| format!("{:?}", rule.matches.methods)).collect();
+    assert_eq!(methods, ["[GET]", "[POST, PUT]", "[]", "[]", "[]"]);
+    assert_eq!(rules[0].key.parts, [KeyPart::ClientIp]);
+    assert_eq!(
+        rules[1].key.parts,
+        [KeyPart::Header("x-api-key".parse().unwrap()), KeyPart::Path("id".into())]
+    );
+    assert_eq!((rules[1].mode, rules[2].key.parts.len()), (Mode::Shadow, 0));
+    assert!(rules[3].matches.path.captures("/x=y").is_some());
+}
+
+#[test]
+fn a_wrong_limit_is_named_by_its_text() {
+    for (text, message, remedy) in [
+        ("", "no limit", "PATH=RATE"),
+        ("/a", "no limit", "PATH=RATE"),
+        ("/a=10/fortnight", "'10/fortnight' is no rate", "100/90s"),
+        ("/a=0/s", "at least 1", "mode: off"),
+        ("a=1/s", "starts with '/'", "/files/*"),
+        ("get /a=1/s", "upper case", "write GET"),
+        ("GET| /a=1/s", "no method", "GET"),
+        ("/a=1/s,burst=x", "'x' is no number", "PATH=RATE"),
+        ("/a=1/s,burst=1,burst=2", "stands twice", "keep one"),
+        ("/a=1/s,slices=65", "from 1 to 64", "PATH=RATE"),
+        ("/a=1/s,bursts=1", "no option 'bursts'", "did you mean 'burst'?"),
+        ("/a=1/s,mode=on", "'on' is no mode", "mode=shadow"),
+        ("/a=1/s,key=ip", "no part of a key", "client_ip"),
+        ("/a=1/s,key=path:id", "no parameter 'id'", "{id}"),
+    ] {
+        let found = flags(&[text]).unwrap_err();
+        let [problem] = &*found else { panic!("{text}: {}", listed(&found)) };
+        assert_eq!(
+            (&problem.file, problem.line, problem.path.clone()),
+            (&None, None, format!("--limit '{text}'"))
+        );
+        assert!(problem.message.contains(message) && problem.remedy.contains(remedy), "{problem}");
+    }
+}
+
+#[test]
+fn limits_that_are_never_reached() {
+    let found = flags(&["/a/*=1/s", "/a/b=1/s"]).unwrap_err();
+    assert_eq!(found.len(), 1);
+    assert!(
+        found[0].message.contains("'limit-1' takes all of its requests (--limit '/a/*=1/s')"),
+        "{}",
+        found[0]
+    );
+    // A flag that stands in for the file's rules is meant to.
+    let text = file("rules: [{ name: a, match: { path: /a }, rate: 1/s }]");
+    let config = compile_text("f", text.as_bytes(), &overrides(&["/*=9/s"]), &|_| Ok(None)).unwrap();
+    let names: Vec<&str> = config.policy.rules().iter().map(|rule| &*rule.name).collect();
+    assert_eq!(names, ["limit-1", "a"]);
+    assert!(config.warnings.len() == 1 && config.warnings[0].message.contains("never reached"));
+}
+
+#[test]
+fn without_a_file_the_flags_must_suffice() {
+    let found = load(None, &Overrides::default()).unwrap_err();
+    assert_eq!(found.len(), 1);
+    assert_eq!((&found[0].file, &*found[0].path), (&None, "upstream"));
+    assert!(found[0].remedy.contains("--upstream"));
+    let config = flags(&[]).unwrap();
+    assert!(config.warnings.len() == 1 && config.warnings[0].remedy.contains("--limit"));
+}
+
+#[test]
+fn other_flags() {
+    let wrong = |change: &dyn Fn(&mut Overrides)| {
+        let mut overrides = overrides(&["/*=1/s"]);
+        change(&mut overrides);
+        let found = load(None, &overrides).unwrap_err();
+        found
+            .iter()
+            .map(|problem| format!("{}: {}", problem.path, problem.message))
+            .collect::<Vec<_>>()
+            .join("; ")
+    };
+    let port = |port| Some(std::net::SocketAddr::from(([127, 0, 0, 1], port)));
+    assert_eq!(wrong(&|flags| flags.upstream = Some("app".to_owned())), "--upstream: 'app' is no upstream");
+    assert_eq!(wrong(&|flags| flags.redis = Some("app".to_owned())), "--redis: this is no Redis URL");
+    assert_eq!(
+        wrong(&|flags| flags.ops_listen = port(8080)),
+        "--ops-listen: 127.0.0.1:8080 is taken by listen"
+    );
+    let both = wrong(&|flags| {
+        flags.redis = Some("redis://a".to_owned());
+        flags.memory = true;
+    });
+    assert_eq!(both, "--redis: the memory store is asked for as well");
+}

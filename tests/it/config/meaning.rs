@@ -1,0 +1,263 @@
+//! Right files: what they compile to.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::{HeaderMap, Method};
+use tidegate::config::{Overrides, StoreSettings};
+use tidegate::policy::client::ForwardedHeader;
+use tidegate::policy::key::{KeyPart, OnMissing};
+use tidegate::policy::{Facts, Mode, OnOutage, Plan, Policy};
+
+use super::{compile_with, file, limits, right};
+
+fn facts<'a>(
+    method: &'a Method,
+    target: (&'a str, &'a str),
+    headers: &'a HeaderMap,
+    peer: &str,
+) -> Facts<'a> {
+    let peer = peer.parse().unwrap();
+    Facts { method, host: target.0, path: target.1, query: "", headers, peer, client: peer }
+}
+
+/// The rule's name, or what else is done.
+fn decision(
+    policy: &Policy,
+    method: &str,
+    host: &str,
+    path: &str,
+    headers: &[(&'static str, &str)],
+) -> String {
+    let method: Method = method.parse().unwrap();
+    let headers =
+        headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+    match policy.plan(&facts(&method, (host, path), &headers, "192.0.2.1")) {
+        Plan::Bypass(bypass) => format!("past {}", bypass.name),
+        Plan::Reject { rule, missing } => format!("{} lacks {missing}", rule.name),
+        Plan::Check { rule, .. } => rule.map_or("free".to_owned(), |rule| rule.name.to_string()),
+    }
+}
+
+#[test]
+fn the_least_file_has_the_defaults() {
+    let settings = right("upstream: http://app.internal/").settings;
+    assert_eq!(settings.listen, SocketAddr::from(([0, 0, 0, 0], 8080)));
+    assert_eq!(settings.ops_listen, SocketAddr::from(([0, 0, 0, 0], 9902)));
+    assert_eq!(settings.upstream.to_string(), "http://app.internal");
+    assert_eq!(settings.store, StoreSettings::Memory { max_keys: 1_000_000 });
+    assert_eq!(
+        (settings.shutdown.settle, settings.shutdown.grace),
+        (Duration::from_secs(3), Duration::from_secs(25))
+    );
+}
+
+#[test]
+fn upstreams_and_addresses_in_every_form() {
+    for (text, want) in [
+        ("http://127.0.0.1:9080", "127.0.0.1:9080"),
+        ("http://[::1]:9080", "[::1]:9080"),
+        ("http://app", "app"),
+        ("http://app_1.internal:80/", "app_1.internal:80"),
+    ] {
+        let config = right(&format!("upstream: '{text}'\nlisten: '[::]:8081'\nops_listen: 127.0.0.1:0"));
+        assert_eq!(config.settings.upstream.authority().as_str(), want);
+        assert_eq!(config.settings.listen.to_string(), "[::]:8081");
+    }
+}
+
+#[test]
+fn a_redis_store() {
+    let text = file(
+        "store: { redis: { url: 'redis://me:p%40ss@[::1]:7000/3', timeout: 1s, key_prefix: tg, connections: 2 } }",
+    );
+    let config = right(&text);
+    let StoreSettings::Redis(redis) = &config.settings.store else { panic!("{:?}", config.settings.store) };
+    assert_eq!((&*redis.url, redis.username.as_deref()), ("redis://[::1]:7000/3", Some("me")));
+    assert_eq!(redis.password.as_ref().map(|password| password.expose()), Some("p@ss"));
+    assert_eq!((redis.timeout, &*redis.key_prefix, redis.connections), (Duration::from_secs(1), "tg", 2));
+    assert!(!format!("{config:?}").contains("p@ss"));
+}
+
+#[test]
+fn the_password_file_wins_over_the_url() {
+    let text =
+        file("store: { redis: { url: 'redis://me:old@redis', username: you, password_file: /run/secret } }");
+    let config = right(&text);
+    let StoreSettings::Redis(redis) = &config.settings.store else { panic!("{:?}", config.settings.store) };
+    assert_eq!((&*redis.url, redis.username.as_deref()), ("redis://redis:6379/0", Some("you")));
+    assert_eq!(redis.password.as_ref().map(|password| password.expose()), Some("0123456789abcdef0123"));
+    assert_eq!(
+        (redis.timeout, &*redis.key_prefix, redis.connections),
+        (Duration::from_millis(20), "tidegate", 8)
+    );
+    assert_eq!(config.secret_files, [std::path::Path::new("/run/secret")]);
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let text = file(
+        "listen: 0.0.0.0:1\nstore: { redis: { url: redis://a, timeout: 7ms } }\nrules: [{ name: a, rate: 1/s }]",
+    );
+    let flags = Overrides {
+        listen: Some(SocketAddr::from(([127, 0, 0, 1], 2))),
+        ops_listen: Some(SocketAddr::from(([127, 0, 0, 1], 3))),
+        upstream: Some("http://other:4".to_owned()),
+        redis: Some("redis://b:5".to_owned()),
+        ..Overrides::default()
+    };
+    let settings = compile_with(&text, &flags).unwrap().settings;
+    assert_eq!((settings.listen.port(), settings.ops_listen.port()), (2, 3));
+    assert_eq!(settings.upstream.to_string(), "http://other:4");
+    let StoreSettings::Redis(redis) = settings.store else { panic!("no Redis") };
+    assert_eq!((&*redis.url, redis.timeout), ("redis://b:5/0", Duration::from_millis(7)));
+    let memory = Overrides { memory: true, ..Overrides::default() };
+    let settings = compile_with(&text, &memory).unwrap().settings;
+    assert_eq!(settings.store, StoreSettings::Memory { max_keys: 1_000_000 });
+}
+
+#[test]
+fn a_rule_with_everything() {
+    let config = right(&file(
+        "store: { on_outage: closed }
+rules:
+  - name: all
+    match:
+      methods: [POST, PUT]
+      path: /api/{tenant}/items/*
+      hosts: [API.example.com, '*.example.org']
+      headers: { X-Plan: free, X-Trace: '*' }
+    key: [client_ip, 'header:X-Api-Key', 'cookie:sid', 'query:q', 'path:tenant', host, method]
+    on_missing: reject
+    limits: [{ rate: 5/s, burst: 2 }, { rate: 50/day, slices: 24 }, { rate: 3/2ms }]
+    mode: shadow
+    on_outage: open
+  - { name: bare, rate: 1/m }
+",
+    ));
+    let [all, bare] = config.policy.rules() else { panic!("two rules") };
+    assert_eq!(limits(all), "all:1s 5/1000+2*4; all:86400s 50/86400000+0*24; all:2ms 3/2+0*2");
+    assert_eq!(
+        (all.mode, all.on_outage, all.key.on_missing),
+        (Mode::Shadow, OnOutage::Open, OnMissing::Reject)
+    );
+    let key: Vec<String> = all.key.parts.iter().map(ToString::to_string).collect();
+    assert_eq!(key.join(" "), "client_ip header:x-api-key cookie:sid query:q path:tenant host method");
+    assert_eq!(
+        (bare.mode, bare.on_outage, bare.key.on_missing),
+        (Mode::Enforce, OnOutage::Closed, OnMissing::ClientIp)
+    );
+    assert_eq!((limits(bare), &*bare.key.parts), ("bare 1/60000+0*4".to_owned(), &[KeyPart::ClientIp][..]));
+    let plan = [("x-plan", "free"), ("x-trace", "1")];
+    let keyed = [("x-plan", "free"), ("x-trace", "1"), ("x-api-key", "k")];
+    for (method, host, path, headers, want) in [
+        ("POST", "api.example.com", "/api/t/items", &plan[..], "all lacks header:x-api-key"),
+        ("PUT", "a.b.example.org", "/api/t/items/9/x", &keyed, "all lacks cookie:sid"),
+        ("GET", "api.example.com", "/api/t/items", &plan, "bare"),
+        ("POST", "example.org", "/api/t/items", &plan, "bare"),
+        ("POST", "api.example.com", "/api/t", &plan, "bare"),
+        ("POST", "api.example.com", "/api/t/items", &plan[..1], "bare"),
+    ] {
+        assert_eq!(decision(&config.policy, method, host, path, headers), want, "{method} {host}{path}");
+    }
+}
+
+#[test]
+fn global_rules_share_one_bucket_unless_told_otherwise() {
+    let config = right(&file(
+        "global:
+  - { name: everyone, rate: 5000/s, mode: shadow }
+  - { name: posts, match: { methods: POST }, key: client_ip, rate: 1/s }
+",
+    ));
+    assert!(config.warnings.is_empty());
+    let [everyone, posts] = config.policy.global() else { panic!("two global rules") };
+    assert_eq!((everyone.key.parts.len(), everyone.mode), (0, Mode::Shadow));
+    assert_eq!((&*posts.key.parts, &*posts.matches.methods), (&[KeyPart::ClientIp][..], &[Method::POST][..]));
+    let headers = HeaderMap::new();
+    let Plan::Check { checks, .. } =
+        config.policy.plan(&facts(&Method::GET, ("", "/x"), &headers, "192.0.2.1"))
+    else {
+        panic!("no check")
+    };
+    assert_eq!(checks.iter().map(|check| &*check.rule.name).collect::<Vec<_>>(), ["everyone"]);
+}
+
+#[test]
+fn a_key_of_nothing_is_one_bucket_and_one_value_needs_no_list() {
+    let config = right(&file(
+        "rules: [{ name: a, match: { path: /a }, key: [], rate: 1/s }, { name: b, key: host, rate: 1/s }]",
+    ));
+    let [shared, by_host] = config.policy.rules() else { panic!("two rules") };
+    assert_eq!((&*shared.key.parts, &*by_host.key.parts), (&[][..], &[KeyPart::Host][..]));
+}
+
+#[test]
+fn bypasses_let_through() {
+    let config = right(&file(
+        "bypass:
+  - { name: probes, paths: [/healthz, /static/*] }
+  - { name: token, header: X-Token, secret_env: A_TOKEN }
+  - { name: filed, header: X-Filed, secret_file: /etc/secret }
+  - { name: net, cidrs: [10.0.0.0/8, '2001:db8::/32', 192.0.2.7] }
+rules: [{ name: all, rate: 1/s }]
+client: { hash_secret_file: secret }
+",
+    ));
+    for (path, headers, want) in [
+        ("/healthz", &[][..], "past probes"),
+        ("/static/a/b", &[], "past probes"),
+        ("/x", &[("x-token", "0123456789abcdef0123")], "past token"),
+        ("/x", &[("x-filed", "0123456789abcdef0123")], "past filed"),
+        ("/x", &[("x-token", "0123456789abcdef0123\t")], "all"),
+        ("/x", &[], "all"),
+    ] {
+        assert_eq!(decision(&config.policy, "GET", "", path, headers), want, "{path} {headers:?}");
+    }
+    let headers = HeaderMap::new();
+    for (peer, past) in
+        [("10.255.0.1", true), ("11.0.0.1", false), ("2001:db8::1", true), ("192.0.2.7", true)]
+    {
+        let plan = config.policy.plan(&facts(&Method::GET, ("", "/x"), &headers, peer));
+        assert_eq!(matches!(plan, Plan::Bypass(_)), past, "{peer}");
+    }
+    assert_eq!(config.secret_files, [std::path::Path::new("secret"), std::path::Path::new("/etc/secret")]);
+}
+
+#[test]
+fn clients_behind_proxies() {
+    let config = right(&file(
+        "rules: [{ name: all, rate: 1/s }]
+client: { trusted_proxies: [10.0.0.0/8, 'fd00::1'], header: forwarded, ipv6_prefix: 56 }",
+    ));
+    let client = config.policy.client();
+    let networks: Vec<String> = client.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["10.0.0.0/8", "fd00::1/128"]);
+    assert_eq!((client.header, client.ipv6_prefix), (ForwardedHeader::Forwarded, 56));
+}
+
+#[test]
+fn aliases_stand_for_what_they_name() {
+    let config = right(&file(
+        "rules:
+  - { name: a, match: &m { path: /a, hosts: &h [x.org] }, rate: &r 5/s }
+  - { name: b, match: { path: /b, hosts: *h }, rate: *r }
+",
+    ));
+    let [_, b] = config.policy.rules() else { panic!("two rules") };
+    assert_eq!((limits(b), b.matches.hosts.len()), ("b 5/1000+0*4".to_owned(), 1));
+}
+
+#[test]
+fn a_section_without_lines_is_not_there() {
+    let config = right(&file("store:\nclient:\nbypass:\nglobal:\nrules:\nshutdown:\n"));
+    assert_eq!(config.settings, right(&file("")).settings);
+}
+
+#[test]
+fn a_host_may_be_an_address() {
+    let config = right(&file("rules: [{ name: a, match: { hosts: ['[0:0::1]', 192.0.2.1] }, rate: 1/s }]"));
+    for (host, want) in [("::1", "a"), ("192.0.2.1", "a"), ("192.0.2.2", "free")] {
+        assert_eq!(decision(&config.policy, "GET", host, "/", &[]), want, "{host}");
+    }
+}

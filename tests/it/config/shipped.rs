@@ -1,0 +1,105 @@
+//! The file that ships.
+
+use tidegate::config::StoreSettings;
+use tidegate::policy::key::KeyPart;
+use tidegate::policy::{Mode, OnOutage};
+
+use super::{compile, limits, listed, right};
+
+pub const SHIPPED: &str = include_str!("../../../configs/rate_limits.yaml");
+
+#[test]
+fn it_holds_exactly_the_five_limits() {
+    let config = right(SHIPPED);
+    assert!(config.warnings.is_empty(), "{}", listed(&config.warnings));
+    let rules: Vec<String> = config.policy.rules().iter().map(limits).collect();
+    assert_eq!(
+        rules,
+        [
+            "list-tasks 100/60000+10*4",
+            "create-task 30/60000+5*4",
+            "update-task 60/60000+10*4",
+            "import-prd 5/60000+2*4",
+            "suggest-tasks 10/60000+3*4",
+        ]
+    );
+    let endpoints = [
+        ("GET", "/api/v1/tasks"),
+        ("POST", "/api/v1/tasks"),
+        ("PATCH", "/api/v1/tasks/42"),
+        ("POST", "/api/v1/prd/import"),
+        ("POST", "/api/v1/tasks/suggest"),
+    ];
+    for (rule, (method, path)) in config.policy.rules().iter().zip(endpoints) {
+        assert_eq!(format!("{:?}", rule.matches.methods), format!("[{method}]"));
+        assert!(rule.matches.path.captures(path).is_some(), "{path}");
+        assert_eq!((&*rule.key.parts, rule.mode), (&[KeyPart::ClientIp][..], Mode::Enforce));
+        assert_eq!(rule.on_outage, OnOutage::Open);
+    }
+    assert!(config.policy.global().is_empty());
+    let settings = config.settings;
+    assert_eq!(
+        (settings.listen.to_string(), settings.upstream.to_string()),
+        ("0.0.0.0:8080".to_owned(), "http://127.0.0.1:9080".to_owned())
+    );
+    let StoreSettings::Redis(redis) = settings.store else { panic!("no Redis") };
+    assert_eq!(redis.url, "redis://127.0.0.1:6379/0");
+}
+
+/// Its commented-out examples: runs of lines with the marker.
+fn examples() -> Vec<std::ops::Range<usize>> {
+    let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
+    for (place, line) in SHIPPED.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with("#~ "))
+    {
+        let starts_item = line.contains("#~ - ");
+        match runs.last_mut() {
+            Some(run) if run.end == place && !starts_item => run.end += 1,
+            _ => runs.push(place..place + 1),
+        }
+    }
+    runs
+}
+
+/// The file with the examples in these lines in use.
+fn with(used: impl Fn(usize) -> bool) -> String {
+    let line = |(place, line): (usize, &str)| {
+        if used(place) { line.replacen("#~ ", "", 1) } else { line.to_owned() }
+    };
+    // The secret that the examples name lies elsewhere in this test.
+    let text: Vec<String> = SHIPPED.lines().enumerate().map(line).collect();
+    text.join("\n").replace("redis-password", "secret").replace("internal-token", "secret")
+}
+
+#[test]
+fn every_example_is_right_alone_and_with_all_others() {
+    let examples = examples();
+    assert_eq!(examples.len(), 7, "{examples:?}");
+    for example in &examples {
+        let text = with(|place| example.contains(&place));
+        let config = compile(&text).unwrap_or_else(|problems| panic!("{}\n{text}", listed(&problems)));
+        assert!(config.warnings.is_empty(), "{}", listed(&config.warnings));
+    }
+    let all = right(&with(|_| true));
+    assert_eq!((all.policy.rules().len(), all.policy.global().len(), all.secret_files.len()), (7, 1, 2));
+    let mentioned = SHIPPED.lines().filter(|line| line.trim_start().starts_with("#~")).count();
+    assert_eq!(
+        mentioned,
+        examples.iter().map(ExactSizeIterator::len).sum::<usize>(),
+        "each marker ends in a blank"
+    );
+}
+
+#[test]
+fn every_example_of_the_reference_is_right() {
+    let reference = include_str!("../../../docs/configuration.md");
+    let blocks: Vec<&str> =
+        reference.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 5, "{}", blocks.len());
+    for block in blocks {
+        let text = if block.contains("upstream:") { block.to_owned() } else { super::file(block) };
+        let text = text.replace("/run/secrets/redis", "secret").replace("internal-token", "secret");
+        if let Err(problems) = compile(&text) {
+            panic!("{}\n{text}", listed(&problems));
+        }
+    }
+}

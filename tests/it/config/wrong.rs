@@ -1,0 +1,270 @@
+//! Wrong files, but for the rules: each fault at its line and column, with its path and what would be right.
+
+use super::{Wrong, assert_wrong, compile, compile_with, file, listed, problems};
+use tidegate::config::Overrides;
+
+/// From line 2 on; line 1 is the upstream.
+#[rustfmt::skip]
+const SETTINGS: &[Wrong] = &[
+    ("ruels: []", "2:1", "ruels", "no key 'ruels'", "did you mean 'rules'?"),
+    ("colour: red", "2:1", "colour", "no key 'colour'", "listen, ops_listen, upstream"),
+    ("1: x", "2:1", "1", "no key '1'", "the keys are"),
+    ("[a]: x", "2:1", "[...]", "no key", "the keys are"),
+    ("<<: { a: b }", "2:1", "<<", "no key '<<'", "the keys are"),
+    ("admin_listen: 127.0.0.1:9901", "2:1", "admin_listen", "not built yet", "remove"),
+    ("upstream: http://127.0.0.1:1", "2:1", "upstream", "stands twice (line 1)", "keep one"),
+    ("listen: 8080", "2:9", "listen", "found the number 8080", "IP:PORT"),
+    ("listen: localhost:8080", "2:9", "listen", "'localhost:8080' is no address", "0.0.0.0:8080"),
+    ("listen: 0.0.0.0:99999", "2:9", "listen", "is no address", "IP:PORT"),
+    ("listen:\n  - 0.0.0.0:80", "3:3", "listen", "found a list", "IP:PORT"),
+    ("ops_listen: 0.0.0.0:8080", "2:13", "ops_listen", "taken by listen", "port of their own"),
+    ("listen: 127.0.0.1:9080", "1:11", "upstream", "call itself", "another port"),
+    ("store: memory", "2:8", "store", "expected a mapping, found the text 'memory'", "memory, redis"),
+    ("store: { memory: {}, redis: { url: redis://a } }", "2:22", "store.redis", "two stores (line 2)", "either"),
+    ("store: { memory: { max_keys: 0 } }", "2:30", "store.memory.max_keys", "0 is out of range", "from 1 to"),
+    ("store: { memory: { max_keys: .nan } }", "2:30", "store.memory.max_keys", "found the number NaN", "whole"),
+    ("store: { memory: { max_keys: -.inf } }", "2:30", "store.memory.max_keys", "found the number -inf", "whole"),
+    ("store: { memory: { max_keys: 1e6 } }", "2:30", "store.memory.max_keys", "found the number 1000000.0", "whole"),
+    ("store: { on_outage: local }", "2:21", "store.on_outage", "not built yet", "open or closed"),
+    ("store: { on_outage: opne }", "2:21", "store.on_outage", "'opne' is not known", "did you mean 'open'?"),
+    ("store: { redis: {} }", "2:17", "store.redis.url", "the url is missing", "redis://HOST:PORT"),
+    ("store: { redis: { url: 5 } }", "2:24", "store.redis.url", "found the number 5", "redis://HOST:PORT"),
+    ("store: { redis: { url: rediss://a:1/0 } }", "2:24", "store.redis.url", "TLS to Redis is not built yet", "redis://"),
+    ("store: { redis: { url: http://a } }", "2:24", "store.redis.url", "no Redis URL", "redis://HOST:PORT"),
+    ("store: { redis: { url: redis://a/b } }", "2:24", "store.redis.url", "not a number", "redis://HOST:PORT"),
+    ("store: { redis: { url: redis://a/-1 } }", "2:24", "store.redis.url", "negative", "redis://HOST:PORT"),
+    ("store: { redis: { url: redis://0.0.0.0 } }", "2:24", "store.redis.url", "listen on", "redis://HOST:PORT"),
+    ("store: { redis: { url: redis://a?x=1 } }", "2:24", "store.redis.url", "no '?'", "redis://HOST:PORT"),
+    ("store: { redis: { url: redis://a, password: x } }", "2:35", "store.redis.password", "not stand in this file", "password_file"),
+    ("store: { redis: { url: redis://a, timeout: 20 } }", "2:44", "store.redis.timeout", "the number 20", "unit"),
+    ("store: { redis: { url: redis://a, timeout: 11s } }", "2:44", "store.redis.timeout", "out of range", "1ms to 10s"),
+    ("store: { redis: { url: redis://a, timeout: 20mm } }", "2:44", "store.redis.timeout", "'20mm' is no duration", "20ms"),
+    ("store: { redis: { url: redis://a, key_prefix: 'a b' } }", "2:47", "store.redis.key_prefix", "cannot start", "1 to 32"),
+    ("store: { redis: { url: redis://a, connections: 257 } }", "2:48", "store.redis.connections", "257 is out", "1 to 256"),
+    ("store: { redis: { url: redis://a, password_file: none } }", "2:50", "store.redis.password_file", "'none' cannot be read: there is none", "may read"),
+    ("store: { redis: { url: redis://a, password_file: blank } }", "2:50", "store.redis.password_file", "is empty", "put the secret"),
+    ("client: { trusted_proxies: [10.0.0.0/33] }", "2:29", "client.trusted_proxies[0]", "'10.0.0.0/33' is no network", "10.0.0.0/8"),
+    ("client: { trusted_proxies: [10.0.0.0/8, lb] }", "2:41", "client.trusted_proxies[1]", "'lb' is no network", "10.0.0.0/8"),
+    ("client: { trusted_proxies: ['::ffff:10.0.0.0/104'] }", "2:29", "client.trusted_proxies[0]", "never matches", "IPv4 network"),
+    ("client: { header: X-Real-IP }", "2:19", "client.header", "'X-Real-IP' is not known", "x-forwarded-for, forwarded"),
+    ("client: { ipv6_prefix: 129 }", "2:24", "client.ipv6_prefix", "129 is out of range", "from 1 to 128"),
+    ("client: { ipv6_prefix: '64' }", "2:24", "client.ipv6_prefix", "found the text '64'", "from 1 to 128"),
+    ("client: { hash_secret_file: none }", "2:29", "client.hash_secret_file", "cannot be read", "may read"),
+    ("shutdown: { settle: 5s, grace: 2s }", "2:32", "shutdown.grace", "shorter than settle", "grace the longer"),
+    ("shutdown: { settle: 26s }", "2:21", "shutdown.settle", "shorter than settle", "grace the longer"),
+    ("shutdown: { grace: 2h }", "2:20", "shutdown.grace", "out of range", "0s to 1h"),
+    ("bypass: { name: a }", "2:9", "bypass", "expected a list, found a mapping", "- name:"),
+    ("bypass: [{ name: a }]", "2:10", "bypass[0]", "no condition", "paths, cidrs"),
+    ("bypass: [{ name: a, paths: [/a], cidrs: ['::1'] }]", "2:10", "bypass[0]", "more than one condition", "two bypasses"),
+    ("bypass: [{ name: a, paths: [] }]", "2:10", "bypass[0]", "list of the bypass is empty", "add an item"),
+    ("bypass: [{ name: a, paths: [a] }]", "2:29", "bypass[0].paths[0]", "starts with '/'", "/files/*"),
+    ("bypass: [{ name: a, paths: [/a, b] }]", "2:33", "bypass[0].paths[1]", "starts with '/'", "/files/*"),
+    ("bypass: [{ name: a, cidrs: [a] }]", "2:29", "bypass[0].cidrs[0]", "'a' is no network", "10.0.0.0/8"),
+    ("bypass: [{ name: a, header: X-T }]", "2:21", "bypass[0].header", "has no secret", "secret_file"),
+    ("bypass: [{ name: a, header: 'X T', secret_file: secret }]", "2:29", "bypass[0].header", "no header name", "X-Internal-Token"),
+    ("bypass: [{ name: a, paths: [/a], secret_file: secret }]", "2:34", "bypass[0].secret_file", "has no header", "name the header"),
+    ("bypass: [{ name: a, header: X-T, secret_file: lines }]", "2:47", "bypass[0].secret_file", "line break", "one line"),
+    ("bypass: [{ name: a, header: X-T, secret_env: UNSET }]", "2:46", "bypass[0].secret_env", "not set", "set it"),
+    ("bypass: [{ name: a, header: X-T, secret_env: 'A-B' }]", "2:46", "bypass[0].secret_env", "no environment variable", "letters"),
+    ("bypass: [{ name: a, header: X-T, secret_env: A_TOKEN, secret_file: secret }]", "2:34", "bypass[0].secret_env", "two secrets", "either"),
+    ("bypass: [{ name: a, header: X-T, secret: x }]", "2:34", "bypass[0].secret", "not stand in this file", "secret_file"),
+    ("bypass: [{ name: a, client_san: [x] }]", "2:21", "bypass[0].client_san", "not built yet", "paths, cidrs"),
+    ("bypass: [{ paths: [/a] }]", "2:10", "bypass[0].name", "the name is missing", "1 to 64"),
+    ("listen: !address 0.0.0.0:80", "2:9", "listen", "a value with a tag", "IP:PORT"),
+];
+
+/// Without an upstream of their own.
+#[rustfmt::skip]
+const UPSTREAMS: &[Wrong] = &[
+    ("rules: []", "1:1", "upstream", "the upstream is missing", "http://HOST:PORT"),
+    ("upstream: 9080", "1:11", "upstream", "found the number 9080", "http://HOST:PORT"),
+    ("upstream: 127.0.0.1:9080", "1:11", "upstream", "is no upstream", "http://HOST:PORT"),
+    ("upstream: https://app", "1:11", "upstream", "https upstreams are not built yet", "http://HOST:PORT"),
+    ("upstream: h2c://app", "1:11", "upstream", "h2c upstreams are not built yet", "http://HOST:PORT"),
+    ("upstream: unix:/run/app", "1:11", "upstream", "unix upstreams are not built yet", "http://HOST:PORT"),
+    ("upstream: http://app/api", "1:11", "upstream", "more than host and port", "http://HOST:PORT"),
+    ("upstream: http://app?x=1", "1:11", "upstream", "more than host and port", "http://HOST:PORT"),
+    ("upstream: http://me:pw@app", "1:11", "upstream", "no user or password", "http://HOST:PORT"),
+    ("upstream: http://app:0", "1:11", "upstream", "no valid port", "http://HOST:PORT"),
+    ("upstream: http://app:65536", "1:11", "upstream", "no valid port", "http://HOST:PORT"),
+    ("upstream: 'http://app:'", "1:11", "upstream", "no valid port", "http://HOST:PORT"),
+    ("upstream: http://:80", "1:11", "upstream", "no valid host", "http://HOST:PORT"),
+    ("upstream: 'http://a b'", "1:11", "upstream", "no valid host", "http://HOST:PORT"),
+    ("upstream: 'http://'", "1:11", "upstream", "no valid host", "http://HOST:PORT"),
+    ("upstream: ''", "1:11", "upstream", "the text is empty", "http://HOST:PORT"),
+    ("upstream: http://localhost:8080", "1:11", "upstream", "call itself", "another port"),
+    ("upstream: http://[::1]:8080", "1:11", "upstream", "call itself", "another port"),
+];
+
+/// Not even YAML, or not a file of ours.
+#[rustfmt::skip]
+const SYNTAX: &[Wrong] = &[
+    ("", "1:1", "", "the file is empty", "upstream:"),
+    ("# only a comment\n", "2:1", "", "the file is empty", "upstream:"),
+    ("just text", "1:1", "", "expected a mapping, found the text 'just text'", "the keys are"),
+    ("- a\n- b", "1:1", "", "expected a mapping, found a list", "the keys are"),
+    ("\tlisten: x", "1:1", "", "not YAML", "no tabs"),
+    ("store:\n\tmemory: {}", "2:1", "", "not YAML", "no tabs"),
+    ("a: 1\n---\nb: 2", "3:1", "", "second YAML document", "---"),
+    ("a: [1, 2", "2:1", "", "not YAML", "close the bracket"),
+    ("cidrs: [::1]", "1:9", "", "not YAML", "holds ':' in quotes"),
+    ("a: \"x", "1:6", "", "not YAML", "close the quotes"),
+    ("a: b: c", "1:5", "", "not YAML", "in quotes"),
+    ("a: @b", "1:4", "", "not YAML", "in quotes"),
+    ("hosts: [*.example.com]", "1:10", "", "not YAML", "starts with '*' in quotes"),
+    ("a:\n  - x\n b: 1", "3:2", "", "not YAML", "indentation"),
+    ("a: *b", "1:4", "", "unknown anchor", "starts with '*'"),
+    ("a: &x [*x]", "1:4", "", "recursion", "levels"),
+    ("a\u{0}b", "1:2", "", "control character", "not YAML"),
+    ("x: 1\nab\u{1b}[1m", "2:3", "", "control character", "not YAML"),
+];
+
+#[test]
+fn settings() {
+    assert_wrong(SETTINGS, file);
+}
+
+#[test]
+fn upstreams() {
+    assert_wrong(UPSTREAMS, str::to_owned);
+}
+
+#[test]
+fn syntax() {
+    assert_wrong(SYNTAX, str::to_owned);
+}
+
+#[test]
+fn everything_is_told_at_once_in_the_order_of_the_file() {
+    let text = "\
+listen: nowhere
+store:
+  redis: { url: ftp://x, timeout: never }
+rules:
+  - name: a
+    rate: 10/fortnight
+    burst: -1
+    mode: strict
+  - name: a
+    key: [ip]
+    limits: []
+    colour: red
+  - match: { methods: [get], path: tasks, hosts: ['*'], headers: { 'a b': c } }
+    rate: 0/min
+";
+    let found = problems(text);
+    let places: Vec<_> = found
+        .iter()
+        .map(|p| format!("{}:{} {}", p.line.unwrap_or(0), p.column.unwrap_or(0), p.path))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "1:1 upstream",
+            "1:9 listen",
+            "3:17 store.redis.url",
+            "3:35 store.redis.timeout",
+            "6:11 rules[0].rate",
+            "7:12 rules[0].burst",
+            "8:11 rules[0].mode",
+            "9:11 rules[1].name",
+            "10:11 rules[1].key[0]",
+            "11:13 rules[1].limits",
+            "12:5 rules[1].colour",
+            "13:5 rules[2].name",
+            "13:24 rules[2].match.methods[0]",
+            "13:36 rules[2].match.path",
+            "13:51 rules[2].match.hosts[0]",
+            "13:68 rules[2].match.headers.a b",
+            "14:11 rules[2].rate",
+        ],
+        "\n{}",
+        listed(&found)
+    );
+}
+
+#[test]
+fn a_problem_reads_as_one_line_and_its_remedy() {
+    let found = problems(&file("rules:\n  - name: a\n    rate: 10/fortnight"));
+    assert_eq!(
+        listed(&found),
+        "test.yaml:4:11: rules[0].rate: '10/fortnight' is no rate\n    \
+         remedy: write N/s, N/min, N/h, N/day or N/DURATION, such as 30/min or 100/90s\n"
+    );
+}
+
+#[test]
+fn crlf_and_a_byte_order_mark_change_no_position() {
+    let text = "\u{feff}upstream: http://127.0.0.1:9080\r\nrules:\r\n  - name: a\r\n    rate: never\r\n";
+    let found = problems(text);
+    assert_eq!((found.len(), found[0].line, found[0].column), (1, Some(4), Some(11)), "{}", listed(&found));
+}
+
+#[test]
+fn columns_count_characters() {
+    let found = problems(&file("rules: [{ name: a, match: { path: /caf\u{e9}\u{1f600} }, rate: never }]"));
+    assert_eq!((found[0].line, found[0].column), (Some(2), Some(51)), "{}", listed(&found));
+}
+
+#[test]
+fn no_message_holds_a_password_or_a_control_character() {
+    let wrong = [
+        "store: { redis: { url: 'redis://u:hunter2@a/b' } }",
+        "store: { redis: { url: 'ftp://u:hunter2@a' } }",
+        "store: { redis: { url: redis://a, password: hunter2 } }",
+        "bypass: [{ name: a, header: X-T, secret: hunter2 }]",
+        "\"\\e[31mred\\n\": 1",
+        "rules: [{ name: \"\\e]0;x\\a\", rate: \"\\u202e1/s\" }]",
+    ];
+    for rest in wrong {
+        let said = listed(&problems(&file(rest)));
+        let clean = said.chars().all(|c| c == '\n' || (!c.is_control() && c != '\u{202e}'));
+        assert!(clean && !said.contains("hunter2"), "{said}");
+    }
+    for scheme in ["http", "https", "ftp", "redis"] {
+        let upstream = listed(&problems(&format!("upstream: {scheme}://u:hunter2@app/x")));
+        assert!(!upstream.contains("hunter2"), "{upstream}");
+    }
+    let overrides = Overrides { redis: Some("redis://u:hunter2@a/b".to_owned()), ..Overrides::default() };
+    let flag = compile_with(&file("rules: []"), &overrides).unwrap_err();
+    assert!(!listed(&flag).contains("hunter2"), "{}", listed(&flag));
+}
+
+#[test]
+fn what_is_hardly_meant_is_a_warning() {
+    for (rest, place, part) in [
+        ("listen: 0.0.0.0:80", "1:1", "no rules: every request passes"),
+        (
+            "rules: [{ name: a, rate: 1/s }]\nclient: { trusted_proxies: [0.0.0.0/0] }",
+            "3:29",
+            "may claim any address",
+        ),
+        (
+            "rules: [{ name: a, rate: 1/s }]\nclient: { trusted_proxies: [10.1.2.3/8] }",
+            "3:29",
+            "covers all of 10.0.0.0/8",
+        ),
+        ("rules: [{ name: a, rate: 1/s }]\nbypass: [{ name: b, cidrs: ['::/0'] }]", "3:29", "every address"),
+        (
+            "rules: [{ name: a, rate: 1/s }]\nbypass: [{ name: b, header: X, secret_file: short }]",
+            "3:45",
+            "shorter than 16",
+        ),
+        (
+            "rules: [{ name: a, rate: 1/s }]\nstore: { redis: { url: 'redis://:pw@a' } }",
+            "3:24",
+            "password stands in the URL",
+        ),
+        ("rules: [{ name: a, match: { methods: [PSOT] }, rate: 1/s }]", "2:39", "no usual method"),
+        (
+            "bypass: [{ name: b, paths: [/a/*] }]\nrules: [{ name: a, match: { path: /a/b }, rate: 1/s }]",
+            "3:17",
+            "is never asked",
+        ),
+    ] {
+        let config = compile(&file(rest)).unwrap_or_else(|problems| panic!("{rest}\n{}", listed(&problems)));
+        let [warning] = &*config.warnings else { panic!("{rest}\n{}", listed(&config.warnings)) };
+        let at = format!("{}:{}", warning.line.unwrap_or(0), warning.column.unwrap_or(0));
+        assert!(at == place && warning.message.contains(part), "{rest}\n{warning}");
+    }
+}
