@@ -15,7 +15,7 @@ use super::{Answer, Ask, StoreError};
 use crate::clock::{Clock, Stopwatch};
 use crate::metrics::StoreMeter;
 use crate::window::{Charge, Counter, Taken, take_all};
-use connection::{Connection, Manager};
+use connection::{Connection, LastError, Manager};
 
 const SCRIPT: &str = include_str!("take.lua");
 
@@ -39,6 +39,7 @@ pub struct RedisOptions {
 #[derive(Debug)]
 pub struct RedisStore {
     pool: Pool<Manager>,
+    connect_error: LastError,
     timeout: Duration,
     key_prefix: String,
     clock: Clock,
@@ -46,22 +47,30 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// A store on the server that `options` name. Nothing is sent before the first check: tidegate starts
-    /// whether Redis is there or not.
+    /// A store on the server that `options` name. The first connection is opened beside, and tidegate starts
+    /// whether Redis is there or not. Needs a Tokio runtime.
     ///
     /// # Errors
     /// When `options.server` cannot be used as it is.
     pub fn new(options: RedisOptions, clock: Clock) -> Result<Self, RedisError> {
-        let manager = Manager::new(options.server)?;
+        let connect_error = LastError::default();
+        let manager = Manager::new(options.server, connect_error.clone())?;
         let pool = Pool::builder()
             .max_size(options.connections)
-            // The manager knows which connections are broken; a PING would cost every check a second trip.
-            .test_on_check_out(false)
+            .min_idle(1)
             .max_lifetime(None)
+            .error_sink(Box::new(connect_error.clone()))
             .connection_timeout(connection::CONNECT_TIMEOUT)
             .build_unchecked(manager);
         let meter = StoreMeter::new("redis");
-        Ok(Self { pool, timeout: options.timeout, key_prefix: options.key_prefix, clock, meter })
+        Ok(Self {
+            pool,
+            connect_error,
+            timeout: options.timeout,
+            key_prefix: options.key_prefix,
+            clock,
+            meter,
+        })
     }
 
     /// Decides about all the asks of one request.
@@ -71,7 +80,7 @@ impl RedisStore {
     pub async fn take(&self, asks: &[Ask]) -> Result<Answer, StoreError> {
         let watch = Stopwatch::start();
         let answer = tokio::time::timeout(self.timeout, self.ask(asks)).await;
-        let answer = answer.unwrap_or(Err(StoreError::Timeout(self.timeout)));
+        let answer = answer.unwrap_or_else(|_| Err(self.overdue()));
         match &answer {
             Ok(_) => self.meter.answered(watch.seconds()),
             Err(StoreError::Timeout(_)) => self.meter.timed_out(watch.seconds()),
@@ -80,10 +89,15 @@ impl RedisStore {
         answer
     }
 
+    /// Why there is no answer in time: because no connection can be made, if that is so.
+    fn overdue(&self) -> StoreError {
+        self.connect_error.get().map_or(StoreError::Timeout(self.timeout), StoreError::Connect)
+    }
+
     async fn ask(&self, asks: &[Ask]) -> Result<Answer, StoreError> {
         let mut connection = self.pool.get().await.map_err(|error| match error {
             RunError::User(error) => StoreError::Redis(error),
-            RunError::TimedOut => StoreError::Connect("the pool has none free".to_owned()),
+            RunError::TimedOut => self.overdue(),
         })?;
         let mut reply = self.call(&mut connection, asks).await;
         if matches!(&reply, Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)) {

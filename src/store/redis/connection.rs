@@ -3,14 +3,17 @@
 //! The managers that come with bb8-redis and redis never call a connection broken: one that the server closed
 //! would fail again and again, or each checkout would have to pay a PING.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bb8_redis::bb8::ManageConnection;
+use bb8_redis::bb8::{ErrorSink, ManageConnection};
 use bb8_redis::redis::aio::MultiplexedConnection;
-use bb8_redis::redis::io::tcp::TcpSettings;
 use bb8_redis::redis::{
-    self, AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, RedisError, ServerErrorKind, Value,
+    self, AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, ServerErrorKind,
+    Value,
 };
+use tokio::net::TcpStream;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::SCRIPT;
 
@@ -21,14 +24,33 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Makes connections for the pool.
 #[derive(Debug)]
 pub(super) struct Manager {
-    client: Client,
+    server: ConnectionInfo,
+    host: String,
+    port: u16,
+    last_error: LastError,
 }
 
 impl Manager {
-    pub(super) fn new(server: ConnectionInfo) -> Result<Self, RedisError> {
+    pub(super) fn new(server: ConnectionInfo, last_error: LastError) -> Result<Self, RedisError> {
+        match server.addr().clone() {
+            ConnectionAddr::Tcp(host, port) => Ok(Self { server, host, port, last_error }),
+            _ => Err((ErrorKind::InvalidClientConfig, "only redis:// addresses are supported").into()),
+        }
+    }
+
+    async fn open(&self) -> Result<Connection, RedisError> {
+        let stream = TcpStream::connect((&*self.host, self.port)).await?;
         // Without it small requests wait for the acknowledgement of the one before (Nagle's algorithm).
-        let server = server.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        Ok(Self { client: Client::open(server)? })
+        stream.set_nodelay(true)?;
+        // The check's own deadline bounds the answers.
+        let config = AsyncConnectionConfig::new().set_response_timeout(None);
+        let login = self.server.redis_settings();
+        let (inner, driver) = MultiplexedConnection::new_with_config(login, stream, config).await?;
+        let driver = AbortOnDropHandle::new(tokio::spawn(driver));
+        let mut connection = Connection { inner, driver, sha: String::new(), broken: false };
+        connection.load().await?;
+        self.last_error.clear();
+        Ok(connection)
     }
 }
 
@@ -37,17 +59,15 @@ impl ManageConnection for Manager {
     type Error = RedisError;
 
     async fn connect(&self) -> Result<Connection, RedisError> {
-        // The check's own deadline bounds the answers.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(None);
-        let inner = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        let mut connection = Connection { inner, sha: String::new(), broken: false };
-        connection.load().await?;
-        Ok(connection)
+        let opened = tokio::time::timeout(CONNECT_TIMEOUT, self.open()).await;
+        opened.unwrap_or_else(|_| Err((ErrorKind::Io, "connecting took too long").into()))
     }
 
-    async fn is_valid(&self, _: &mut Connection) -> Result<(), RedisError> {
+    /// Asked at each checkout. It costs no trip: the driver ends when the server closes the connection.
+    async fn is_valid(&self, connection: &mut Connection) -> Result<(), RedisError> {
+        if connection.driver.is_finished() {
+            return Err((ErrorKind::Io, "the server closed the connection").into());
+        }
         Ok(())
     }
 
@@ -56,9 +76,11 @@ impl ManageConnection for Manager {
     }
 }
 
-/// A connection on which the script is loaded.
+/// A connection on which the script is loaded. Dropping it closes it, whatever is still under way.
 pub(super) struct Connection {
     inner: MultiplexedConnection,
+    /// Reads and writes for `inner`.
+    driver: AbortOnDropHandle<()>,
     sha: String,
     broken: bool,
 }
@@ -93,4 +115,29 @@ fn is_answer(error: &RedisError) -> bool {
     use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, NoPerm, ReadOnly};
     !matches!(kind, BusyLoading | ClusterDown | MasterDown | NoPerm | ReadOnly)
         && error.code() != Some("NOAUTH")
+}
+
+/// Remembers why the pool has no connection; all that a check would notice is that it gets none in time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LastError(Arc<Mutex<Option<String>>>);
+
+impl LastError {
+    /// None if the last connection was made without one.
+    pub(super) fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn clear(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl ErrorSink<RedisError> for LastError {
+    fn sink(&self, error: RedisError) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+    }
+
+    fn boxed_clone(&self) -> Box<dyn ErrorSink<RedisError>> {
+        Box::new(self.clone())
+    }
 }
