@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 
 # The tag pins the toolchain; rust-toolchain.toml stays out of the context, as it would fetch lint components.
-FROM rust:1.95-bookworm AS build
+FROM rust:1.95.0-bookworm AS build
 WORKDIR /src
 COPY . .
 # The caches outlive the layer, the binary must not stay in one: hence the copy in the same step.

@@ -40,6 +40,7 @@ fn matcher(criterion: &mut Criterion) {
             query: "",
             headers: &headers,
             peer: address,
+            direct: true,
             client: address,
         };
         group.bench_with_input(BenchmarkId::new("rule", count), &facts, |bencher, facts| {

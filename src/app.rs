@@ -56,10 +56,10 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 /// When the configuration is wrong, or a listener cannot be opened.
 pub fn run(file: Option<PathBuf>, overrides: &Overrides, log: &str) -> Result<(), Failure> {
     let log = start_log(log)?;
-    let config = config::load(file.as_deref(), overrides).map_err(Failure::Config)?;
-    let source = file.map(|file| Source { file, overrides: overrides.clone() });
-    runtime()?.block_on(serve(config, source, &log, |_, _| Ok(())))?;
-    Ok(())
+    let (config, sources) = config::load_watched(file.as_deref(), overrides);
+    let config = config.map_err(Failure::Config)?;
+    let source = file.map(|file| Source { file, overrides: overrides.clone(), sources });
+    block_on(serve(config, source, &log, |_, _| Ok(())))
 }
 
 /// `tidegate demo`: the shipped limits in front of a small application of our own.
@@ -68,7 +68,7 @@ pub fn run(file: Option<PathBuf>, overrides: &Overrides, log: &str) -> Result<()
 /// When a listener cannot be opened.
 pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &str) -> Result<(), Failure> {
     let log = start_log(log)?;
-    runtime()?.block_on(async {
+    block_on(async {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "the demo's application").await?;
         let overrides = Overrides {
             listen: Some(listen),
@@ -89,8 +89,7 @@ pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &str) -> Result<(),
             use std::io::Write as _;
             std::io::stdout().write_all(demo::invitation(proxy, ops).as_bytes()).context("cannot write")
         })
-        .await?;
-        Ok(())
+        .await
     })
 }
 
@@ -108,7 +107,8 @@ pub fn check(files: &[PathBuf]) -> Result<(), Failure> {
                     writeln!(std::io::stderr(), "warning: {warning}")?;
                 }
                 let rules = config.policy.rules().len() + config.policy.global().len();
-                writeln!(std::io::stdout(), "{}: ok, {rules} rules", file.display())?;
+                let plural = if rules == 1 { "" } else { "s" };
+                writeln!(std::io::stdout(), "{}: ok, {rules} rule{plural}", file.display())?;
             }
             Err(problems) => wrong.extend(problems),
         }
@@ -122,10 +122,10 @@ async fn serve(
     source: Option<Source>,
     log: &Log,
     started: impl FnOnce(SocketAddr, SocketAddr) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+) -> Result<(), Failure> {
     let metrics = metrics::install()?;
     let mut signals = Signals::listen()?;
-    let Config { settings, policy, warnings, secret_files } = config;
+    let Config { settings, policy, warnings } = config;
     let listener = bind(settings.listen, "listen").await?;
     let ops_listener = bind(settings.ops_listen, "ops_listen").await?;
     let (address, ops_address) = (listener.local_addr()?, ops_listener.local_addr()?);
@@ -139,9 +139,10 @@ async fn serve(
     let live = Arc::new(Live::new(policy));
     let limiter = Arc::new(Limiter::new(store(&settings.store)?));
     let asked = Arc::new(Notify::new());
+    let watching = source.is_some();
     if let Some(source) = source {
         let (live, meter, asked) = (Arc::clone(&live), Arc::clone(&meter), Arc::clone(&asked));
-        let reloader = Reloader { source, running: settings.clone(), secret_files, live, meter, asked };
+        let reloader = Reloader { source, running: settings.clone(), live, meter, asked };
         tokio::spawn(reloader.run());
     }
 
@@ -160,17 +161,24 @@ async fn serve(
     tracing::info!(listen = %address, ops_listen = %ops_address, upstream = %settings.upstream, rules, "serving");
     started(address, ops_address)?;
 
+    let mut upkeep = tokio::time::interval(UPKEEP_EVERY);
     let wish = loop {
-        let Ok(wish) = timeout(UPKEEP_EVERY, signals.next()).await else {
-            metrics.run_upkeep();
-            metrics::log_lines_dropped(log.dropped() as u64);
-            limiter.store().sweep();
-            continue;
+        let wish = tokio::select! {
+            wish = signals.next() => wish,
+            _ = upkeep.tick() => {
+                metrics.run_upkeep();
+                metrics::log_lines_dropped(log.dropped() as u64);
+                limiter.store().sweep();
+                continue;
+            }
         };
-        if wish != Wish::Reload {
-            break wish;
+        match wish {
+            Wish::Reload if watching => asked.notify_one(),
+            Wish::Reload => {
+                tracing::warn!("there is no file to read again: tidegate was started without --config")
+            }
+            Wish::Drain | Wish::Stop => break wish,
         }
-        asked.notify_one();
     };
     end(wish, &settings.shutdown, &drain, serving, &mut signals).await;
     Ok(())
@@ -202,8 +210,13 @@ fn start_log(filter: &str) -> anyhow::Result<Log> {
     logging::start(filter).with_context(|| format!("the log filter '{filter}' cannot be read"))
 }
 
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("cannot start the runtime")?;
+    let done = runtime.block_on(work);
+    // Not waiting for what may hang: a look at a file, a name that nobody resolves.
+    runtime.shutdown_background();
+    done
 }
 
 async fn bind(address: SocketAddr, name: &str) -> anyhow::Result<TcpListener> {

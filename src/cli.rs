@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::Overrides;
-use crate::logging::DEFAULT_FILTER;
+use crate::logging::{self, DEFAULT_FILTER};
 
 /// Limits the rate of HTTP requests to the application behind it.
 #[derive(Debug, Parser)]
@@ -88,7 +88,7 @@ pub struct DemoArgs {
 #[derive(Args, Debug)]
 pub struct LogArgs {
     /// Levels by target; 'info' alone adds a line per request, 'debug' tells why an upstream or a peer failed
-    #[arg(long, env = "TIDEGATE_LOG", value_name = "FILTER", default_value = DEFAULT_FILTER)]
+    #[arg(long, env = "TIDEGATE_LOG", value_name = "FILTER", default_value = DEFAULT_FILTER, value_parser = filter)]
     pub log: String,
 }
 
@@ -101,10 +101,15 @@ impl RunArgs {
             ops_listen: self.ops_listen,
             upstream: self.upstream.clone(),
             redis: self.redis.clone(),
-            limits: self.limits.clone(),
+            // A variable that is set to nothing says nothing.
+            limits: self.limits.iter().filter(|limit| !limit.is_empty()).cloned().collect(),
             ..Overrides::default()
         }
     }
+}
+
+fn filter(text: &str) -> Result<String, String> {
+    logging::check(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// Reads the command line; flags without a command are those of `run`.

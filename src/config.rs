@@ -16,12 +16,11 @@ mod rules;
 mod schema;
 mod secret;
 mod settings;
+mod sources;
 mod yaml;
 
-use std::fs::File;
-use std::io::Read as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::policy::Policy;
 pub use problem::Problem;
@@ -30,6 +29,7 @@ use reader::Cursor;
 use report::{Place, Report};
 pub use secret::{SecretSource, Secrets};
 pub use settings::{RedisSettings, Secret, Settings, Shutdown, StoreSettings, Upstream};
+pub use sources::Sources;
 
 /// A configuration without errors.
 #[derive(Debug)]
@@ -40,8 +40,6 @@ pub struct Config {
     pub policy: Policy,
     /// What is allowed, but hardly meant.
     pub warnings: Vec<Problem>,
-    /// The files that secrets were read from: to be watched with the file itself.
-    pub secret_files: Vec<PathBuf>,
 }
 
 /// What the command line and the environment say: they win over the file.
@@ -62,20 +60,33 @@ pub struct Overrides {
 }
 
 /// The largest secret, in bytes.
-const MAX_SECRET: u64 = 64 * 1024;
+const MAX_SECRET: usize = 64 * 1024;
 
 /// Reads and compiles a file, or the flags alone. Secret files are named relative to the file's directory.
 ///
 /// # Errors
 /// Everything that is wrong, at least one problem.
 pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<Problem>> {
-    let Some(path) = file else {
-        return compile(None, overrides, &|source| read_secret(Path::new(""), source));
-    };
+    load_watched(file, overrides).0
+}
+
+/// The same, with the files that were read or should have been: when they change, it is time to read again.
+pub fn load_watched(file: Option<&Path>, overrides: &Overrides) -> (Result<Config, Vec<Problem>>, Sources) {
+    let reader = sources::Reader::default();
+    let config = read_and_compile(file, overrides, &reader);
+    (config, reader.sources())
+}
+
+fn read_and_compile(
+    file: Option<&Path>,
+    overrides: &Overrides,
+    reader: &sources::Reader,
+) -> Result<Config, Vec<Problem>> {
+    let base = file.and_then(Path::parent).unwrap_or(Path::new(""));
+    let secrets = |source: &SecretSource| read_secret(base, source, reader);
+    let Some(path) = file else { return compile(None, overrides, &secrets) };
     let name = path.to_string_lossy();
-    let base = path.parent().unwrap_or(Path::new(""));
-    let limit = u64::try_from(yaml::MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    let text = read(path, limit).map_err(|error| {
+    let text = reader.read(path, yaml::MAX_BYTES).map_err(|error| {
         vec![Problem {
             file: Some(name.clone().into_owned()),
             line: None,
@@ -85,11 +96,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<Pr
             remedy: "name a file that tidegate may read".to_owned(),
         }]
     })?;
-    let mut config = compile(Some((&name, &text)), overrides, &|source| read_secret(base, source))?;
-    for file in &mut config.secret_files {
-        *file = base.join(&file);
-    }
-    Ok(config)
+    compile(Some((&name, &text)), overrides, &secrets)
 }
 
 /// Compiles a text as [`load`] does with a file's. `name` stands in the problems. Pure, if `secrets` is.
@@ -123,14 +130,12 @@ fn compile(
     let compiled = shape.and_then(|shape| {
         let settings = settings::settings(&shape, overrides, secrets, &mut report);
         let policy = compile::policy(&shape, &flags, secrets, &mut report);
-        settings.map(|settings| (settings, policy, compile::secret_files(&shape)))
+        settings.map(|settings| (settings, policy))
     });
     let sound = report.errors() == 0;
     let (errors, warnings) = report.problems(text);
     match compiled {
-        Some((settings, policy, secret_files)) if sound => {
-            Ok(Config { settings, policy, warnings, secret_files })
-        }
+        Some((settings, policy)) if sound => Ok(Config { settings, policy, warnings }),
         _ => Err(errors),
     }
 }
@@ -155,18 +160,16 @@ fn unreadable(name: &str, error: yaml::SyntaxError) -> Vec<Problem> {
     }]
 }
 
-fn read(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn read_secret(base: &Path, source: &SecretSource) -> Result<Option<Vec<u8>>, String> {
+fn read_secret(
+    base: &Path,
+    source: &SecretSource,
+    reader: &sources::Reader,
+) -> Result<Option<Vec<u8>>, String> {
     match source {
         SecretSource::Env(name) => Ok(std::env::var_os(name).map(std::os::unix::ffi::OsStringExt::into_vec)),
         SecretSource::File(path) => {
-            let bytes = read(&base.join(path), MAX_SECRET + 1).map_err(|error| error.to_string())?;
-            let fits = u64::try_from(bytes.len()).is_ok_and(|len| len <= MAX_SECRET);
+            let bytes = reader.read(&base.join(path), MAX_SECRET).map_err(|error| error.to_string())?;
+            let fits = bytes.len() <= MAX_SECRET;
             fits.then_some(Some(bytes)).ok_or_else(|| "it is larger than 64 KiB".to_owned())
         }
     }

@@ -1,8 +1,9 @@
 //! From checks to a verdict. All that knows how limits, modes and outages come together is here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
+use crate::clock::Stopwatch;
 use crate::metrics;
 use crate::policy::{Check, Mode, NamedLimit, OnOutage, Rule};
 use crate::store::{Answer, Ask, Store, StoreError};
@@ -10,6 +11,12 @@ use crate::window::Charge;
 
 /// Units that a request costs.
 const COST: i64 = 1;
+
+/// [`Limiter::failed_ms`] of a store that is well.
+const WELL: i64 = -1;
+/// A store counts as well again when no check has failed for so long. Rules are enforced at once, whatever this
+/// says: each check is asked.
+const WELL_AFTER_MS: i64 = 1_000;
 
 /// How a client stands with one limit: what `RateLimit` and `RateLimit-Policy` tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +66,9 @@ pub enum Verdict<'p> {
 #[derive(Debug)]
 pub struct Limiter {
     store: Store,
-    store_up: AtomicBool,
+    started: Stopwatch,
+    /// When a check last failed, in milliseconds since the start; -1 while the store is well.
+    failed_ms: AtomicI64,
 }
 
 /// One ask of a request, and where it comes from.
@@ -73,7 +82,7 @@ impl Limiter {
     #[must_use]
     pub fn new(store: Store) -> Self {
         metrics::store_up(true);
-        Self { store, store_up: AtomicBool::new(true) }
+        Self { store, started: Stopwatch::start(), failed_ms: AtomicI64::new(WELL) }
     }
 
     /// The store.
@@ -96,16 +105,29 @@ impl Limiter {
         }
     }
 
-    /// Tells once that the store is gone, and once that it is back.
+    /// Tells once that checks fail, and once that none has failed for a while: a store that fails now and then
+    /// must not fill the log.
     fn note(&self, error: Option<&StoreError>) {
-        let up = error.is_none();
-        if self.store_up.load(Ordering::Relaxed) != up && self.store_up.swap(up, Ordering::Relaxed) != up {
-            metrics::store_up(up);
-            match error {
-                Some(error) => {
-                    tracing::warn!(%error, "the store does not answer: rules do what on_outage says")
+        let before = self.failed_ms.load(Ordering::Relaxed);
+        match error {
+            None if before == WELL => {}
+            None => {
+                let well = self.started.millis() - before >= WELL_AFTER_MS;
+                if well
+                    && self
+                        .failed_ms
+                        .compare_exchange(before, WELL, Ordering::Relaxed, Ordering::Relaxed)
+                        .is_ok()
+                {
+                    metrics::store_up(true);
+                    tracing::info!("the store answers again: rules are enforced");
                 }
-                None => tracing::info!("the store answers again: rules are enforced"),
+            }
+            Some(error) => {
+                if self.failed_ms.swap(self.started.millis(), Ordering::Relaxed) == WELL {
+                    metrics::store_up(false);
+                    tracing::warn!(%error, "the store does not answer as it should: rules do what on_outage says");
+                }
             }
         }
     }

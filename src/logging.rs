@@ -25,6 +25,14 @@ impl Log {
     }
 }
 
+/// Whether `filter` can be read.
+///
+/// # Errors
+/// Why it cannot.
+pub fn check(filter: &str) -> Result<(), ParseError> {
+    EnvFilter::builder().parse(filter).map(drop)
+}
+
 /// Starts logging what `filter` lets through: levels by target, `info,access=off,tidegate::store=debug`.
 ///
 /// # Errors

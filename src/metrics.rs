@@ -51,11 +51,11 @@ fn describe() {
     describe_gauge!(BUILD_INFO, "1, with the version as a label.");
     describe_counter!(REQUESTS, "Requests, each counted once, by the rule that decided and what it decided.");
     describe_counter!(RESPONSES, "Answers sent to clients, by status code.");
-    describe_histogram!(DECISION_SECONDS, "Time from a request's facts to the limiter's verdict.");
+    describe_histogram!(DECISION_SECONDS, "Time from a request's head to the limiter's verdict.");
     describe_histogram!(UPSTREAM_SECONDS, "Time until the head of the upstream's answer.");
     describe_counter!(UPSTREAM_ERRORS, "Requests that the upstream did not answer, by what went wrong.");
     describe_histogram!(STORE_SECONDS, "Time of a check in the store, by store and result.");
-    describe_gauge!(STORE_UP, "1 if the last check got its answer from the store, 0 if it did not.");
+    describe_gauge!(STORE_UP, "1 while checks get their answers from the store, 0 while some do not.");
     describe_gauge!(STORE_KEYS, "Counters in the memory store.");
     describe_counter!(STORE_EVICTIONS, "Live counters that the memory store dropped to make room.");
     describe_counter!(

@@ -29,7 +29,7 @@ pub struct Facts<'a> {
     pub method: &'a Method,
     /// Lower case, without port and trailing dot.
     pub host: &'a str,
-    /// Canonical, as [`path::canonical`] makes it and as it is forwarded.
+    /// As [`path::matched`] makes it of the canonical path, which is what is forwarded.
     pub path: &'a str,
     /// As received, without the question mark; empty if there is none.
     pub query: &'a str,
@@ -37,6 +37,8 @@ pub struct Facts<'a> {
     pub headers: &'a HeaderMap,
     /// Who holds the other end of the connection.
     pub peer: IpAddr,
+    /// The peer speaks for itself, and forwards for nobody.
+    pub direct: bool,
     /// Who the request comes from: the peer, or whom the trusted proxies say it forwards.
     pub client: IpAddr,
 }
@@ -182,6 +184,8 @@ impl Policy {
             match rule.key.resolve(facts, &rule.matches.path, self.client.ipv6_prefix, &self.hash_key) {
                 Resolved::Client(client) => checks.push(Check { rule, client }),
                 Resolved::Skip => {}
+                // A rule on trial refuses nobody.
+                Resolved::Reject(_) if rule.mode == Mode::Shadow => {}
                 Resolved::Reject(missing) => return Plan::Reject { rule, missing },
             }
         }

@@ -1,5 +1,6 @@
 //! The life of a request, from its head to the head of the answer: [`Proxy::handle`].
 
+mod entry;
 pub mod facts;
 mod headers;
 mod reply;
@@ -16,6 +17,7 @@ use crate::limiter::{Limiter, Standing, Verdict};
 use crate::metrics::{Outcome, ProxyMeter};
 use crate::policy::live::Live;
 use crate::policy::{Plan, Rule};
+use entry::Entry;
 use facts::Target;
 pub use reply::Body;
 pub use upstream::Upstream;
@@ -29,11 +31,12 @@ pub struct Proxy {
     meter: Arc<ProxyMeter>,
 }
 
-/// How a request that is forwarded came through.
+/// What forwarded requests take along from their decision.
+#[derive(Default)]
 struct Pass {
-    rule: String,
-    outcome: Outcome,
+    /// Told to the client.
     standing: Option<Standing>,
+    /// Names of the shadow rules that had no room, told to the application.
     exceeded: Vec<String>,
 }
 
@@ -46,77 +49,66 @@ impl Proxy {
 
     /// Handles one request of `peer`, which came over a connection of our own (never encrypted so far).
     pub async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        let watch = Stopwatch::start();
-        let method = request.method().clone();
-        let (response, rule, outcome) = self.answer(request, peer).await;
-        let status = response.status().as_u16();
-        self.meter.request(&rule, outcome);
-        self.meter.response(status);
-        tracing::info!(target: "access", %peer, %method, status, rule, outcome = outcome.label(),
-            milliseconds = watch.millis());
+        let mut entry = Entry::new(&self.meter, peer, request.method().clone());
+        let response = self.answer(request, peer, &mut entry).await;
+        entry.answered(response.status());
         response
     }
 
     async fn answer(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         peer: SocketAddr,
-    ) -> (Response<Body>, String, Outcome) {
-        let watch = Stopwatch::start();
+        entry: &mut Entry<'_>,
+    ) -> Response<Body> {
         let policy = self.policy.load();
-        let target = match Target::of(&request) {
+        let target = match headers::clean_request(request.headers_mut()).and_then(|()| Target::of(&request)) {
             Ok(target) => target,
-            Err(error) => {
-                return (
-                    reply::bad_request(request, error.status(), &error),
-                    String::new(),
-                    Outcome::Rejected,
-                );
+            Err(refused) => {
+                entry.decided("", Outcome::Rejected);
+                return reply::bad_request(request, &refused);
             }
         };
         let pass = match policy.plan(&target.facts(&request, peer.ip(), policy.client())) {
-            Plan::Bypass(bypass) => Pass::unchecked(&bypass.name, Outcome::Bypassed),
+            Plan::Bypass(bypass) => {
+                entry.decided(&bypass.name, Outcome::Bypassed);
+                Pass::default()
+            }
             Plan::Reject { rule, missing } => {
-                let error = facts::Refused::MissingKey(missing);
-                let response = reply::bad_request(request, error.status(), &error);
-                return (response, rule.name.to_string(), Outcome::Rejected);
+                entry.decided(&rule.name, Outcome::Rejected);
+                return reply::bad_request(request, &facts::Refused::MissingKey(missing));
             }
             Plan::Check { rule, checks } if checks.is_empty() => {
-                Pass::unchecked(rule.map_or("", |rule| &rule.name), Outcome::Unlimited)
+                entry.decided(rule.map_or("", |rule| &rule.name), Outcome::Unlimited);
+                Pass::default()
             }
             Plan::Check { rule, checks } => {
-                // Named in the metrics if nothing refuses: the endpoint's rule, else the first global one.
-                let named = rule.or(checks.first().map(|check| check.rule));
                 let verdict = self.limiter.check(&checks).await;
-                self.meter.decided(watch.seconds());
+                entry.checked();
+                // Named if no other rule decided: the endpoint's, else the first global one.
+                let named = rule.or(checks.first().map(|check| check.rule)).map_or("", |rule| &rule.name);
                 match verdict {
-                    Verdict::Pass { standing, exceeded } => Pass::checked(named, standing, &exceeded),
+                    Verdict::Pass { standing, exceeded } => Pass::checked(entry, named, standing, &exceeded),
                     Verdict::Unchecked => {
-                        Pass::unchecked(named.map_or("", |rule| &rule.name), Outcome::StoreFailedOpen)
+                        entry.decided(named, Outcome::StoreFailedOpen);
+                        Pass::default()
                     }
                     Verdict::Refuse { rule, standing, violated } => {
-                        let response = reply::too_many_requests(request, &standing, &violated);
-                        return (response, rule.name.to_string(), Outcome::Limited);
+                        entry.decided(&rule.name, Outcome::Limited);
+                        return reply::too_many_requests(request, &standing, &violated);
                     }
                     Verdict::Unavailable { rule } => {
-                        let response = reply::reduced_capacity(request);
-                        return (response, rule.name.to_string(), Outcome::StoreFailedClosed);
+                        entry.decided(&rule.name, Outcome::StoreFailedClosed);
+                        return reply::reduced_capacity(request);
                     }
                 }
             }
         };
-        let response = self.forward(request, &target, peer, &pass).await;
-        (response, pass.rule, pass.outcome)
+        headers::tell_origin(request.headers_mut(), &target, peer, policy.client().believes(peer.ip()));
+        self.forward(request, &target, &pass).await
     }
 
-    async fn forward(
-        &self,
-        mut request: Request<Incoming>,
-        target: &Target,
-        peer: SocketAddr,
-        pass: &Pass,
-    ) -> Response<Body> {
-        headers::prepare_request(request.headers_mut(), target, peer);
+    async fn forward(&self, mut request: Request<Incoming>, target: &Target, pass: &Pass) -> Response<Body> {
         for rule in &pass.exceeded {
             if let Ok(name) = HeaderValue::from_str(rule) {
                 request.headers_mut().append(headers::X_RATELIMIT_EXCEEDED, name);
@@ -126,15 +118,17 @@ impl Proxy {
         match self.upstream.send(request, target).await {
             Ok(mut response) => {
                 self.meter.answered(watch.seconds());
-                headers::prepare_response(response.headers_mut());
+                headers::clean_response(response.headers_mut());
                 if let Some(standing) = &pass.standing {
                     headers::advertise(response.headers_mut(), standing);
                 }
                 response.map(Body::Right)
             }
             Err(error) => {
-                self.meter.upstream_error(error.label());
-                tracing::debug!(%error, "the upstream did not answer");
+                if let Some(label) = error.label() {
+                    self.meter.upstream_error(label);
+                }
+                tracing::debug!(%error, "there is no answer of the upstream");
                 reply::upstream_failed(&error)
             }
         }
@@ -142,16 +136,12 @@ impl Proxy {
 }
 
 impl Pass {
-    fn unchecked(rule: &str, outcome: Outcome) -> Self {
-        Self { rule: rule.to_owned(), outcome, standing: None, exceeded: Vec::new() }
-    }
-
-    /// Passed by the limiter. `exceeded` are the shadow rules that would have refused; the request counts as
-    /// the first one's.
-    fn checked(named: Option<&Rule>, standing: Option<Standing>, exceeded: &[&Rule]) -> Self {
-        let outcome = if exceeded.is_empty() { Outcome::Allowed } else { Outcome::ShadowLimited };
-        let rule = exceeded.first().copied().or(named).map(|rule| rule.name.to_string()).unwrap_or_default();
-        let exceeded = exceeded.iter().map(|rule| rule.name.to_string()).collect();
-        Self { rule, outcome, standing, exceeded }
+    /// Passed by the limiter. If shadow rules had no room, the request counts as the first one's.
+    fn checked(entry: &mut Entry<'_>, named: &str, standing: Option<Standing>, exceeded: &[&Rule]) -> Self {
+        match exceeded.first() {
+            Some(rule) => entry.decided(&rule.name, Outcome::ShadowLimited),
+            None => entry.decided(named, Outcome::Allowed),
+        }
+        Self { standing, exceeded: exceeded.iter().map(|rule| rule.name.to_string()).collect() }
     }
 }

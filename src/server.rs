@@ -15,14 +15,24 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::ConnectionGuard;
 
 /// A connection beyond these is closed at once, so that those that are open are served.
 const CONNECTIONS: usize = 10_000;
-/// hyper bounds nothing until it knows the protocol: a peer that says nothing would be held for ever.
-const FIRST_BYTE: Duration = Duration::from_secs(10);
+/// hyper bounds nothing until it knows the protocol: a peer that says nothing, or half of HTTP/2's first words,
+/// would be held for ever.
+const FIRST_WORDS: Duration = Duration::from_secs(10);
+/// How long what the kernel has accepted for us is still taken from it when the listener is to close.
+const LAST_CALL: Duration = Duration::from_millis(50);
+/// How long a connection without a request is kept from then on.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+/// How often to look whether a peer that has begun with HTTP/2's first words has gone on.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// RFC 9113, section 3.4.
+const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Also ends an idle connection, so it is above the idle time of common load balancers (60 s): it is they who
 /// close first, and no request crosses the closing.
 const HEAD_OR_IDLE: Duration = Duration::from_secs(75);
@@ -58,10 +68,15 @@ where
     let builder = builder();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let open = GracefulShutdown::new();
+    let mut last_call = std::pin::pin!(async {
+        drain.closing.cancelled().await;
+        tokio::time::sleep(LAST_CALL).await;
+    });
     loop {
         let accepted = tokio::select! {
+            biased;
             accepted = listener.accept() => accepted,
-            () = drain.closing.cancelled() => break,
+            () = &mut last_call => break,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -76,13 +91,23 @@ where
             continue;
         };
         let (builder, watcher) = (builder.clone(), open.watcher());
-        let (handle, leaving) = (handle.clone(), drain.leaving.clone());
+        let (handle, leaving, closing) = (handle.clone(), drain.leaving.clone(), drain.closing.clone());
         tokio::spawn(async move {
             let _place = place;
             let _counted = ConnectionGuard::open();
-            if !speaks(&stream).await {
-                return;
-            }
+            let protocol = {
+                let mut protocol = std::pin::pin!(protocol(&stream));
+                tokio::select! {
+                    protocol = &mut protocol => protocol,
+                    // Who is asking just now is answered; who has asked nothing loses nothing.
+                    () = closing.cancelled() => timeout(LAST_WORDS, protocol).await.ok().flatten(),
+                }
+            };
+            let builder = match protocol {
+                Some(Protocol::Http1) => builder.http1_only(),
+                Some(Protocol::Http2) => builder.http2_only(),
+                None => return,
+            };
             let service = service_fn(move |request: Request<Incoming>| {
                 let version = request.version();
                 let answer = handle(request, peer);
@@ -105,12 +130,33 @@ where
     open.shutdown().await;
 }
 
-/// Whether the peer says anything in time.
-async fn speaks(stream: &TcpStream) -> bool {
+#[derive(Clone, Copy, Debug)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// What the peer's first words are of. None: it does not say in time, or leaves.
+async fn protocol(stream: &TcpStream) -> Option<Protocol> {
     // Answers are written whole; waiting to fill a packet (Nagle's algorithm) only delays them.
-    let ready = stream.set_nodelay(true).is_ok();
-    let first = tokio::time::timeout(FIRST_BYTE, stream.peek(&mut [0])).await;
-    ready && matches!(first, Ok(Ok(1..)))
+    stream.set_nodelay(true).ok()?;
+    let look = async {
+        loop {
+            let mut seen = [0; HTTP2_PREFACE.len()];
+            let seen = match stream.peek(&mut seen).await {
+                Ok(count @ 1..) => seen.get(..count)?,
+                _ => return None,
+            };
+            if seen == HTTP2_PREFACE {
+                return Some(Protocol::Http2);
+            }
+            if !HTTP2_PREFACE.starts_with(seen) {
+                return Some(Protocol::Http1);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    timeout(FIRST_WORDS, look).await.ok().flatten()
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {

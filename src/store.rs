@@ -44,6 +44,12 @@ pub enum StoreError {
     /// Redis answered with an error, or the connection broke.
     #[error(transparent)]
     Redis(#[from] bb8_redis::redis::RedisError),
+    /// Too many checks are waiting already.
+    #[error("{0} checks are waiting")]
+    Full(usize),
+    /// The trip took too long.
+    #[error("the trip to Redis was given up")]
+    GivenUp,
     /// The answer is not what the script returns.
     #[error("the script's answer cannot be read: {0}")]
     Answer(&'static str),

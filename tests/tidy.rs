@@ -27,7 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("server", &["metrics"]),
     ("ops", &[]),
     ("proxy", &["limiter", "policy", "metrics", "clock"]),
-    ("limiter", &["store", "policy", "window", "metrics"]),
+    ("limiter", &["store", "policy", "window", "metrics", "clock"]),
     ("store", &["window", "clock", "metrics"]),
     ("config", &["policy", "window"]),
     ("policy", &["window"]),

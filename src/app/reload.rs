@@ -1,6 +1,6 @@
 //! Putting a changed configuration in force, or saying why not.
 //!
-//! The files are read and compared a few times a second, and no file-system events are used: a ConfigMap swaps
+//! The files are read and compared a few times a second; file-system events are not used: a ConfigMap swaps
 //! a symlink two levels up, a subPath mount never tells, editors replace the file, and a busy node may have no
 //! inotify watches left. Reading a few kilobytes is right in all those cases, and costs microseconds.
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::clock;
-use crate::config::{self, Config, Overrides, Settings};
+use crate::config::{self, Config, Overrides, Settings, Sources};
 use crate::metrics::{self, ProxyMeter};
 use crate::policy::Policy;
 use crate::policy::live::Live;
@@ -24,6 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(400);
 pub(super) struct Source {
     pub(super) file: PathBuf,
     pub(super) overrides: Overrides,
+    /// What was read, and is watched from then on.
+    pub(super) sources: Sources,
 }
 
 /// Keeps the policy in force the one that the file says.
@@ -31,8 +33,6 @@ pub(super) struct Reloader {
     pub(super) source: Source,
     /// What runs now, and cannot change.
     pub(super) running: Settings,
-    /// Files that the configuration names.
-    pub(super) secret_files: Vec<PathBuf>,
     pub(super) live: Arc<Live>,
     pub(super) meter: Arc<ProxyMeter>,
     /// Notified when an operator wants a reload.
@@ -42,67 +42,71 @@ pub(super) struct Reloader {
 impl Reloader {
     /// Watches for ever.
     pub(super) async fn run(mut self) {
-        let mut tried = self.look().await;
-        let mut before = tried;
+        let mut before = self.source.sources.fingerprint();
         loop {
             let asked = tokio::time::timeout(LOOK_EVERY, self.asked.notified()).await.is_ok();
             let now = self.look().await;
-            if asked || (now != tried && now == before) {
+            if asked || (now != self.source.sources.fingerprint() && now == before) {
                 self.reload().await;
-                tried = self.look().await;
+                before = self.source.sources.fingerprint();
+            } else {
+                before = now;
             }
-            before = now;
         }
     }
 
-    /// A hash of all that the configuration is made of. A file that is gone counts as changed.
     async fn look(&self) -> [u8; 32] {
-        let files: Vec<PathBuf> =
-            std::iter::once(&self.source.file).chain(&self.secret_files).cloned().collect();
-        let hash = move || {
-            let mut hasher = blake3::Hasher::new();
-            for file in files {
-                match std::fs::read(file) {
-                    Ok(content) => hasher.update(blake3::hash(&content).as_bytes()),
-                    Err(error) => hasher.update(error.to_string().as_bytes()),
-                };
-            }
-            hasher.finalize().into()
-        };
+        let sources = self.source.sources.clone();
         // A file system that hangs holds up the next reload, and nothing else.
-        tokio::task::spawn_blocking(hash).await.unwrap_or_default()
+        tokio::task::spawn_blocking(move || sources.look()).await.unwrap_or_default()
     }
 
     async fn reload(&mut self) {
-        let Source { file, overrides } = self.source.clone();
-        let loaded = tokio::task::spawn_blocking(move || config::load(Some(&file), &overrides)).await;
-        let file = self.source.file.display();
-        match loaded {
-            Ok(Ok(config)) if config.settings == self.running => self.accept(config),
-            Ok(Ok(config)) => {
-                metrics::reloaded(Err(()));
-                let what = fixed_parts(&self.running, &config.settings);
-                tracing::error!(%file, "nothing was changed: {what} cannot change while tidegate runs; restart it");
+        let Source { file, overrides, .. } = self.source.clone();
+        let loading = move || config::load_watched(Some(&file), &overrides);
+        let refused = match tokio::task::spawn_blocking(loading).await {
+            Ok((loaded, sources)) => {
+                // Also of a file that is refused: the secret that it lacks may come later than it.
+                self.source.sources = sources;
+                match loaded {
+                    Ok(config) => self.accept(config).err(),
+                    Err(problems) => {
+                        Some(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+                    }
+                }
             }
-            Ok(Err(problems)) => {
-                metrics::reloaded(Err(()));
-                let list: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                tracing::error!(%file, problems = list.join("\n"), "nothing was changed: the configuration is wrong");
-            }
-            Err(error) => {
-                tracing::error!(%file, %error, "nothing was changed: reading the configuration failed")
-            }
+            Err(error) => Some(format!("reading it failed: {error}")),
+        };
+        if let Some(reason) = refused {
+            metrics::reloaded(Err(()));
+            let file = self.source.file.display();
+            tracing::error!(%file, reason, "the configuration was not read again: nothing was changed");
         }
     }
 
-    fn accept(&mut self, config: Config) {
+    /// Puts a configuration in force, or says why not.
+    fn accept(&mut self, config: Config) -> Result<(), String> {
+        let fixed = fixed_parts(&self.running, &config.settings);
+        if !fixed.is_empty() {
+            return Err(format!("{} cannot change while tidegate runs: restart it", fixed.join(", ")));
+        }
+        let running = self.live.load();
+        let none = |policy: &Policy| policy.rules().is_empty() && policy.global().is_empty();
+        if none(&config.policy) && !none(&running) {
+            return Err("it has no rules any more, as if it were cut short; \
+                        to let everything pass, give the rules mode: off"
+                .to_owned());
+        }
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
+        if config.settings != self.running {
+            tracing::warn!("the store's password has changed: connections made from now on need a restart");
+        }
         announce(&config.policy, &self.meter);
         tracing::info!(file = %self.source.file.display(), rules = config.policy.rules().len(), "configuration read");
-        self.secret_files = config.secret_files;
         self.live.replace(config.policy);
+        Ok(())
     }
 }
 
@@ -114,15 +118,15 @@ pub(super) fn announce(policy: &Policy, meter: &ProxyMeter) {
     metrics::reloaded(Ok(clock::unix_seconds()));
 }
 
-/// The settings in which the two differ.
-fn fixed_parts(running: &Settings, wanted: &Settings) -> String {
+/// The settings in which the two differ. A password is none of them: it changes with time, and rules must still
+/// be able to.
+fn fixed_parts(running: &Settings, wanted: &Settings) -> Vec<&'static str> {
     let differ = [
         ("listen", running.listen != wanted.listen),
         ("ops_listen", running.ops_listen != wanted.ops_listen),
         ("upstream", running.upstream != wanted.upstream),
-        ("store", running.store != wanted.store),
+        ("store", running.store.without_password() != wanted.store.without_password()),
         ("shutdown", running.shutdown != wanted.shutdown),
     ];
-    let names: Vec<&str> = differ.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect();
-    names.join(", ")
+    differ.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
 }

@@ -1,7 +1,6 @@
 //! Shapes into the policy, and what only the whole can show: double names, rules that are never reached. Pure.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use super::problem::Wrong;
 use super::report::{Place, Report};
@@ -45,14 +44,6 @@ pub(super) fn policy(
         client,
         hash_key,
     )
-}
-
-/// The files that hold secrets, as the file names them.
-pub(super) fn secret_files(file: &schema::File) -> Vec<PathBuf> {
-    let redis = file.store.redis.as_ref().and_then(|at| at.value.password_file.as_ref());
-    let bypass = file.bypass.iter().filter_map(|bypass| bypass.secret_file.as_ref());
-    let all = redis.into_iter().chain(&file.client.hash_secret_file).chain(bypass);
-    all.map(|at| PathBuf::from(&at.value)).collect()
 }
 
 fn unique_names(file: &schema::File, flags: &[schema::Rule], report: &mut Report) {

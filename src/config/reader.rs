@@ -8,6 +8,9 @@ use super::rate;
 use super::report::{At, Place, Report};
 use super::yaml::{Node, Step};
 
+/// The most entries of a list or a mapping: ten thousand rules, or all the networks of a cloud.
+const MAX_ITEMS: usize = 10_000;
+
 /// The keys that a mapping may have.
 pub(super) struct Keys {
     pub(super) known: &'static [&'static str],
@@ -63,6 +66,9 @@ impl<'n> Cursor<'n> {
             self.unlike(report, "a mapping", remedy);
             return None;
         };
+        if !self.bounded(entries.len(), report) {
+            return None;
+        }
         let fields = Fields { entries, place: self.place.clone() };
         let mut seen: HashMap<&str, Place> = HashMap::new();
         for (name, cursor) in fields.iter() {
@@ -102,32 +108,32 @@ impl<'n> Cursor<'n> {
 
     /// The items of a list.
     pub(super) fn items(&self, report: &mut Report, remedy: &str) -> Vec<Cursor<'n>> {
-        match self.node {
-            Node::List(items) => self.numbered(items).collect(),
-            _ => {
-                self.unlike(report, "a list", remedy);
-                Vec::new()
-            }
+        let Node::List(items) = self.node else {
+            self.unlike(report, "a list", remedy);
+            return Vec::new();
+        };
+        if !self.bounded(items.len(), report) {
+            return Vec::new();
         }
+        let cursor = |(place, node)| Cursor { node, place: self.place.then(Step::Item(place)) };
+        items.iter().enumerate().map(cursor).collect()
     }
 
-    fn numbered(&self, items: &'n [Node]) -> impl Iterator<Item = Cursor<'n>> {
-        items
-            .iter()
-            .enumerate()
-            .map(|(place, node)| Cursor { node, place: self.place.then(Step::Item(place)) })
+    /// Whether there are few enough of them to compare each with all others.
+    fn bounded(&self, count: usize, report: &mut Report) -> bool {
+        if count > MAX_ITEMS {
+            let message = format!("{count} entries are too many");
+            report.error(&self.place, Wrong::new(message, format!("keep it to {MAX_ITEMS}")));
+        }
+        count <= MAX_ITEMS
     }
 
     /// Texts: a list of them, or a single one.
     pub(super) fn texts(&self, report: &mut Report, remedy: &str) -> Vec<At<String>> {
-        match self.node {
-            Node::List(items) => self.numbered(items).filter_map(|item| item.text(report, remedy)).collect(),
-            Node::Text(_) => self.text(report, remedy).into_iter().collect(),
-            _ => {
-                self.unlike(report, "a list", remedy);
-                Vec::new()
-            }
+        if let Node::Text(_) = self.node {
+            return self.text(report, remedy).into_iter().collect();
         }
+        self.items(report, remedy).iter().filter_map(|item| item.text(report, remedy)).collect()
     }
 
     /// A text that is not empty.

@@ -40,9 +40,6 @@ const CLIENT: Keys =
     Keys { known: &["trusted_proxies", "header", "ipv6_prefix", "hash_secret_file"], hints: &[] };
 const SHUTDOWN: Keys = Keys { known: &["settle", "grace"], hints: &[] };
 
-/// The most rules: each is compared with all before it.
-const MAX_RULES: usize = 10_000;
-
 /// The file as it was written. What is missing or wrong is None, or left out of its list.
 #[derive(Debug, Default)]
 pub(super) struct File {
@@ -98,11 +95,6 @@ pub(super) fn file(root: &Cursor<'_>, report: &mut Report) -> Option<File> {
     let rules = |key: &str, report: &mut Report| -> Vec<Rule> {
         let Some(list) = section(key) else { return Vec::new() };
         let items = list.items(report, remedy);
-        if items.len() > MAX_RULES {
-            let message = format!("{} rules are too many", items.len());
-            report.error(&list.place, Wrong::new(message, format!("keep it to {MAX_RULES}")));
-            return Vec::new();
-        }
         items.iter().filter_map(|item| rule::rule(item, report)).collect()
     };
     Some(File {
@@ -139,7 +131,7 @@ fn store(cursor: &Cursor<'_>, report: &mut Report) -> Option<Store> {
         // `memory:` alone means the defaults.
         let inner = if matches!(cursor.node, Node::Null) { None } else { cursor.fields(report, &MEMORY) };
         let max_keys = inner.and_then(|inner| inner.get("max_keys"));
-        let value = max_keys.and_then(|cursor| cursor.integer(report, 1, 100_000_000)).map(|at| at.value);
+        let value = max_keys.and_then(|cursor| cursor.integer(report, 1, 10_000_000)).map(|at| at.value);
         At { value, place: cursor.place }
     });
     let redis = fields.get("redis").map(|cursor| At { value: redis(&cursor, report), place: cursor.place });

@@ -61,6 +61,17 @@ pub enum StoreSettings {
     Redis(RedisSettings),
 }
 
+impl StoreSettings {
+    /// The same, as far as it may be shown and compared.
+    #[must_use]
+    pub fn without_password(&self) -> Self {
+        match self {
+            Self::Redis(redis) => Self::Redis(RedisSettings { password: None, ..redis.clone() }),
+            Self::Memory { .. } => self.clone(),
+        }
+    }
+}
+
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shutdown {

@@ -47,6 +47,8 @@ impl Node {
             Self::Bool(value) => format!("the boolean {value}"),
             Self::Int(value) => format!("the number {value}"),
             Self::Float(value) => format!("the number {value:?}"),
+            // A URL in the wrong place may hold a password.
+            Self::Text(text) if text.contains("://") || text.contains('@') => "a text".to_owned(),
             Self::Text(text) => format!("the text '{}'", shown(text)),
             Self::List(_) => "a list".to_owned(),
             Self::Map(_) => "a mapping".to_owned(),

@@ -57,9 +57,9 @@ impl Bypass {
     #[must_use]
     pub fn admits(&self, facts: &Facts<'_>) -> bool {
         match &self.on {
-            Condition::Paths(paths) => paths.iter().any(|path| path.captures(facts.path).is_some()),
+            Condition::Paths(paths) => paths.iter().any(|path| path.matches(facts.path)),
             Condition::Networks(networks) => {
-                facts.peer == facts.client && networks.iter().any(|network| network.contains(&facts.peer))
+                facts.direct && networks.iter().any(|network| network.contains(&facts.peer))
             }
             Condition::Secret { header, hash } => {
                 let mut values = facts.headers.get_all(header).iter();

@@ -46,7 +46,7 @@ impl ClientIdentity {
             ForwardedHeader::Forwarded => headers.get_all(header::FORWARDED),
         };
         for line in lines.iter().rev() {
-            for element in line.to_str().unwrap_or_default().rsplit(',') {
+            for element in split_from_right(line.as_bytes(), b',') {
                 if !self.trusts(client) {
                     return client;
                 }
@@ -54,7 +54,7 @@ impl ClientIdentity {
                     ForwardedHeader::XForwardedFor => Some(element),
                     ForwardedHeader::Forwarded => forwarded_for(element),
                 };
-                match node.and_then(node_address) {
+                match node.and_then(|node| str::from_utf8(node).ok()).and_then(node_address) {
                     Some(address) => client = address,
                     None => return client,
                 }
@@ -63,17 +63,56 @@ impl ClientIdentity {
         client
     }
 
+    /// Whether the peer speaks for itself: it is no trusted proxy, or forwards for nobody. What a proxy says in a
+    /// header that cannot be read, or in the other one, is not nobody.
+    #[must_use]
+    pub fn is_direct(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+        let forwards = headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(header::FORWARDED);
+        !(forwards && self.trusts(peer.to_canonical()))
+    }
+
+    /// Whether what the peer says of those before it may reach the application. Without any declared proxy nobody
+    /// knows better: an ingress that nobody declared must not lose its word.
+    #[must_use]
+    pub fn believes(&self, peer: IpAddr) -> bool {
+        self.trusted_proxies.is_empty() || self.trusts(peer.to_canonical())
+    }
+
     fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
 }
 
+/// The parts between separators outside quotes, last first. Quotes are paired from the right, where the trusted
+/// proxies write: an odd one that the client forged on the left cannot hide what they wrote.
+fn split_from_right(line: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let mut quoted = false;
+        let at = line.iter().rposition(|&byte| {
+            quoted ^= byte == b'"';
+            byte == separator && !quoted
+        });
+        let (left, part) =
+            at.map_or((None, line), |at| (line.get(..at), line.get(at + 1..).unwrap_or_default()));
+        rest = left;
+        Some(part)
+    })
+}
+
 /// The `for` parameter of one element of `Forwarded` (RFC 7239, section 4).
-fn forwarded_for(element: &str) -> Option<&str> {
-    let pairs = element.split(';').filter_map(|pair| pair.split_once('='));
-    let mut named = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
-    let value = named.next()?.1.trim();
-    Some(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
+fn forwarded_for(element: &[u8]) -> Option<&[u8]> {
+    let mut values = split_from_right(element, b';').filter_map(|pair| {
+        let at = pair.iter().position(|&byte| byte == b'=')?;
+        let (name, value) = pair.split_at(at);
+        name.trim_ascii()
+            .eq_ignore_ascii_case(b"for")
+            .then(|| value.get(1..).unwrap_or_default().trim_ascii())
+    });
+    // Of two, nobody knows which the proxy meant.
+    let value = values.next().filter(|_| values.next().is_none())?;
+    Some(value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value))
 }
 
 /// An address as proxies write it: plain, with a port, in brackets, with a zone.

@@ -47,8 +47,9 @@ impl fmt::Display for KeyPart {
     }
 }
 
-/// What stands for a part that the request lacks, or has empty or more than once (which of several values the
-/// application would take is anybody's guess, so none of them may choose the counter).
+/// What stands for a part that the request lacks, or has empty. One that it has twice, with different values, is
+/// counted by the client's address, or rejected where a missing one is: which of them the application takes is
+/// anybody's guess, so none may choose the counter, and none may be a way out of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnMissing {
     /// The client's address.
@@ -125,28 +126,27 @@ impl KeySpec {
             if !text.is_empty() {
                 text.push(',');
             }
-            let found = match part {
+            let found: Found<Value<'_>> = match part {
                 KeyPart::ClientIp => {
                     push_address(&mut text, facts.client, ipv6_prefix);
                     continue;
                 }
-                KeyPart::Header(name) => header_value(facts, name).map(Value::Secret),
-                KeyPart::Cookie(name) => cookie(facts, name).map(Value::Secret),
-                KeyPart::Query(name) => query(facts.query, name).map(Value::Secret),
-                KeyPart::Path(name) => path_param(facts, path, name).map(Value::Plain),
-                KeyPart::Host => Some(facts.host).filter(|host| !host.is_empty()).map(Value::Plain),
-                KeyPart::Method if facts.method == http::Method::HEAD => Some(Value::Plain("GET")),
-                KeyPart::Method => Some(Value::Plain(facts.method.as_str())),
+                KeyPart::Header(name) => header_value(facts, name),
+                KeyPart::Cookie(name) => cookie(facts, name),
+                KeyPart::Query(name) => query(facts.query, name),
+                KeyPart::Path(name) => path_param(facts, path, name).into(),
+                KeyPart::Host => Some(facts.host).filter(|host| !host.is_empty()).into(),
+                KeyPart::Method => Found::One(Value::Plain(method(facts.method))),
             };
             match (found, self.on_missing) {
-                (Some(value), _) => value.push_to(&mut text, hash_key),
-                (None, OnMissing::ClientIp) => {
+                (Found::One(value), _) => value.push_to(&mut text, hash_key),
+                (Found::None, OnMissing::Shared) => text.push('!'),
+                (Found::None, OnMissing::Skip) => return Resolved::Skip,
+                (_, OnMissing::Reject) => return Resolved::Reject(part.to_string()),
+                (Found::None, OnMissing::ClientIp) | (Found::Several, _) => {
                     text.push('@');
                     push_address(&mut text, facts.client, ipv6_prefix);
                 }
-                (None, OnMissing::Shared) => text.push('!'),
-                (None, OnMissing::Skip) => return Resolved::Skip,
-                (None, OnMissing::Reject) => return Resolved::Reject(part.to_string()),
             }
         }
         if text.is_empty() {
@@ -190,24 +190,56 @@ fn push_address(text: &mut String, address: IpAddr, ipv6_prefix: u8) {
     };
 }
 
-/// The only item that is not empty.
-fn only<T: AsRef<[u8]>>(mut values: impl Iterator<Item = T>) -> Option<T> {
-    values.next().filter(|value| values.next().is_none() && !value.as_ref().is_empty())
+/// HEAD counts as GET, and case does not: see [`Match`](super::matcher::Match).
+fn method(method: &http::Method) -> &str {
+    const KNOWN: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let name = method.as_str();
+    if name.eq_ignore_ascii_case("HEAD") {
+        return "GET";
+    }
+    KNOWN.into_iter().find(|known| known.eq_ignore_ascii_case(name)).unwrap_or(name)
 }
 
-fn header_value<'a>(facts: &Facts<'a>, name: &HeaderName) -> Option<Cow<'a, [u8]>> {
+/// What a request holds of a key's part.
+enum Found<T> {
+    None,
+    One(T),
+    /// Different ones.
+    Several,
+}
+
+impl<'a> From<Option<&'a str>> for Found<Value<'a>> {
+    fn from(value: Option<&'a str>) -> Self {
+        value.map_or(Self::None, |value| Self::One(Value::Plain(value)))
+    }
+}
+
+/// The value that all of `values` are; empty ones count as nothing.
+fn only<'a>(values: impl Iterator<Item = Cow<'a, [u8]>>) -> Found<Value<'a>> {
+    let mut values = values.filter(|value| !value.is_empty());
+    let Some(first) = values.next() else { return Found::None };
+    if values.all(|value| value == first) { Found::One(Value::Secret(first)) } else { Found::Several }
+}
+
+fn header_value<'a>(facts: &Facts<'a>, name: &HeaderName) -> Found<Value<'a>> {
     let values = facts.headers.get_all(name).iter();
-    only(values.map(|value| value.as_bytes().trim_ascii())).map(Into::into)
+    only(values.map(|value| value.as_bytes().trim_ascii().into()))
 }
 
-fn cookie<'a>(facts: &Facts<'a>, name: &str) -> Option<Cow<'a, [u8]>> {
+/// As applications read cookies: with blanks around the name and quotes around the value.
+fn cookie<'a>(facts: &Facts<'a>, name: &str) -> Found<Value<'a>> {
     let lines = facts.headers.get_all(header::COOKIE).iter();
     let pairs = lines.flat_map(|line| line.as_bytes().split(|&b| b == b';'));
-    let values = pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="));
-    only(values).map(Into::into)
+    only(pairs.filter_map(|pair| {
+        let at = pair.iter().position(|&b| b == b'=')?;
+        let (found, value) = pair.split_at(at);
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
+        (found.trim_ascii() == name.as_bytes()).then_some(bare.into())
+    }))
 }
 
-fn query<'a>(query: &'a str, name: &str) -> Option<Cow<'a, [u8]>> {
+fn query<'a>(query: &'a str, name: &str) -> Found<Value<'a>> {
     let pairs = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
     only(pairs.map(|(_, value)| match value {
         Cow::Borrowed(value) => Cow::Borrowed(value.as_bytes()),

@@ -59,7 +59,7 @@ impl Match {
     /// Whether all conditions hold.
     #[must_use]
     pub fn matches(&self, facts: &Facts<'_>) -> bool {
-        self.path.captures(facts.path).is_some() && self.admits(facts)
+        self.path.matches(facts.path) && self.admits(facts)
     }
 
     /// Whether the conditions other than the path hold.
@@ -74,8 +74,11 @@ impl Match {
     }
 
     fn admits_method(&self, method: &Method) -> bool {
-        let listed = |method: &Method| self.methods.contains(method);
-        self.methods.is_empty() || listed(method) || (method == Method::HEAD && listed(&Method::GET))
+        // Methods differ by case (RFC 9110, section 9.1), but there are applications that do not know.
+        let listed =
+            |method: &str| self.methods.iter().any(|each| each.as_str().eq_ignore_ascii_case(method));
+        let head = method.as_str().eq_ignore_ascii_case("HEAD");
+        self.methods.is_empty() || listed(method.as_str()) || (head && listed("GET"))
     }
 
     /// Whether every request that `other` admits is admitted by this one too.

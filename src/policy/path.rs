@@ -25,6 +25,9 @@ pub enum Ambiguous {
     /// A control character, plain or encoded.
     #[error("the path holds a control character")]
     Control,
+    /// `..;x`: some resolve it as `..`, others take it for a name.
+    #[error("the path holds a dot segment with parameters")]
+    DotParameters,
     /// More `..` than there are segments above.
     #[error("the path leads above the root")]
     AboveRoot,
@@ -47,6 +50,9 @@ pub fn canonical(raw: &str) -> Result<Cow<'_, str>, Ambiguous> {
         match &*segment {
             "" | "." => {}
             ".." => drop(segments.pop().ok_or(Ambiguous::AboveRoot)?),
+            dots if dots.starts_with(".;") || dots.starts_with("..;") => {
+                return Err(Ambiguous::DotParameters);
+            }
             _ => segments.push(segment),
         }
     }
@@ -59,6 +65,38 @@ pub fn canonical(raw: &str) -> Result<Cow<'_, str>, Ambiguous> {
         path.push('/');
     }
     Ok(Cow::Owned(path))
+}
+
+/// What the rules compare of a canonical path: its segments without parameters (`;v=1`), and with those escapes
+/// decoded that applications decode although the characters are reserved. As such spellings need not mean the
+/// same, they are forwarded as they came; but a rule for one of them is a rule for all.
+#[must_use]
+pub fn matched(canonical: &str) -> Cow<'_, str> {
+    if !canonical.contains(['%', ';']) {
+        return Cow::Borrowed(canonical);
+    }
+    let mut out = String::with_capacity(canonical.len());
+    let mut rest = canonical;
+    while let Some(at) = rest.find(['%', ';']) {
+        let (before, special) = rest.split_at(at);
+        out.push_str(before);
+        let reserved =
+            special.get(1..3).and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(|&b| is_path_char(b));
+        rest = match (special.starts_with(';'), reserved) {
+            (true, _) => special.get(special.find('/').unwrap_or(special.len())..).unwrap_or_default(),
+            // An escaped semicolon is part of the name.
+            (false, Some(byte)) if byte != b';' => {
+                out.push(char::from(byte));
+                special.get(3..).unwrap_or_default()
+            }
+            (false, _) => {
+                out.push('%');
+                special.get(1..).unwrap_or_default()
+            }
+        };
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
 }
 
 /// Most paths are, and then need no copy. A dot after a slash is left to the long way.
@@ -109,7 +147,23 @@ fn hex_digits(byte: u8) -> impl Iterator<Item = char> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ambiguous, canonical};
+    use super::{Ambiguous, canonical, matched};
+
+    #[test]
+    fn rules_see_through_parameters_and_escapes_of_reserved_characters() {
+        for (path, want) in [
+            ("/v1/things%3Abatch", "/v1/things:batch"),
+            ("/users/a%40b", "/users/a@b"),
+            ("/api;a=1/v1;b/tasks;", "/api/v1/tasks"),
+            ("/a%3Bb", "/a%3Bb"),
+            ("/a%2Fb%20c", "/a%2Fb%20c"),
+            ("/%25", "/%25"),
+            ("/a%", "/a%"),
+            ("/plain", "/plain"),
+        ] {
+            assert_eq!(matched(path), want, "{path}");
+        }
+    }
 
     #[test]
     fn spellings_of_one_resource_become_one() {
@@ -166,6 +220,9 @@ mod tests {
             ("/a%zz", Ambiguous::Escape),
             ("/..", Ambiguous::AboveRoot),
             ("/a/../../b", Ambiguous::AboveRoot),
+            ("/a/..;/b", Ambiguous::DotParameters),
+            ("/a/.;x/b", Ambiguous::DotParameters),
+            ("/a/%2e%2e;x=1/b", Ambiguous::DotParameters),
             ("/%2e%2e/a", Ambiguous::AboveRoot),
             ("/a%+1", Ambiguous::Escape),
         ] {

@@ -26,8 +26,8 @@ pub enum TemplateError {
     /// No leading slash.
     #[error("a path starts with '/'")]
     NoSlash,
-    /// A query or fragment, or a character that no path can hold.
-    #[error("'{0}' cannot be part of a path")]
+    /// A query, fragment or path parameter, or a character that no path can hold.
+    #[error("'{}' cannot be part of a path", .0.escape_default())]
     Character(char),
     /// `//`, `/./` or `/../`.
     #[error("a request's path never has the segment '{0}': it is canonical before it is matched")]
@@ -38,6 +38,9 @@ pub enum TemplateError {
     /// Braces that do not enclose a whole segment.
     #[error("a parameter is a whole segment, with a name of letters, digits and '_': '/tasks/{{id}}'")]
     Param,
+    /// More than [`Template::MAX_SEGMENTS`]: the tree of rules is as deep as its deepest path.
+    #[error("a path has at most 64 segments")]
+    Deep,
     /// One name for two parameters.
     #[error("the parameter '{0}' stands twice")]
     Twice(String),
@@ -47,6 +50,9 @@ pub enum TemplateError {
 }
 
 impl Template {
+    /// The most segments of a template.
+    pub const MAX_SEGMENTS: usize = 64;
+
     /// The template that matches every path.
     #[must_use]
     pub fn any() -> Self {
@@ -59,7 +65,7 @@ impl Template {
     /// When it could not match any request as written.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let rest = text.strip_prefix('/').ok_or(TemplateError::NoSlash)?;
-        if let Some(bad) = rest.chars().find(|c| matches!(c, '?' | '#' | '\\') || c.is_control()) {
+        if let Some(bad) = rest.chars().find(|c| matches!(c, '?' | '#' | '\\' | ';') || c.is_control()) {
             return Err(TemplateError::Character(bad));
         }
         let mut parts: Vec<&str> = rest.split('/').collect();
@@ -69,6 +75,9 @@ impl Template {
         let open = parts.last() == Some(&"*");
         if open {
             parts.pop();
+        }
+        if parts.len() > Self::MAX_SEGMENTS {
+            return Err(TemplateError::Deep);
         }
         let mut segments: Vec<Segment> = Vec::with_capacity(parts.len());
         for part in parts {
@@ -98,7 +107,7 @@ impl Template {
         }
         let rooted = format!("/{part}");
         let canonical = path::canonical(&rooted).map_err(|_| TemplateError::Escape(part.to_owned()))?;
-        Ok(Segment::Literal(canonical.trim_start_matches('/').into()))
+        Ok(Segment::Literal(path::matched(&canonical).trim_start_matches('/').into()))
     }
 
     /// The segments, without the open end.
@@ -119,7 +128,7 @@ impl Template {
         self.segments.iter().any(|segment| matches!(segment, Segment::Param(param) if **param == *name))
     }
 
-    /// The values of the parameters, in order, if the canonical `path` matches.
+    /// The values of the parameters, in order, if `path` matches.
     #[must_use]
     pub fn captures<'a>(&'a self, path: &'a str) -> Option<Vec<(&'a str, &'a str)>> {
         let mut parts = split(path);
@@ -132,6 +141,12 @@ impl Template {
             }
         }
         (self.open || parts.next().is_none()).then_some(captures)
+    }
+
+    /// Whether `path` matches.
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        self.captures(path).is_some()
     }
 
     /// Whether every path that matches `other` matches this one too.

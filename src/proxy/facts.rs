@@ -2,11 +2,18 @@
 
 use std::net::IpAddr;
 
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, StatusCode, Version, header};
 
 use crate::policy::client::ClientIdentity;
-use crate::policy::path::{Ambiguous, canonical};
+use crate::policy::path::{Ambiguous, canonical, matched};
 use crate::policy::{Facts, path};
+
+/// The longest path and query in their canonical form, in bytes.
+pub const MAX_TARGET: usize = 16 * 1024;
+/// The longest header in all, in bytes: names, values, and four for what stands between and behind them. (The
+/// server stops reading soon after, but not exactly there.)
+pub const MAX_HEADER: usize = 64 * 1024;
 
 /// Why a request is refused before any rule is asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,6 +21,18 @@ pub enum Refused {
     /// CONNECT asks for a tunnel to somewhere else, TRACE shows our own headers to whoever asks.
     #[error("the method {0} is not forwarded")]
     Method(Method),
+    /// A coding of the message that only the next hop would undo, and that is not ours to undo.
+    #[error("the transfer coding is not supported")]
+    TransferCoding,
+    /// `GET host HTTP/1.1`: the form that is for CONNECT only (RFC 9112, section 3.2.3).
+    #[error("the request's target is neither a path nor a URI")]
+    Form,
+    /// Path and query are longer than [`MAX_TARGET`].
+    #[error("the request's target is longer than {MAX_TARGET} bytes")]
+    LongTarget,
+    /// All fields together are longer than [`MAX_HEADER`].
+    #[error("the request's header is longer than {MAX_HEADER} bytes")]
+    LongHeader,
     /// HTTP/1.1 demands a Host (RFC 9112, section 3.2).
     #[error("the request names no host")]
     NoHost,
@@ -38,21 +57,27 @@ impl Refused {
     /// The status to answer with.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        if matches!(self, Self::Method(_)) { StatusCode::METHOD_NOT_ALLOWED } else { StatusCode::BAD_REQUEST }
+        match self {
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+            Self::LongTarget => StatusCode::URI_TOO_LONG,
+            Self::LongHeader => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            _ => StatusCode::BAD_REQUEST,
+        }
     }
 }
 
-/// What a request asks for: matched by the rules as it stands here, and forwarded as it stands here.
+/// What a request asks for: what the rules match, and what is forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The host as the client wrote it, with the port if it gave one; empty if HTTP/1.0 named none.
     pub authority: String,
     /// The host in lower case, without port and trailing dot.
     pub host: String,
-    /// The canonical path.
+    /// What is forwarded: the canonical path, and the query as it came.
+    pub path_and_query: PathAndQuery,
+    /// What the rules see of the path: see [`matched`].
     pub path: String,
-    /// The query without the question mark.
-    pub query: Option<String>,
 }
 
 impl Target {
@@ -64,20 +89,26 @@ impl Target {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return Err(Refused::Method(request.method().clone()));
         }
+        let uri = request.uri();
+        if uri.authority().is_some() && uri.scheme().is_none() {
+            return Err(Refused::Form);
+        }
         let authority = authority(request)?;
         let host = host(authority)?.to_ascii_lowercase();
-        let uri = request.uri();
         // The empty path of an absolute-form target means the root (RFC 9112, section 3.2.1).
         let raw = if uri.path().is_empty() { "/" } else { uri.path() };
         if raw == "*" && request.method() != Method::OPTIONS {
             return Err(Ambiguous::NotAbsolute.into());
         }
-        let path = canonical(raw)?.into_owned();
-        let query = uri.query().map(str::to_owned);
-        if query.as_ref().is_some_and(|query| query.bytes().any(|b| b.is_ascii_control())) {
-            return Err(Refused::Query);
-        }
-        Ok(Self { authority: authority.to_owned(), host, path, query })
+        let path = canonical(raw)?;
+        let path_and_query = match uri.query() {
+            Some(query) if query.bytes().any(|b| b.is_ascii_control()) => return Err(Refused::Query),
+            Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
+            None => PathAndQuery::try_from(&*path),
+        };
+        let path_and_query = path_and_query.ok().filter(|target| target.as_str().len() <= MAX_TARGET);
+        let path_and_query = path_and_query.ok_or(Refused::LongTarget)?;
+        Ok(Self { authority: authority.to_owned(), host, path_and_query, path: matched(&path).into_owned() })
     }
 
     /// All that the rules may ask about the request.
@@ -92,9 +123,10 @@ impl Target {
             method: request.method(),
             host: &self.host,
             path: &self.path,
-            query: self.query.as_deref().unwrap_or_default(),
+            query: self.path_and_query.query().unwrap_or_default(),
             headers: request.headers(),
             peer: peer.to_canonical(),
+            direct: client.is_direct(peer, request.headers()),
             client: client.address(peer, request.headers()),
         }
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::facts::Target;
+use super::facts::{MAX_HEADER, Refused, Target};
 use crate::limiter::Standing;
 
 pub(super) const X_RATELIMIT_EXCEEDED: HeaderName = HeaderName::from_static("x-ratelimit-exceeded");
@@ -30,29 +30,65 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 /// Fields that Connection may not take away: they say where the message goes and where it ends.
 const NEVER_HOP_BY_HOP: [HeaderName; 2] = [header::HOST, header::CONTENT_LENGTH];
 
-/// Makes a request's header fit for the upstream.
-pub(super) fn prepare_request(headers: &mut HeaderMap, target: &Target, peer: SocketAddr) {
+/// Takes from a request what is not for the application, before any rule looks: what is matched is what is
+/// forwarded, so a field that Connection takes away cannot choose a counter first.
+pub(super) fn clean_request(headers: &mut HeaderMap) -> Result<(), Refused> {
+    if headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>() > MAX_HEADER {
+        return Err(Refused::LongHeader);
+    }
+    let codings = headers.get_all(header::TRANSFER_ENCODING);
+    if codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Err(Refused::TransferCoding);
+    }
     let trailers = headers.get_all(header::TE).iter().any(accepts_trailers);
     strip_hop_by_hop(headers);
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
     }
     // hyper has answered, or will answer, 100 (Continue) itself, once the upstream takes the body.
     headers.remove(header::EXPECT);
     // Only our own finding may say that a limit was exceeded.
     headers.remove(X_RATELIMIT_EXCEEDED);
-    if let Ok(host) = HeaderValue::from_str(&target.authority) {
-        headers.insert(header::HOST, host.clone());
-        // What a proxy before us said of the first hop is truer than what we see.
-        headers.entry(X_FORWARDED_HOST).or_insert(host);
+    join_cookies(headers);
+    Ok(())
+}
+
+/// Tells the application where a request came from. What the peer says of those before it is kept if it is
+/// `believed`: it is then truer than what we see.
+pub(super) fn tell_origin(headers: &mut HeaderMap, target: &Target, peer: SocketAddr, believed: bool) {
+    if !believed {
+        for forged in [X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, header::FORWARDED] {
+            headers.remove(forged);
+        }
+    }
+    match HeaderValue::from_str(&target.authority) {
+        Ok(host) if !host.is_empty() => {
+            headers.insert(header::HOST, host.clone());
+            headers.entry(X_FORWARDED_HOST).or_insert(host);
+        }
+        // HTTP/1.0 may name none; the upstream's own name then takes its place.
+        _ => drop(headers.remove(header::HOST)),
     }
     headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
     append_forwarded_for(headers, peer);
 }
 
-/// Makes a response's header fit for the client.
-pub(super) fn prepare_response(headers: &mut HeaderMap) {
+/// Takes from a response what is not for the client.
+pub(super) fn clean_response(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
+}
+
+/// HTTP/2 may send cookies as fields of their own; HTTP/1 knows one (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(header::COOKIE).iter();
+    if crumbs.next().is_none() || crumbs.next().is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, cookie);
+    }
 }
 
 /// Tells the client how it stands (draft-ietf-httpapi-ratelimit-headers-11). Both fields are lists: what the

@@ -24,6 +24,9 @@ const REDUCED_CAPACITY: &str = "https://iana.org/assignments/http-problem-types#
 /// RFC 9209: which intermediary answered, and why.
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
+/// What a refused method is told instead (RFC 9110, section 15.5.6). Others are forwarded as well.
+const FORWARDED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 /// After how many seconds to try again when that is anybody's guess.
 const RETRY_SOON: i64 = 1;
 
@@ -73,10 +76,14 @@ pub(super) fn reduced_capacity(request: Request<Incoming>) -> Response<Body> {
     response
 }
 
-/// 400 or 405: the request is not one that is forwarded.
-pub(super) fn bad_request(request: Request<Incoming>, status: StatusCode, error: &Refused) -> Response<Body> {
+/// 400, 405, 414, 431 or 501: the request is not one that is forwarded.
+pub(super) fn bad_request(request: Request<Incoming>, error: &Refused) -> Response<Body> {
     drain(request);
-    plain_problem(status, &error.to_string())
+    let mut response = plain_problem(error.status(), &error.to_string());
+    if error.status() == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(FORWARDED_METHODS));
+    }
+    response
 }
 
 /// 502, 503 or 504: the upstream gave no answer.

@@ -2,13 +2,13 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Response, StatusCode, Uri, Version};
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, Request, Response, StatusCode, Uri, Version, header};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -21,6 +21,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// Below the keep-alive of common application servers, so that it is us who close an idle connection.
 const POOL_IDLE: Duration = Duration::from_secs(4);
+
+/// Of an answer.
+const MAX_HEADERS: usize = 200;
 
 /// Why there is no answer of the upstream.
 #[derive(Debug, thiserror::Error)]
@@ -37,9 +40,18 @@ pub enum UpstreamError {
     /// It took longer than a minute.
     #[error("the application did not answer in time")]
     Timeout,
+    /// Its answer ends in two places: by length and by coding (RFC 9112, section 6.3).
+    #[error("the application's answer can be read in two ways")]
+    Framing,
+    /// The client's body broke off, or was no HTTP.
+    #[error("the request's body is not valid, or broke off")]
+    ClientBroken,
+    /// The client did not go on with its body.
+    #[error("the request's body did not come in time")]
+    ClientTimeout,
     /// The request's target makes no URI.
     #[error("the request cannot be forwarded")]
-    Target(#[from] http::Error),
+    Target(#[from] http::uri::InvalidUriParts),
 }
 
 impl UpstreamError {
@@ -47,20 +59,22 @@ impl UpstreamError {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Unreachable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Broken(_) | Self::Unsolicited => StatusCode::BAD_GATEWAY,
+            Self::Broken(_) | Self::Unsolicited | Self::Framing => StatusCode::BAD_GATEWAY,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Target(_) => StatusCode::BAD_REQUEST,
+            Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::ClientBroken | Self::Target(_) => StatusCode::BAD_REQUEST,
         }
     }
 
-    /// As the metric's label has it.
-    pub(super) fn label(&self) -> &'static str {
+    /// As the metric's label has it; none if the application has no part in it.
+    pub(super) fn label(&self) -> Option<&'static str> {
         match self {
-            Self::Unreachable(_) => "unreachable",
-            Self::Broken(_) => "broken",
-            Self::Unsolicited => "unsolicited",
-            Self::Timeout => "timeout",
-            Self::Target(_) => "target",
+            Self::Unreachable(_) => Some("unreachable"),
+            Self::Broken(_) => Some("broken"),
+            Self::Unsolicited => Some("unsolicited"),
+            Self::Framing => Some("framing"),
+            Self::Timeout => Some("timeout"),
+            Self::ClientBroken | Self::ClientTimeout | Self::Target(_) => None,
         }
     }
 
@@ -68,10 +82,10 @@ impl UpstreamError {
     pub(super) fn proxy_status(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "destination_unavailable",
-            Self::Broken(_) => "http_protocol_error",
+            Self::Broken(_) | Self::Framing => "http_protocol_error",
             Self::Unsolicited => "http_upgrade_failed",
             Self::Timeout => "http_response_timeout",
-            Self::Target(_) => "http_request_error",
+            Self::ClientBroken | Self::ClientTimeout | Self::Target(_) => "http_request_error",
         }
     }
 }
@@ -93,6 +107,7 @@ impl Upstream {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(POOL_IDLE)
             .pool_timer(TokioTimer::new())
+            .http1_max_headers(MAX_HEADERS)
             .build(connector);
         Self { client, authority }
     }
@@ -107,12 +122,12 @@ impl Upstream {
         request: Request<Incoming>,
         target: &Target,
     ) -> Result<Response<Incoming>, UpstreamError> {
-        let taken = Arc::new(AtomicU64::new(0));
+        let progress = Arc::new(Progress::default());
         let (mut head, body) = request.into_parts();
         head.uri = self.uri(target)?;
         head.version = Version::HTTP_11;
         head.extensions.clear();
-        let request = Request::from_parts(head, Watched { body, taken: Arc::clone(&taken) });
+        let request = Request::from_parts(head, Watched { body, progress: Arc::clone(&progress) });
 
         let mut answer = self.client.request(request);
         let mut before = 0;
@@ -120,41 +135,80 @@ impl Upstream {
             if let Ok(answer) = tokio::time::timeout(HEAD_TIMEOUT, &mut answer).await {
                 break answer;
             }
-            // A long upload is no reason to give up while the upstream takes it.
-            let now = taken.load(Ordering::Relaxed);
-            if now == before {
-                return Err(UpstreamError::Timeout);
+            // A long upload is no reason to give up while it goes on.
+            let now = progress.taken.load(Ordering::Relaxed);
+            match progress.state() {
+                _ if now != before => before = now,
+                BodyState::Awaited => return Err(UpstreamError::ClientTimeout),
+                BodyState::Untouched | BodyState::Broken => return Err(UpstreamError::Timeout),
             }
-            before = now;
         };
         match answer {
             Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Err(UpstreamError::Unsolicited)
             }
+            Ok(answer) if has_two_ends(answer.headers()) => Err(UpstreamError::Framing),
             Ok(mut answer) => {
                 *answer.version_mut() = Version::HTTP_11;
                 Ok(answer)
             }
+            Err(_) if progress.state() == BodyState::Broken => Err(UpstreamError::ClientBroken),
             Err(error) if error.is_connect() => Err(UpstreamError::Unreachable(error)),
             Err(error) => Err(UpstreamError::Broken(error)),
         }
     }
 
-    fn uri(&self, target: &Target) -> Result<Uri, http::Error> {
-        let path = match &target.query {
-            Some(query) => PathAndQuery::try_from(format!("{}?{query}", target.path)),
-            None => PathAndQuery::try_from(&*target.path),
-        };
-        let parts = Uri::builder().scheme(Scheme::HTTP).authority(self.authority.clone());
-        parts.path_and_query(path?).build()
+    fn uri(&self, target: &Target) -> Result<Uri, http::uri::InvalidUriParts> {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(target.path_and_query.clone());
+        Uri::from_parts(parts)
     }
 }
 
-/// A request's body that counts the frames which the upstream has taken.
+/// hyper goes by the coding; a client behind us would go by the length, as the coding ends here.
+fn has_two_ends(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::CONTENT_LENGTH) && headers.contains_key(header::TRANSFER_ENCODING)
+}
+
+/// A request's body, watched: whose fault it is if there is no answer.
 #[derive(Debug)]
 struct Watched {
     body: Incoming,
-    taken: Arc<AtomicU64>,
+    progress: Arc<Progress>,
+}
+
+/// How far a request's body has come.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Frames that the upstream has taken.
+    taken: AtomicU64,
+    awaited: AtomicBool,
+    broken: AtomicBool,
+}
+
+/// What a request's body is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BodyState {
+    /// Nobody waits for it: it is at its end, or the upstream does not read on.
+    Untouched,
+    /// The upstream would take more, and the client does not send it.
+    Awaited,
+    /// It failed.
+    Broken,
+}
+
+impl Progress {
+    fn state(&self) -> BodyState {
+        if self.broken.load(Ordering::Relaxed) {
+            BodyState::Broken
+        } else if self.awaited.load(Ordering::Relaxed) {
+            BodyState::Awaited
+        } else {
+            BodyState::Untouched
+        }
+    }
 }
 
 impl Body for Watched {
@@ -165,8 +219,14 @@ impl Body for Watched {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        self.taken.fetch_add(1, Ordering::Relaxed);
-        Pin::new(&mut self.body).poll_frame(context)
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        self.progress.awaited.store(polled.is_pending(), Ordering::Relaxed);
+        match &polled {
+            Poll::Ready(Some(Ok(_))) => drop(self.progress.taken.fetch_add(1, Ordering::Relaxed)),
+            Poll::Ready(Some(Err(_))) => self.progress.broken.store(true, Ordering::Relaxed),
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

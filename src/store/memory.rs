@@ -120,7 +120,7 @@ impl MemoryStore {
     }
 
     /// Locks the shards at these places, each once, in ascending order: two requests never wait for each other
-    /// in a circle. A lock that a panic poisoned still guards valid counters.
+    /// in a circle. A panic under a lock may have lost one counter, and no other: the rest goes on.
     fn lock(&self, places: &[usize]) -> Vec<(usize, MutexGuard<'_, Shard>)> {
         let mut order = places.to_vec();
         order.sort_unstable();

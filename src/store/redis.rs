@@ -5,17 +5,19 @@
 
 mod codec;
 mod connection;
+mod queue;
 
 use std::time::Duration;
 
-use bb8_redis::bb8::{Pool, RunError};
-use bb8_redis::redis::{self, ErrorKind, RedisError, ServerErrorKind, Value};
+use bb8_redis::bb8::Pool;
+use bb8_redis::redis::{self, Cmd, RedisError, Script, Value};
 
 use super::{Answer, Ask, StoreError};
 use crate::clock::{Clock, Stopwatch};
 use crate::metrics::StoreMeter;
 use crate::window::{Charge, Counter, Taken, take_all};
-use connection::{Connection, LastError, Manager};
+use connection::{LastError, Manager};
+use queue::Queue;
 
 const SCRIPT: &str = include_str!("take.lua");
 
@@ -31,13 +33,15 @@ pub struct RedisOptions {
     pub timeout: Duration,
     /// What the name of each key starts with.
     pub key_prefix: String,
-    /// The most connections held open.
+    /// The most connections held open, each for one trip under way.
     pub connections: u32,
 }
 
 /// The store of many instances.
 #[derive(Debug)]
 pub struct RedisStore {
+    queue: Queue,
+    sha: String,
     pool: Pool<Manager>,
     connect_error: LastError,
     timeout: Duration,
@@ -60,10 +64,12 @@ impl RedisStore {
             .min_idle(1)
             .max_lifetime(None)
             .error_sink(Box::new(connect_error.clone()))
-            .connection_timeout(connection::CONNECT_TIMEOUT)
+            .connection_timeout(connection::CONNECT_TIMEOUT.max(options.timeout))
             .build_unchecked(manager);
         let meter = StoreMeter::new("redis");
         Ok(Self {
+            queue: Queue::start(&pool, options.connections, options.timeout),
+            sha: Script::new(SCRIPT).get_hash().to_owned(),
             pool,
             connect_error,
             timeout: options.timeout,
@@ -80,7 +86,10 @@ impl RedisStore {
     pub async fn take(&self, asks: &[Ask]) -> Result<Answer, StoreError> {
         let watch = Stopwatch::start();
         let answer = tokio::time::timeout(self.timeout, self.ask(asks)).await;
-        let answer = answer.unwrap_or_else(|_| Err(self.overdue()));
+        let answer = match answer {
+            Ok(Err(StoreError::GivenUp)) | Err(_) => Err(self.overdue()),
+            Ok(answer) => answer,
+        };
         match &answer {
             Ok(_) => self.meter.answered(watch.seconds()),
             Err(StoreError::Timeout(_)) => self.meter.timed_out(watch.seconds()),
@@ -89,30 +98,21 @@ impl RedisStore {
         answer
     }
 
-    /// Why there is no answer in time: because no connection can be made, if that is so.
+    /// Why there is no answer in time: because no connection can be made, if there is none.
     fn overdue(&self) -> StoreError {
-        self.connect_error.get().map_or(StoreError::Timeout(self.timeout), StoreError::Connect)
+        let reason = self.connect_error.get().filter(|_| self.pool.state().connections == 0);
+        reason.map_or(StoreError::Timeout(self.timeout), StoreError::Connect)
     }
 
     async fn ask(&self, asks: &[Ask]) -> Result<Answer, StoreError> {
-        let mut connection = self.pool.get().await.map_err(|error| match error {
-            RunError::User(error) => StoreError::Redis(error),
-            RunError::TimedOut => self.overdue(),
-        })?;
-        let mut reply = self.call(&mut connection, asks).await;
-        if matches!(&reply, Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)) {
-            // Nothing was counted: a script that is not there did not run. (Redis was restarted, or somebody
-            // said SCRIPT FLUSH.)
-            connection.load().await?;
-            reply = self.call(&mut connection, asks).await;
-        }
-        drop(connection);
-        self.read(asks, reply?)
+        let reply = self.queue.call(self.command(asks)).await?;
+        self.read(asks, reply)
     }
 
-    async fn call(&self, connection: &mut Connection, asks: &[Ask]) -> Result<Value, RedisError> {
+    /// The call of the script that decides about `asks`.
+    fn command(&self, asks: &[Ask]) -> Cmd {
         let mut command = redis::cmd("EVALSHA");
-        command.arg(connection.sha()).arg(asks.len());
+        command.arg(&self.sha).arg(asks.len());
         for ask in asks {
             command.arg(format!("{}:{}", self.key_prefix, ask.key));
         }
@@ -124,7 +124,7 @@ impl RedisStore {
             command.arg(limit.quota()).arg(limit.burst()).arg(limit.window_ms()).arg(limit.slices());
             command.arg(cost).arg(group);
         }
-        connection.query(&command).await
+        command
     }
 
     /// Reads the script's reply: see `take.lua`.

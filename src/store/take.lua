@@ -17,13 +17,16 @@ local floor, max, min = math.floor, math.max, math.min
 -- a - a % b is exact, and so is its division by b; floor(a / b) could be rounded up.
 local function div(a, b) return (a - a % b) / b end
 
+local function empty() return { last = 0, debt = 0, buckets = {} } end
+
 local function decode(raw)
-  local counter = { last = 0, debt = 0, buckets = {} }
   -- What this script did not write counts as nothing, and is overwritten.
-  if not raw or #raw < HEAD or (#raw - HEAD) % BUCKET ~= 0 then return counter end
+  if not raw or #raw < HEAD or (#raw - HEAD) % BUCKET ~= 0 then return empty() end
+  local counter = empty()
   counter.last, counter.debt = struct.unpack('<I6I7', raw)
   for at = HEAD + 1, #raw, BUCKET do
     local count, age, span = struct.unpack('<I4I5I5', raw, at)
+    if count < 1 or span > age or span * count >= 2^53 then return empty() end
     local first = counter.last - age
     counter.buckets[#counter.buckets + 1] = { count = count, first = first, last = first + span }
   end

@@ -47,7 +47,7 @@ impl Manager {
         let login = self.server.redis_settings();
         let (inner, driver) = MultiplexedConnection::new_with_config(login, stream, config).await?;
         let driver = AbortOnDropHandle::new(tokio::spawn(driver));
-        let mut connection = Connection { inner, driver, sha: String::new(), broken: false };
+        let mut connection = Connection { inner, driver, broken: false };
         connection.load().await?;
         self.last_error.clear();
         Ok(connection)
@@ -81,30 +81,34 @@ pub(super) struct Connection {
     inner: MultiplexedConnection,
     /// Reads and writes for `inner`.
     driver: AbortOnDropHandle<()>,
-    sha: String,
     broken: bool,
 }
 
 impl Connection {
-    /// What EVALSHA calls the script.
-    pub(super) fn sha(&self) -> &str {
-        &self.sha
-    }
-
     /// Loads the script.
     pub(super) async fn load(&mut self) -> Result<(), RedisError> {
-        let reply = self.query(redis::cmd("SCRIPT").arg("LOAD").arg(SCRIPT)).await?;
-        self.sha = redis::from_redis_value(reply)?;
-        Ok(())
+        let load = redis::cmd("SCRIPT").arg("LOAD").arg(SCRIPT).to_owned();
+        self.send(std::iter::once(&load)).await?.into_iter().try_for_each(|reply| reply.map(drop))
     }
 
-    /// Sends a command. The connection counts as broken until the answer is there: if the caller gives up on
-    /// it, the late answer must not meet the next caller.
-    pub(super) async fn query(&mut self, command: &Cmd) -> Result<Value, RedisError> {
+    /// Sends commands in one trip; each has its own answer. The connection counts as broken until they are
+    /// there: if the caller gives up on them, late answers must not meet the next caller.
+    pub(super) async fn send<'c>(
+        &mut self,
+        commands: impl Iterator<Item = &'c Cmd>,
+    ) -> Result<Vec<Result<Value, RedisError>>, RedisError> {
+        let mut pipeline = redis::pipe();
+        for command in commands {
+            pipeline.add_command(command.clone());
+        }
         self.broken = true;
-        let reply = command.query_async(&mut self.inner).await;
-        self.broken = reply.as_ref().is_err_and(|error| !is_answer(error));
-        reply
+        let replies: Result<Vec<Result<Value, RedisError>>, RedisError> =
+            pipeline.ignore_errors().query_async(&mut self.inner).await;
+        self.broken = match &replies {
+            Ok(replies) => replies.iter().any(|reply| reply.as_ref().is_err_and(|error| !is_answer(error))),
+            Err(_) => true,
+        };
+        replies
     }
 }
 
@@ -117,7 +121,8 @@ fn is_answer(error: &RedisError) -> bool {
         && error.code() != Some("NOAUTH")
 }
 
-/// Remembers why the pool has no connection; all that a check would notice is that it gets none in time.
+/// Remembers why the last connection could not be made, or was closed; all that a check would notice is that it
+/// gets none in time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LastError(Arc<Mutex<Option<String>>>);
 

@@ -96,7 +96,7 @@ fn a_thousand_rules_are_right_and_ten_thousand_and_one_are_too_many() {
     };
     assert_eq!(right(&rules(1000)).policy.rules().len(), 1000);
     let found = problems(&rules(10_001));
-    assert!(found.len() == 1 && found[0].message.contains("10001 rules"), "{}", listed(&found));
+    assert!(found.len() == 1 && found[0].message.contains("10001 entries"), "{}", listed(&found));
 }
 
 /// Parts of files, to be put together at random.
