@@ -2,13 +2,15 @@
 
 mod body;
 mod process;
+mod redis;
 mod upstream;
 mod wire;
 
 pub use body::{chunks, zeros};
-pub use process::{Finished, Redis, Tidegate, command};
-pub use upstream::{Answer, Seen, Upstream, full};
-pub use wire::{Reply, Wire};
+pub use process::{Finished, Tidegate, command};
+pub use redis::Redis;
+pub use upstream::{Upstream, full};
+pub use wire::Wire;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -12,7 +12,15 @@
 
 mod accuracy;
 mod arithmetic;
+mod cli;
 mod config;
+mod drain;
 mod golden;
 mod harness;
+mod identity;
+mod limiting;
+mod ops;
+mod outage;
+mod proxying;
+mod reload;
 mod store_conformance;

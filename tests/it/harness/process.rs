@@ -1,111 +1,38 @@
-//! Redis and tidegate, each a process that is killed by its pid when the test lets go of it.
+//! tidegate, a process that is killed by its pid when the test lets go of it.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead as _, BufReader, Read};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::thread::JoinHandle;
 
-use bb8_redis::redis::{self, FromRedisValue, IntoConnectionInfo as _};
 use serde_json::Value;
 use tempfile::TempDir;
-use tidegate::clock::Clock;
-use tidegate::store::{RedisOptions, RedisStore};
 
 use super::{client, eventually};
-
-/// A redis-server with nothing in it, and nothing kept on disk.
-pub struct Redis {
-    child: Child,
-    port: u16,
-    _directory: TempDir,
-}
-
-impl Redis {
-    pub async fn start() -> Self {
-        // Somebody else may take the port between our letting go of it and the server's taking it.
-        for _ in 0..20 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            if let Some(redis) = Self::start_on(port).await {
-                return redis;
-            }
-        }
-        panic!("no redis-server would start; is it installed? `make test` does that");
-    }
-
-    /// On this port again, after an earlier one was stopped.
-    pub async fn start_on(port: u16) -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .arg("--dir")
-            .arg(directory.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("redis-server is not installed; `make test` does that");
-        let mut redis = Self { child, port, _directory: directory };
-        let up = eventually("redis-server to answer or end", async || {
-            if redis.child.try_wait().unwrap().is_some() {
-                return Some(false);
-            }
-            let pid: Option<String> = redis.try_command(&["INFO", "server"]).await.ok();
-            pid.map(|info| info.contains(&format!("process_id:{}\r\n", redis.child.id())))
-        });
-        up.await.then_some(redis)
-    }
-
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/0", self.port)
-    }
-
-    /// A store on this server, patient enough for a busy machine.
-    pub fn store(&self, key_prefix: &str, clock: Clock) -> RedisStore {
-        let options = RedisOptions {
-            server: self.url().into_connection_info().unwrap(),
-            timeout: Duration::from_secs(10),
-            key_prefix: key_prefix.to_owned(),
-            connections: 2,
-        };
-        RedisStore::new(options, clock).unwrap()
-    }
-
-    pub async fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
-        self.try_command(words).await.unwrap()
-    }
-
-    async fn try_command<T: FromRedisValue>(&self, words: &[&str]) -> Result<T, redis::RedisError> {
-        let client = redis::Client::open(self.url())?;
-        let mut connection = client.get_multiplexed_async_connection().await?;
-        let mut command = redis::Cmd::new();
-        command.arg(words);
-        command.query_async(&mut connection).await
-    }
-
-    /// Sends the server a signal, such as `STOP` or `CONT`.
-    pub fn signal(&self, name: &str) {
-        signal(&self.child, name);
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        end(&mut self.child);
-    }
-}
 
 /// A running `tidegate`, on ports that it chose itself.
 pub struct Tidegate {
     child: Child,
     pub address: SocketAddr,
     pub ops: SocketAddr,
-    log: Arc<Mutex<Vec<Value>>>,
+    log: Lines,
+    stdout: Lines,
+    readers: [JoinHandle<()>; 2],
     directory: TempDir,
+}
+
+/// What a process has written so far.
+type Lines = Arc<Mutex<Vec<String>>>;
+
+fn collect(output: impl Read + Send + 'static, lines: &Lines) -> JoinHandle<()> {
+    let lines = Arc::clone(lines);
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            lines.lock().unwrap().push(line);
+        }
+    })
 }
 
 /// How a process ended.
@@ -158,24 +85,22 @@ impl Tidegate {
 
     /// A command of the binary that serves, on ports of its own choice.
     pub async fn spawn(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let (lines, stderr) = (Arc::clone(&log), BufReader::new(child.stderr.take().unwrap()));
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                let line = serde_json::from_str(&line).unwrap_or(Value::String(line));
-                lines.lock().unwrap().push(line);
-            }
-        });
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (log, stdout) = (Arc::default(), Arc::default());
+        let readers =
+            [collect(child.stderr.take().unwrap(), &log), collect(child.stdout.take().unwrap(), &stdout)];
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let directory = tempfile::tempdir().unwrap();
+        let mut tidegate = Self { child, address: nowhere, ops: nowhere, log, stdout, readers, directory };
         let serving = eventually("tidegate to serve", async || {
-            let ended = child.try_wait().unwrap();
-            assert!(ended.is_none(), "tidegate ended: {ended:?} {:#?}", log.lock().unwrap());
-            log.lock().unwrap().iter().find(|line| line["message"] == "serving").cloned()
+            let ended = tidegate.child.try_wait().unwrap();
+            assert!(ended.is_none(), "tidegate ended: {ended:?} {:#?}", tidegate.logged(""));
+            tidegate.logged("serving").pop()
         });
         let serving = serving.await;
         let address = |name: &str| serving[name].as_str().unwrap().parse().unwrap();
-        let (address, ops) = (address("listen"), address("ops_listen"));
-        Self { address, ops, child, log, directory: tempfile::tempdir().unwrap() }
+        (tidegate.address, tidegate.ops) = (address("listen"), address("ops_listen"));
+        tidegate
     }
 
     /// Runs it to its end.
@@ -222,11 +147,17 @@ impl Tidegate {
 
     /// The log lines with this text in their message.
     pub fn logged(&self, message: &str) -> Vec<Value> {
-        let log = self.log.lock().unwrap();
-        log.iter()
-            .filter(|line| line["message"].as_str().is_some_and(|text| text.contains(message)))
-            .cloned()
-            .collect()
+        let lines = self.log.lock().unwrap();
+        let lines = lines.iter().map(|line| match serde_json::from_str(line) {
+            Ok(Value::Object(fields)) => Value::Object(fields),
+            _ => serde_json::json!({ "message": line }),
+        });
+        lines.filter(|line| line["message"].as_str().is_some_and(|text| text.contains(message))).collect()
+    }
+
+    /// What it has written to standard output.
+    pub fn stdout(&self) -> String {
+        self.stdout.lock().unwrap().join("\n")
     }
 
     /// Resident memory in bytes.
@@ -241,9 +172,17 @@ impl Tidegate {
         signal(&self.child, name);
     }
 
+    /// Whether it is still there.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// Waits for its end.
     pub async fn ended(&mut self) -> ExitStatus {
-        eventually("tidegate to end", async || self.child.try_wait().unwrap()).await
+        let status = eventually("tidegate to end", async || self.child.try_wait().unwrap()).await;
+        let read = async || self.readers.iter().all(JoinHandle::is_finished).then_some(());
+        eventually("its last words", read).await;
+        status
     }
 }
 
@@ -265,12 +204,12 @@ pub fn command() -> Command {
     command
 }
 
-fn signal(child: &Child, name: &str) {
+pub(super) fn signal(child: &Child, name: &str) {
     let status = Command::new("kill").args(["-s", name, &child.id().to_string()]).status();
     assert!(status.unwrap().success());
 }
 
-fn end(child: &mut Child) {
+pub(super) fn end(child: &mut Child) {
     // It may have ended by itself.
     let _ = child.kill();
     let _ = child.wait();

@@ -21,13 +21,20 @@ pub struct Reply {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
-    /// What the body's length promised did not come: the peer broke off.
-    pub cut_short: bool,
 }
 
 impl Wire {
     pub async fn to(address: SocketAddr) -> Self {
         Self::over(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// None if nobody listens there.
+    pub async fn try_to(address: SocketAddr) -> Option<Self> {
+        match TcpStream::connect(address).await {
+            Ok(stream) => Some(Self::over(stream)),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => None,
+            Err(error) => panic!("cannot connect: {error}"),
+        }
     }
 
     pub fn over(stream: TcpStream) -> Self {
@@ -63,46 +70,38 @@ impl Wire {
 
     async fn finish(&mut self, status: u16, headers: HeaderMap) -> Reply {
         let length = headers.get("content-length").map(|value| value.to_str().unwrap().parse().unwrap());
-        let (body, cut_short) = match length {
+        let body = match length {
             _ if headers.contains_key("transfer-encoding") => self.chunked().await,
-            _ if status == 101 || status == 204 || status == 304 => (Vec::new(), false),
-            Some(length) => {
-                let there = self.fill(length).await;
-                let body: Vec<u8> = self.unread.drain(..length.min(self.unread.len())).collect();
-                (body, !there)
-            }
+            _ if status == 101 || status == 204 || status == 304 => Vec::new(),
+            Some(length) => self.exactly(length).await,
             None => {
                 self.fill(usize::MAX).await;
-                (std::mem::take(&mut self.unread), false)
+                std::mem::take(&mut self.unread)
             }
         };
-        Reply { status, headers, body, cut_short }
+        Reply { status, headers, body }
     }
 
-    async fn chunked(&mut self) -> (Vec<u8>, bool) {
+    async fn chunked(&mut self) -> Vec<u8> {
         let mut body = Vec::new();
         loop {
-            let Some(line) = self.until(b"\r\n").await else { return (body, true) };
+            let line = self.until(b"\r\n").await.expect("the answer broke off");
             let length = usize::from_str_radix(line.split(';').next().unwrap().trim(), 16).unwrap();
-            if !self.fill(length + 2).await {
-                return (body, true);
-            }
-            body.extend(self.unread.drain(..length + 2).take(length));
+            body.extend(self.exactly(length + 2).await.into_iter().take(length));
             if length == 0 {
-                return (body, false);
+                return body;
             }
         }
+    }
+
+    async fn exactly(&mut self, length: usize) -> Vec<u8> {
+        assert!(self.fill(length).await, "the answer broke off");
+        self.unread.drain(..length).collect()
     }
 
     /// The head of the next message, or None at the end of the connection.
     pub async fn head(&mut self) -> Option<String> {
         self.until(b"\r\n\r\n").await
-    }
-
-    /// The next `length` bytes, fewer if the connection ends before.
-    pub async fn bytes(&mut self, length: usize) -> Vec<u8> {
-        self.fill(length).await;
-        self.unread.drain(..length.min(self.unread.len())).collect()
     }
 
     /// Whether the peer has closed the connection, with nothing more to say.

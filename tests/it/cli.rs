@@ -1,0 +1,154 @@
+//! The command line.
+
+use std::net::TcpListener;
+
+use crate::harness::{Finished, Tidegate, Upstream, client, command, eventually};
+
+#[tokio::test]
+async fn a_limit_needs_no_file() {
+    let upstream = Upstream::start().await;
+    let upstream = format!("--upstream=http://{}", upstream.address);
+    // `run` goes without saying.
+    let tidegate =
+        Tidegate::run(&[&upstream, "--limit=GET|POST /api/*=2/min,burst=1", "--limit=/b=1/h"]).await;
+    let status = async |method: &str, path: &str| {
+        let request = client().request(method.parse().unwrap(), tidegate.url(path));
+        request.send().await.unwrap().status().as_u16()
+    };
+    for (method, want) in [("GET", 200), ("POST", 200), ("GET", 200), ("POST", 429), ("DELETE", 200)] {
+        assert_eq!(status(method, "/api/x").await, want, "{method}");
+    }
+    assert_eq!((status("GET", "/b").await, status("GET", "/b").await), (200, 429));
+}
+
+#[tokio::test]
+async fn the_environment_says_what_flags_say_and_flags_win() {
+    let upstream = Upstream::start().await;
+    let mut command = command();
+    command
+        .args(["--listen=127.0.0.1:0"])
+        .env("TIDEGATE_LISTEN", "127.0.0.1:1")
+        .env("TIDEGATE_OPS_LISTEN", "127.0.0.1:0")
+        .env("TIDEGATE_UPSTREAM", format!("http://{}", upstream.address))
+        .env("TIDEGATE_LIMIT", "/a=1/h;/b=2/h");
+    let tidegate = Tidegate::spawn(command).await;
+    for (path, want) in [("/a", 200), ("/a", 429), ("/b", 200), ("/b", 200), ("/b", 429), ("/c", 200)] {
+        let answer = client().get(tidegate.url(path)).send().await.unwrap();
+        assert_eq!(answer.status(), want, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_may_be_named_by_the_environment() {
+    let upstream = Upstream::start().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let config = format!(
+        "listen: 127.0.0.1:0\nops_listen: 127.0.0.1:0\nupstream: http://{}\nstore: {{ memory: {{}} }}\n\
+         rules: [{{ name: x, rate: 1/h }}]",
+        upstream.address
+    );
+    std::fs::write(file.path(), config).unwrap();
+    let mut command = command();
+    command.env("TIDEGATE_CONFIG", file.path());
+    let tidegate = Tidegate::spawn(command).await;
+    for want in [200, 429] {
+        assert_eq!(client().get(tidegate.url("/")).send().await.unwrap().status(), want);
+    }
+}
+
+fn fails(arguments: &[&str], code: i32, said: &[&str]) {
+    let Finished { status, stdout, stderr } = Tidegate::finished(arguments);
+    assert_eq!(status.code(), Some(code), "{arguments:?}: {stderr}");
+    assert_eq!(stdout, "", "{arguments:?} says its errors where output goes");
+    for part in said {
+        assert!(stderr.contains(part), "{arguments:?} does not say '{part}': {stderr}");
+    }
+}
+
+#[test]
+fn wrong_usage_ends_with_64_and_says_what_is_wrong() {
+    fails(&["run", "--no-such-flag"], 64, &["--no-such-flag", "--help"]);
+    fails(&["--no-such-flag"], 64, &["--no-such-flag"]);
+    fails(&["no-such-command"], 64, &["no-such-command"]);
+    fails(&["run", "--listen", "nowhere"], 64, &["nowhere", "--listen"]);
+    fails(&["run", "--listen"], 64, &["--listen"]);
+    fails(&["check"], 64, &["FILES"]);
+    fails(&["run", "--config", "x.yaml", "--limit", "/=1/s"], 64, &["--config", "--limit"]);
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_78_and_says_what_would_be_right() {
+    fails(&[], 78, &["upstream", "--upstream"]);
+    fails(&["run"], 78, &["upstream", "--upstream"]);
+    fails(&["--upstream=ftp://x", "--limit=/=1/s"], 78, &["ftp://x", "http://HOST:PORT"]);
+    fails(&["--upstream=http://127.0.0.1:9", "--limit=GET /x 5/s"], 78, &["GET /x 5/s", "METHODS"]);
+    fails(&["--upstream=http://127.0.0.1:9", "--redis=127.0.0.1:6379"], 78, &["--redis", "redis://"]);
+    fails(&["--config=/no/such/file.yaml"], 78, &["/no/such/file.yaml", "cannot be read"]);
+    fails(&["check", "/no/such/file.yaml"], 78, &["/no/such/file.yaml", "cannot be read"]);
+}
+
+#[test]
+fn a_password_never_shows_in_a_message() {
+    for url in ["redis://user:hunter2@127.0.0.1:x/0", "redis://:hunter2@/0", "http://user:hunter2@127.0.0.1"]
+    {
+        let redis = format!("--redis={url}");
+        let finished = Tidegate::finished(&["--upstream=http://127.0.0.1:9", &redis]);
+        assert_eq!(finished.status.code(), Some(78), "{url}: {}", finished.stderr);
+        assert!(!finished.stderr.contains("hunter2"), "{}", finished.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_ends_with_1_and_names_the_address() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let listen = format!("--listen={taken}");
+    fails(&["--upstream=http://127.0.0.1:9", &listen, "--ops-listen=127.0.0.1:0"], 1, &[&taken, "listen"]);
+    let listen = format!("--ops-listen={taken}");
+    fails(&["--upstream=http://127.0.0.1:9", "--listen=127.0.0.1:0", &listen], 1, &[&taken, "ops_listen"]);
+    fails(&["demo", "--listen=127.0.0.1:0", &listen], 1, &[&taken, "ops_listen"]);
+}
+
+#[test]
+fn help_and_version_are_no_failures() {
+    for arguments in
+        [&["--help"][..], &["-h"], &["run", "--help"], &["demo", "--help"], &["check", "--help"], &["help"]]
+    {
+        let Finished { status, stdout, stderr } = Tidegate::finished(arguments);
+        assert_eq!((status.code(), &*stderr), (Some(0), ""), "{arguments:?}");
+        assert!(stdout.contains("Usage: tidegate"), "{arguments:?}: {stdout}");
+    }
+    let help = Tidegate::finished(&["run", "--help"]).stdout;
+    for flag in ["--config", "--listen", "--upstream", "--redis", "--limit", "--ops-listen", "--log"] {
+        assert!(help.contains(flag), "{flag} is not in the help");
+    }
+    let version = Tidegate::finished(&["--version"]).stdout;
+    assert_eq!(version, format!("tidegate {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_help_shows_no_secret_of_the_environment() {
+    let output =
+        command().args(["run", "--help"]).env("TIDEGATE_REDIS", "redis://:hunter2@10.0.0.1/0").output();
+    let help = String::from_utf8(output.unwrap().stdout).unwrap();
+    assert!(help.contains("TIDEGATE_REDIS") && !help.contains("hunter2"), "{help}");
+}
+
+#[tokio::test]
+async fn the_demo_needs_nothing_and_says_what_to_try() {
+    let demo = Tidegate::run(&["demo"]).await;
+    let (proxy, ops, client) = (demo.address, demo.ops, client());
+    let url = demo.url("/api/v1/prd/import");
+    for want in [200, 200, 200, 200, 200, 200, 200, 429] {
+        assert_eq!(client.post(&url).send().await.unwrap().status(), want);
+    }
+    let answer: serde_json::Value =
+        client.get(format!("http://{proxy}/x?y")).send().await.unwrap().json().await.unwrap();
+    assert_eq!((&answer["method"], &answer["path"]), (&"GET".into(), &"/x".into()));
+    let said =
+        eventually("the invitation", async || Some(demo.stdout()).filter(|said| said.contains("Ctrl-C")))
+            .await;
+    for part in [&format!("curl -i http://{proxy}/api/v1/tasks"), &url, &format!("http://{ops}/metrics")] {
+        assert!(said.contains(part), "the demo does not say '{part}': {said}");
+    }
+}

@@ -1,0 +1,180 @@
+//! Probes and metrics.
+
+use std::collections::BTreeMap;
+
+use crate::harness::{Tidegate, Upstream, Wire, client};
+
+#[tokio::test]
+async fn probes_answer_on_a_listener_of_their_own() {
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::start(upstream.address, &["--limit=/*=1/h"]).await;
+    let client = client();
+    for path in ["/livez", "/readyz", "/startupz"] {
+        for _ in 0..3 {
+            let answer = client.get(tidegate.ops_url(path)).send().await.unwrap();
+            assert_eq!((answer.status().as_u16(), &*answer.text().await.unwrap()), (200, "ok\n"), "{path}");
+            assert_eq!(client.head(tidegate.ops_url(path)).send().await.unwrap().status(), 200);
+        }
+    }
+    assert_eq!(client.get(tidegate.ops_url("/elsewhere")).send().await.unwrap().status(), 404);
+    let post = client.post(tidegate.ops_url("/readyz")).body("x").send().await.unwrap();
+    assert_eq!((post.status().as_u16(), &post.headers()["allow"]), (405, &"GET, HEAD".parse().unwrap()));
+    assert!(upstream.seen().is_empty(), "a probe reached the application");
+    // On the proxy's own listener the paths are the application's.
+    assert_eq!(client.get(tidegate.url("/metrics")).send().await.unwrap().status(), 200);
+    assert_eq!(upstream.last().target, "/metrics");
+}
+
+#[tokio::test]
+async fn an_instance_is_alive_and_ready_without_application_and_without_redis() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let tidegate = Tidegate::start(nobody, &["--limit=/*=1/h", &format!("--redis=redis://{nobody}/0")]).await;
+    assert_eq!(client().get(tidegate.url("/")).send().await.unwrap().status(), 503);
+    for path in ["/livez", "/readyz", "/startupz"] {
+        assert_eq!(client().get(tidegate.ops_url(path)).send().await.unwrap().status(), 200, "{path}");
+    }
+}
+
+const RULES: &str = "
+store: { memory: {} }
+client: { trusted_proxies: [127.0.0.1] }
+bypass: [{ name: probes, paths: [/healthz] }]
+rules:
+  - { name: tasks, match: { path: /tasks }, key: [client_ip], rate: 3/h }
+  - { name: trial, match: { path: /trial }, rate: 2/h, mode: shadow }
+  - { name: paused, match: { path: /paused }, rate: 2/h, mode: off }
+  - name: keyed
+    match: { path: '/keyed/{id}' }
+    key: ['path:id', 'header:X-Api-Key']
+    on_missing: reject
+    rate: 9/h
+";
+
+/// The series of one metric: its labels, and the value.
+fn series(metrics: &str, name: &str) -> BTreeMap<String, f64> {
+    let rows =
+        metrics.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.rsplit_once("} "));
+    rows.map(|(labels, value)| (labels.to_owned(), value.parse().unwrap())).collect()
+}
+
+async fn a_known_mix(tidegate: &Tidegate) -> usize {
+    let client = client();
+    let mix = [
+        ("/tasks", 5),
+        ("/trial", 6),
+        ("/paused", 4),
+        ("/healthz", 7),
+        ("/elsewhere/secret-path", 2),
+        ("/keyed/secret-id", 3),
+    ];
+    for (path, times) in mix {
+        for _ in 0..times {
+            let request = client.get(tidegate.url(path)).header("X-Forwarded-For", "203.0.113.77");
+            request.send().await.unwrap();
+        }
+    }
+    let keyed = client.get(tidegate.url("/keyed/secret-id")).header("X-Api-Key", "secret-key");
+    keyed.send().await.unwrap();
+    let mut wire = Wire::to(tidegate.address).await;
+    wire.ask("GET /a%2Fb", &[]).await;
+    mix.iter().map(|(_, times)| times).sum::<usize>() + 2
+}
+
+#[tokio::test]
+async fn every_request_is_counted_once_by_rule_and_outcome() {
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::configured(upstream.address, RULES).await;
+    let sent = a_known_mix(&tidegate).await;
+    let metrics = tidegate.metrics().await;
+
+    let mut counted = series(&metrics, "tidegate_requests_total");
+    assert_eq!(
+        counted.values().sum::<f64>(),
+        sent as f64,
+        "requests were lost or counted twice: {counted:#?}"
+    );
+    for (rule, outcome, count) in [
+        ("tasks", "allowed", 3.0),
+        ("tasks", "limited", 2.0),
+        ("trial", "allowed", 2.0),
+        ("trial", "shadow_limited", 4.0),
+        ("paused", "unlimited", 4.0),
+        ("probes", "bypassed", 7.0),
+        ("", "unlimited", 2.0),
+        ("keyed", "rejected", 3.0),
+        ("keyed", "allowed", 1.0),
+        ("", "rejected", 1.0),
+    ] {
+        let labels = format!("rule=\"{rule}\",outcome=\"{outcome}\"");
+        assert_eq!(counted.remove(&labels), Some(count), "{labels}");
+    }
+    counted.retain(|_, count| *count != 0.0);
+    assert!(counted.is_empty(), "counted and never sent: {counted:#?}");
+
+    let responses = BTreeMap::from([("200", 23.0), ("400", 4.0), ("429", 2.0)]);
+    let responses = responses.into_iter().map(|(code, count)| (format!("code=\"{code}\""), count));
+    assert_eq!(series(&metrics, "tidegate_responses_total"), responses.collect());
+}
+
+#[tokio::test]
+async fn metrics_can_be_scraped_and_name_no_client() {
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::configured(upstream.address, RULES).await;
+    a_known_mix(&tidegate).await;
+    let answer = client().get(tidegate.ops_url("/metrics")).send().await.unwrap();
+    assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/plain; version=0.0.4"));
+    let metrics = answer.text().await.unwrap();
+    for secret in ["203.0.113.77", "127.0.0.1", "secret", "/tasks", "/healthz"] {
+        assert!(!metrics.contains(secret), "{secret} is in /metrics");
+    }
+    for histogram in ["decision", "store", "upstream_response"] {
+        let name = format!("tidegate_{histogram}_duration_seconds");
+        let buckets = series(&metrics, &format!("{name}_bucket"));
+        assert!(buckets.len() > 5, "{name} has no buckets: quantiles cannot be told");
+        assert!(buckets.keys().any(|labels| labels.contains("le=\"+Inf\"")));
+        assert!(metrics.contains(&format!("# TYPE {name} histogram\n")), "{name}");
+    }
+    let forwarded = tidegate.metric("tidegate_upstream_response_duration_seconds_count").await;
+    assert_eq!(forwarded, Some(23.0), "each forwarded request is timed once");
+    let decided = tidegate.metric("tidegate_decision_duration_seconds_count").await;
+    assert_eq!(decided, Some(12.0), "each checked request is timed once");
+    for line in metrics.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        assert!(name.starts_with("tidegate_"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_rules_first_refusal_is_an_increase_from_zero() {
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::configured(upstream.address, RULES).await;
+    let counted = series(&tidegate.metrics().await, "tidegate_requests_total");
+    for rule in ["tasks", "trial", "paused", "keyed"] {
+        let labels = format!("rule=\"{rule}\",outcome=\"limited\"");
+        assert_eq!(
+            counted.get(&labels),
+            Some(&0.0),
+            "{labels}: an alert on its rate would miss the first one"
+        );
+    }
+}
+
+#[tokio::test]
+async fn open_connections_are_counted_while_they_are_open() {
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::start(upstream.address, &["--limit=/*=1/h"]).await;
+    let open = async || tidegate.metric("tidegate_connections").await;
+    let mut wires = Vec::new();
+    for _ in 0..5 {
+        let mut wire = Wire::to(tidegate.address).await;
+        wire.ask("GET /", &[]).await;
+        wires.push(wire);
+    }
+    // The scrape's own connection is one of the ops listener.
+    let before =
+        crate::harness::eventually("five connections", async || open().await.filter(|&count| count >= 5.0));
+    let before = before.await;
+    drop(wires);
+    crate::harness::eventually("their end", async || open().await.filter(|&count| count <= before - 5.0))
+        .await;
+}

@@ -1,0 +1,193 @@
+//! Redis slow, gone, or unwilling: requests are answered all the same.
+
+use serde_json::Value;
+
+use crate::harness::{Redis, Tidegate, Upstream, client, command, eventually, flood};
+
+const UP: &str = "tidegate_store_up";
+
+/// A rule that lets pass what it cannot check, and one that does not, each of 3 an hour and client.
+fn rules(url: &str) -> String {
+    format!(
+        "store: {{ redis: {{ url: '{url}', timeout: 1s }} }}
+rules:
+  - {{ name: open, match: {{ path: /open }}, key: ['header:X-Client'], rate: 3/h }}
+  - {{ name: closed, match: {{ path: /closed }}, key: ['header:X-Client'], rate: 3/h, on_outage: closed }}"
+    )
+}
+
+async fn in_front_of(upstream: &Upstream, redis: &Redis) -> Tidegate {
+    Tidegate::configured(upstream.address, &rules(&redis.url())).await
+}
+
+async fn status(tidegate: &Tidegate, path: &str, of: &str) -> u16 {
+    client().get(tidegate.url(path)).header("X-Client", of).send().await.unwrap().status().as_u16()
+}
+
+/// Nobody waits in vain, and the rules do what they say.
+async fn answers_by_the_outage_policy(tidegate: &Tidegate) {
+    let client = client();
+    let open = flood(10, |_| client.get(tidegate.url("/open")).header("X-Client", "any"));
+    assert_eq!(open.await, [(200, 10)].into(), "an outage of Redis became one of the application");
+    let closed = flood(10, |_| client.get(tidegate.url("/closed")).header("X-Client", "any"));
+    assert_eq!(closed.await, [(503, 10)].into(), "requests passed unchecked");
+    assert_eq!(tidegate.metric(UP).await, Some(0.0));
+}
+
+async fn limits_hold_again(tidegate: &Tidegate) {
+    let well = async || {
+        status(tidegate, "/closed", "scout").await;
+        (tidegate.metric(UP).await == Some(1.0)).then_some(())
+    };
+    eventually("the store to be well again", well).await;
+    for path in ["/open", "/closed"] {
+        let mut statuses = Vec::new();
+        for _ in 0..5 {
+            statuses.push(status(tidegate, path, "somebody new").await);
+        }
+        assert_eq!(statuses, [200, 200, 200, 429, 429], "{path}");
+    }
+}
+
+/// Redis, on the port where an earlier one was.
+async fn back_on(port: u16) -> Redis {
+    eventually("redis-server to have its port back", async || Redis::start_on(port).await).await
+}
+
+#[tokio::test]
+async fn without_redis_at_the_start_it_serves_and_counts_as_soon_as_redis_is_there() {
+    let upstream = Upstream::start().await;
+    let redis = Redis::start().await;
+    let port = redis.port();
+    let config = rules(&redis.url());
+    drop(redis);
+    let tidegate = Tidegate::configured(upstream.address, &config).await;
+    answers_by_the_outage_policy(&tidegate).await;
+    let _redis = back_on(port).await;
+    limits_hold_again(&tidegate).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_checked_and_must_be_is_a_503_that_says_so() {
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::configured(upstream.address, &rules("redis://127.0.0.1:1/0")).await;
+    let answer = client().post(tidegate.url("/closed")).body("x").send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    let headers = answer.headers().clone();
+    assert_eq!(headers["retry-after"], "1");
+    assert_eq!(headers["cache-control"], "no-store");
+    assert_eq!(headers["content-type"], "application/problem+json");
+    let problem: Value = answer.json().await.unwrap();
+    let kind = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
+    assert_eq!((&problem["type"], &problem["status"]), (&kind.into(), &503.into()));
+    assert!(upstream.seen().is_empty(), "it reached the application");
+    assert_eq!(status(&tidegate, "/open", "a").await, 200);
+    assert_eq!(tidegate.counted("closed", "store_failed_closed").await, 1.0);
+    assert_eq!(tidegate.counted("open", "store_failed_open").await, 1.0);
+}
+
+#[tokio::test]
+async fn a_redis_that_is_killed_and_comes_back_is_used_again() {
+    let upstream = Upstream::start().await;
+    let redis = Redis::start().await;
+    let port = redis.port();
+    let tidegate = in_front_of(&upstream, &redis).await;
+    limits_hold_again(&tidegate).await;
+    drop(redis);
+    answers_by_the_outage_policy(&tidegate).await;
+    // It comes back empty, and without the script.
+    let _redis = back_on(port).await;
+    limits_hold_again(&tidegate).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_hangs_holds_nobody_up_and_is_used_again() {
+    let (upstream, redis) = (Upstream::start().await, Redis::start().await);
+    let tidegate = in_front_of(&upstream, &redis).await;
+    assert_eq!(status(&tidegate, "/open", "regular").await, 200);
+    redis.signal("STOP");
+    answers_by_the_outage_policy(&tidegate).await;
+    redis.signal("CONT");
+    limits_hold_again(&tidegate).await;
+    let mut admitted = 0;
+    for _ in 0..5 {
+        admitted += usize::from(status(&tidegate, "/open", "regular").await == 200);
+    }
+    assert_eq!(admitted, 2, "what was counted before is forgotten, or counted twice");
+}
+
+#[tokio::test]
+async fn an_outage_is_logged_once_and_its_end_once() {
+    let (upstream, redis) = (Upstream::start().await, Redis::start().await);
+    let tidegate = in_front_of(&upstream, &redis).await;
+    assert_eq!(tidegate.metric(UP).await, Some(1.0));
+    for outages in 1..=2 {
+        redis.signal("STOP");
+        answers_by_the_outage_policy(&tidegate).await;
+        redis.signal("CONT");
+        let told = async || {
+            status(&tidegate, "/closed", "scout").await;
+            let up = tidegate.logged("the store answers again");
+            (up.len() == outages).then_some((tidegate.logged("the store does not answer"), up))
+        };
+        let (down, up) = eventually("the log line", told).await;
+        assert_eq!((down.len(), up.len()), (outages, outages), "{down:#?} {up:#?}");
+        assert_eq!((&down[0]["level"], &up[0]["level"]), (&"WARN".into(), &"INFO".into()));
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_an_outage_and_the_right_one_is_none() {
+    let (upstream, redis) = (Upstream::start().await, Redis::start().await);
+    let _: String = redis.command(&["CONFIG", "SET", "requirepass", "open-sesame"]).await;
+    let start = async |password: Option<&str>| {
+        let directory = tempfile::tempdir().unwrap();
+        let config = directory.path().join("tidegate.yaml");
+        let upstream = format!("upstream: http://{}\n", upstream.address);
+        std::fs::write(&config, upstream + &rules(&redis.url())).unwrap();
+        let mut command = command();
+        command.args(["--listen=127.0.0.1:0", "--ops-listen=127.0.0.1:0", "--config"]).arg(config);
+        if let Some(password) = password {
+            command.env("TIDEGATE_REDIS_PASSWORD", password);
+        }
+        Tidegate::spawn(command).await
+    };
+    for password in [None, Some("hunter2")] {
+        let tidegate = start(password).await;
+        answers_by_the_outage_policy(&tidegate).await;
+        let down = format!("{:?}", tidegate.logged("the store does not answer as it should"));
+        assert!(
+            down.to_lowercase().contains("auth") || down.contains("WRONGPASS"),
+            "the log does not say why: {down}"
+        );
+        assert!(!format!("{:?}", tidegate.logged("")).contains("hunter2"), "the password is in the log");
+    }
+    limits_hold_again(&start(Some("open-sesame")).await).await;
+}
+
+/// Redis refuses writes after the first command, and takes them again after the second.
+async fn refuses_writes(refuse: &[&str], take: &[&str]) {
+    let (upstream, redis) = (Upstream::start().await, Redis::start().await);
+    let tidegate = in_front_of(&upstream, &redis).await;
+    assert_eq!(status(&tidegate, "/open", "regular").await, 200);
+    let _: String = redis.command(refuse).await;
+    answers_by_the_outage_policy(&tidegate).await;
+    let _: String = redis.command(take).await;
+    limits_hold_again(&tidegate).await;
+}
+
+#[tokio::test]
+async fn a_redis_that_has_become_a_replica_is_an_outage() {
+    refuses_writes(&["REPLICAOF", "127.0.0.1", "1"], &["REPLICAOF", "NO", "ONE"]).await;
+}
+
+#[tokio::test]
+async fn a_redis_without_memory_is_an_outage() {
+    refuses_writes(&["CONFIG", "SET", "maxmemory", "1"], &["CONFIG", "SET", "maxmemory", "0"]).await;
+}
+
+#[tokio::test]
+async fn a_redis_user_without_the_rights_is_an_outage() {
+    let limited = ["ACL", "SETUSER", "default", "-evalsha"];
+    refuses_writes(&limited, &["ACL", "SETUSER", "default", "+evalsha"]).await;
+}
