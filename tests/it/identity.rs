@@ -268,3 +268,43 @@ async fn a_bypass_lets_its_requests_through_and_nobody_elses() {
     assert_eq!(tidegate.counted("internal", "bypassed").await, 1.0);
     assert_eq!(tidegate.counted("everything", "limited").await, 18.0);
 }
+
+#[tokio::test]
+async fn no_header_makes_a_proxy_speak_for_itself() {
+    let upstream = Upstream::start().await;
+    let config = "store: { memory: {} }
+client: { trusted_proxies: [127.0.0.0/8] }
+bypass: [{ name: office, cidrs: [127.0.0.0/8] }]
+rules: [{ name: none, key: [], rate: 1/h }]";
+    let tidegate = Tidegate::configured(upstream.address, config).await;
+    let mut wire = Wire::to(tidegate.address).await;
+    assert_eq!(wire.ask("GET /", &[]).await.status, 200, "the proxy itself is let through");
+    assert_eq!(wire.ask("GET /", &["X-Forwarded-For: 203.0.113.1"]).await.status, 200);
+    for forged in [
+        "X-Forwarded-For: unknown",
+        "X-Forwarded-For: \u{e9}, 203.0.113.1",
+        "X-Forwarded-For: 127.0.0.1, 127.0.0.7",
+        "Forwarded: for=_hidden",
+        "Forwarded: for=127.0.0.1",
+    ] {
+        assert_eq!(wire.ask("GET /", &[forged]).await.status, 429, "{forged} is a way past the limits");
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_puts_in_quotes_is_not_what_the_proxy_says() {
+    let twins = Twins::with("trusted_proxies: [127.0.0.1], header: forwarded").await;
+    let me = "127.0.0.1";
+    for (one, other) in [
+        (
+            "for=203.0.113.9;host=\"evil,for=198.51.100.1;x=y\"",
+            "for=203.0.113.9;host=\"evil,for=198.51.100.2;x=y\"",
+        ),
+        ("host=\"evil;for=198.51.100.1\";for=203.0.113.9", "for=203.0.113.9"),
+        ("for=\"198.51.100.1, for=203.0.113.9", "for=203.0.113.9"),
+        ("for=198.51.100.1, for=\"[2001:db8::9]:4711\"", "for=\"[2001:db8::9]\""),
+    ] {
+        let (one, other) = (format!("Forwarded: {one}"), format!("Forwarded: {other}"));
+        assert!(twins.are_one((me, &[&one]), (me, &[&other])).await, "{one} / {other}");
+    }
+}

@@ -252,3 +252,51 @@ async fn a_changed_secret_takes_the_place_of_the_old_one() {
     let log = format!("{:?}", tidegate.logged(""));
     assert!(!log.contains("one-of-two"), "a secret is in the log");
 }
+
+#[tokio::test]
+async fn a_change_during_a_reload_is_not_lost() {
+    // So many rules that reading them takes a while.
+    let many = |rate: &str| {
+        let rules: String = (0..3_000)
+            .map(|place| format!("  - {{ name: r{place}, match: {{ path: /r{place} }}, rate: 1/h }}\n"))
+            .collect();
+        format!(
+            "store: {{ memory: {{}} }}\nrules:\n  - {{ name: x, match: {{ path: /x }}, rate: {rate} }}\n{rules}"
+        )
+    };
+    let (_upstream, tidegate) = configured(&many("100/h")).await;
+    for edit in 1..=5 {
+        tidegate.signal("HUP");
+        tidegate.rewrite(&many(&format!("{}/h", 100 + edit)));
+    }
+    eventually("the last edit to be in force", async || {
+        let answer = client().get(tidegate.url("/x")).send().await.unwrap();
+        answer.headers()["ratelimit-policy"].to_str().unwrap().contains("q=105;").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_secret_that_comes_after_the_file_that_names_it_is_noticed() {
+    let (_upstream, tidegate) = configured(&rule("1/h")).await;
+    let secret = "bypass: [{ name: in, header: X-In, secret_file: late }]\n";
+    tidegate.rewrite(&(rule("1/h") + secret));
+    let failed = async || tidegate.metric(FAILED).await.filter(|&count| count > 0.0);
+    eventually("the missing secret to be told", failed).await;
+    std::fs::write(tidegate.directory().join("late"), "open-sesame-open-sesame").unwrap();
+    read(&tidegate, 2.0).await;
+    for _ in 0..3 {
+        let answer = client().get(tidegate.url("/x")).header("X-In", "open-sesame-open-sesame").send().await;
+        assert_eq!(answer.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn a_file_cut_short_does_not_switch_the_limits_off() {
+    let (_upstream, tidegate) = configured(&rule("1/h")).await;
+    tidegate.rewrite("store: { memory: {} }\n");
+    let failed = async || tidegate.metric(FAILED).await.filter(|&count| count > 0.0);
+    eventually("the refusal", failed).await;
+    assert_eq!(status(&tidegate).await, 200);
+    assert_eq!(status(&tidegate).await, 429);
+}

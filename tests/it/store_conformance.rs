@@ -220,6 +220,61 @@ async fn counters_in_redis_expire_and_are_named_for_what_they_are() {
 }
 
 #[tokio::test]
+async fn a_refusal_does_not_even_touch_redis_keys() {
+    let redis = Redis::start().await;
+    let clock = Driven::default();
+    let store = redis.store("tg", Clock::Driven(clock.clone()));
+    let asks = [ask("{a}:x", minute(1, 0), 1)];
+    clock.set_ms(1_000);
+    assert!(store.take(&asks).await.unwrap().taken[0].charged);
+    let _: i64 = redis.command(&["PEXPIRE", "tg:{a}:x", "3600000"]).await;
+    for _ in 0..20 {
+        assert!(!store.take(&asks).await.unwrap().taken[0].charged);
+    }
+    let ttl: i64 = redis.command(&["PTTL", "tg:{a}:x"]).await;
+    assert!(ttl > 600_000, "a refusal wrote the counter again: it lives for {ttl} ms");
+}
+
+/// What no trace holds: clocks that step back, rates that change, several counters and groups at once.
+#[tokio::test]
+async fn both_stores_decide_alike_whatever_comes() {
+    let redis = Redis::start().await;
+    let clock = Driven::default();
+    let mut random = rand_mt::Mt::new(20_261_123);
+    let mut up_to = |most: u32| i64::from(random.next_u32() % (most + 1));
+    for round in 0..25 {
+        let memory = MemoryStore::new(100_000, Clock::Driven(clock.clone()));
+        let shared = redis.store(&format!("round-{round}"), Clock::Driven(clock.clone()));
+        let windows = [1 + up_to(20), 1_000 + up_to(100_000), 86_400_000 * (1 + up_to(300))];
+        let slices = windows.map(|window| 1 + up_to(63) % window);
+        let mut now = 1_700_000_000_000 + up_to(1 << 30);
+        for _ in 0..200 {
+            let window = windows[usize::try_from(up_to(2)).unwrap()];
+            now += match up_to(9) {
+                0 => window * (1 + up_to(2)),
+                1 => -(window * up_to(5)) / 2,
+                2 => -1,
+                3..=5 => 0,
+                _ => window * up_to(100) / 800,
+            };
+            clock.set_ms(now);
+            let asks: Vec<Ask> = (0..windows.len())
+                .map(|place| {
+                    let (quota, burst) = (1 + up_to(20), up_to(10));
+                    let limit = Limit::new(quota, burst, windows[place], slices[place]).unwrap();
+                    let charge =
+                        Charge { limit, cost: 1 + up_to(3), group: u32::try_from(up_to(2)).unwrap() };
+                    Ask { key: format!("{{c}}:{place}"), charge }
+                })
+                .collect();
+            let (here, there) = (memory.take(&asks), shared.take(&asks).await.unwrap());
+            assert_eq!(here.taken, there.taken, "{asks:?}");
+            assert_eq!(here.counters, there.counters, "{asks:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn redis_survives_a_flushed_script_and_a_foreign_value() {
     let redis = Redis::start().await;
     let store = redis.store("tg", Clock::Real);

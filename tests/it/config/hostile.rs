@@ -99,6 +99,22 @@ fn a_thousand_rules_are_right_and_ten_thousand_and_one_are_too_many() {
     assert!(found.len() == 1 && found[0].message.contains("10001 entries"), "{}", listed(&found));
 }
 
+#[test]
+fn a_path_of_many_segments_and_long_lists() {
+    let deep = |count: usize| {
+        file(&format!("rules: [{{ name: a, rate: 1/s, match: {{ path: '{}' }} }}]", "/a".repeat(count)))
+    };
+    assert_eq!(right(&deep(64)).policy.rules().len(), 1);
+    let found = problems(&deep(30_000));
+    assert!(found.len() == 1 && found[0].message.contains("64 segments"), "{}", listed(&found));
+    let hosts = file(&format!(
+        "rules: [{{ name: a, rate: 1/s, match: {{ hosts: [{}] }} }}]",
+        "a.b, ".repeat(100_000)
+    ));
+    let found = problems(&hosts);
+    assert!(found[0].message.contains("100000 entries are too many"), "{}", listed(&found));
+}
+
 /// Parts of files, to be put together at random.
 const PARTS: &[&str] = &[
     "upstream: http://127.0.0.1:9080\n",

@@ -213,6 +213,10 @@ fn no_message_holds_a_password_or_a_control_character() {
         "store: { redis: { url: 'ftp://u:hunter2@a' } }",
         "store: { redis: { url: redis://a, password: hunter2 } }",
         "bypass: [{ name: a, header: X-T, secret: hunter2 }]",
+        "store: redis://u:hunter2@a",
+        "store: { redis: 'redis://u:hunter2@a' }",
+        "rules: 'http://u:hunter2@a'",
+        "rules: [{ name: a, rate: 1/s, match: { path: \"/a\\e[31mb\" } }]",
         "\"\\e[31mred\\n\": 1",
         "rules: [{ name: \"\\e]0;x\\a\", rate: \"\\u202e1/s\" }]",
     ];

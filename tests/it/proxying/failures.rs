@@ -5,6 +5,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -184,4 +185,65 @@ async fn an_upload_that_breaks_off_is_seen_to_break_off() {
         let complete = eventually("the application to learn of it", async || heard.try_recv().ok()).await;
         assert!(!complete, "{framing:?}: the application took half an upload for a whole one");
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_in_two_places_is_a_502() {
+    let upstream = Upstream::raw(async |mut stream| {
+        let mut request = [0; 1024];
+        let _ = stream.read(&mut request).await;
+        let both = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+        let _ = stream.write_all(both.as_bytes()).await;
+    })
+    .await;
+    let tidegate = Tidegate::start(upstream.address, GENEROUS).await;
+    let answer = client().get(tidegate.url("/")).send().await.unwrap();
+    assert_eq!(answer.status(), 502, "{:?}", answer.text().await);
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_http_is_the_clients_fault() {
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::start(upstream.address, GENEROUS).await;
+    let mut wire = Wire::to(tidegate.address).await;
+    wire.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\nzz\r\n").await;
+    assert_eq!(wire.reply().await.status, 400);
+    let mut wire = Wire::to(tidegate.address).await;
+    assert_eq!(wire.ask("POST /", &["Transfer-Encoding: gzip, chunked"]).await.status, 501);
+    assert!(
+        !tidegate.metrics().await.contains("tidegate_upstream_errors_total{"),
+        "the application is blamed"
+    );
+}
+
+#[tokio::test]
+async fn a_request_whose_client_leaves_is_counted() {
+    let upstream = Upstream::serving(async |_: Request<Incoming>| std::future::pending().await).await;
+    let tidegate = Tidegate::start(upstream.address, GENEROUS).await;
+    let mut wire = Wire::to(tidegate.address).await;
+    wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    eventually("the request to be forwarded", async || upstream.seen().pop()).await;
+    drop(wire);
+    let sum = async || {
+        let metrics = tidegate.metrics().await;
+        let series = metrics.lines().filter(|line| line.starts_with("tidegate_requests_total{"));
+        let values = series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        (values.sum::<f64>() > 0.5).then_some(())
+    };
+    eventually("the request to be counted", sum).await;
+}
+
+#[tokio::test]
+async fn half_of_the_first_words_of_http2_hold_no_connection() {
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::start(upstream.address, GENEROUS).await;
+    for words in ["P", "PRI * HTT"] {
+        let mut wire = Wire::to(tidegate.address).await;
+        wire.send(words).await;
+        assert!(wire.is_closed().await, "{words}");
+    }
+    // Words in two parts are words.
+    let mut wire = Wire::to(tidegate.address).await;
+    wire.send("P").await;
+    assert_eq!(wire.ask("OST /", &["Content-Length: 0"]).await.status, 200);
 }

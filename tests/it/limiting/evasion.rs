@@ -1,0 +1,107 @@
+//! Ways around a rule that are none.
+
+use crate::harness::{Redis, Tidegate, Upstream, Wire, client, h2_client};
+
+const RULES: &str = "
+store: { memory: {} }
+rules:
+  - { name: batch, match: { methods: [GET], path: '/v1/things:batch' }, rate: 1/h }
+  - { name: plan, match: { path: /plan, headers: { X-Plan: free } }, rate: 1/h }
+  - { name: user, match: { path: '/users/{id}' }, key: ['path:id'], rate: 1/h }
+  - { name: keyed, match: { path: /keyed }, key: ['header:X-Api-Key'], on_missing: reject, rate: 1/h }
+  - { name: session, match: { path: /session }, key: ['cookie:sid'], on_missing: skip, rate: 1/h }
+  - { name: trial, match: { path: /trial }, key: ['header:X-Api-Key'], on_missing: reject, mode: shadow, rate: 1/h }
+";
+
+#[tokio::test]
+async fn no_spelling_of_method_or_path_escapes() {
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::configured(upstream.address, RULES).await;
+    let mut wire = Wire::to(tidegate.address).await;
+    assert_eq!(wire.ask("GET /v1/things:batch", &[]).await.status, 200);
+    for line in [
+        "GET /v1/things%3Abatch",
+        "GET /v1/things%3abatch;v=1",
+        "GET /v1;x/things:batch;",
+        "get /v1/things:batch",
+    ] {
+        assert_eq!(wire.ask(line, &[]).await.status, 429, "{line}");
+    }
+    assert_eq!(wire.ask("GET /users/a@b", &[]).await.status, 200);
+    assert_eq!(upstream.last().target, "/users/a@b");
+    assert_eq!(wire.ask("GET /users/a%40b", &[]).await.status, 429, "one user has two quotas");
+    assert_eq!(wire.ask("GET /users/a/..;/b", &[]).await.status, 400);
+    assert_eq!(wire.ask("GET /plan;v=2", &[]).await.status, 200);
+    assert_eq!(upstream.last().target, "/plan;v=2", "what is forwarded is not what was sent");
+}
+
+#[tokio::test]
+async fn a_field_that_connection_takes_away_neither_matches_nor_keys() {
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::configured(upstream.address, RULES).await;
+    let mut wire = Wire::to(tidegate.address).await;
+    for number in 0..3 {
+        let key = format!("X-Api-Key: {number}");
+        let answer = wire.ask("GET /keyed", &[&key, "Connection: X-Api-Key"]).await;
+        assert_eq!(answer.status, 400, "a key that the application never sees chose a counter");
+        let answer = wire.ask("GET /plan", &["X-Plan: free", "Connection: x-plan"]).await;
+        assert_eq!((answer.status, answer.headers.contains_key("ratelimit")), (200, false));
+        assert!(!upstream.last().headers.contains_key("x-plan"));
+    }
+}
+
+#[tokio::test]
+async fn a_cookie_is_one_however_it_is_spelled() {
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::configured(upstream.address, RULES).await;
+    let ask = async |client: reqwest::Client, cookies: &[&str]| {
+        let request = client.get(tidegate.url("/session"));
+        let request = cookies.iter().fold(request, |request, cookie| request.header("Cookie", *cookie));
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(ask(client(), &["sid=real"]).await, 200);
+    for cookies in
+        [&["sid=\"real\""][..], &["a=1; sid = real"], &["sid=real; sid=real"], &["a=1", "sid=real"]]
+    {
+        assert_eq!(ask(client(), cookies).await, 429, "{cookies:?}");
+    }
+    assert_eq!(ask(h2_client(), &["a=1", "sid=other"]).await, 200);
+    let cookies: Vec<_> = upstream.last().headers.get_all("cookie").iter().cloned().collect();
+    assert_eq!(cookies, ["a=1; sid=other"], "HTTP/1 knows one Cookie field");
+}
+
+#[tokio::test]
+async fn a_rule_on_trial_refuses_nobody_for_lack_of_a_key() {
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::configured(upstream.address, RULES).await;
+    for _ in 0..3 {
+        assert_eq!(client().get(tidegate.url("/trial")).send().await.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn many_checks_at_once_share_round_trips() {
+    let (upstream, redis) = (Upstream::start().await, Redis::start().await);
+    let config = format!(
+        "store: {{ redis: {{ url: '{}', timeout: 10s, connections: 2 }} }}\nrules: [{{ name: x, rate: 1000000/h }}]",
+        redis.url()
+    );
+    let tidegate = Tidegate::configured(upstream.address, &config).await;
+    let client = client();
+    // A Redis that stands still for a moment collects what arrives meanwhile.
+    redis.signal("STOP");
+    let asking: Vec<_> = (0..200).map(|_| tokio::spawn(client.get(tidegate.url("/")).send())).collect();
+    let arrived = async || (tidegate.metric("tidegate_connections").await? >= 200.0).then_some(());
+    crate::harness::eventually("the requests to arrive", arrived).await;
+    redis.signal("CONT");
+    for asked in asking {
+        assert_eq!(asked.await.unwrap().unwrap().status(), 200);
+    }
+    let info: String = redis.command(&["INFO", "stats"]).await;
+    let figure = |name: &str| -> u64 {
+        let line = info.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim_start_matches(':').trim().parse().unwrap()
+    };
+    let (reads, commands) = (figure("total_reads_processed"), figure("total_commands_processed"));
+    assert!(commands >= 200 && reads < 100, "{commands} commands in {reads} reads");
+}
