@@ -24,9 +24,12 @@ pub struct RedisSettings {
     pub timeout: Duration,
     /// What the keys in Redis start with.
     pub key_prefix: String,
-    /// The most connections of the pool.
+    /// The most connections of the pool, each for one round trip under way.
     pub connections: u32,
 }
+
+/// Enough to keep trips under way; more would only make each carry less.
+const CONNECTIONS: u32 = 4;
 
 /// The environment variable with the password.
 const PASSWORD_ENV: &str = "TIDEGATE_REDIS_PASSWORD";
@@ -74,7 +77,7 @@ pub(super) fn settings(
         password: password.or(address.password.map(Secret::new)),
         timeout: file.timeout.unwrap_or(Duration::from_millis(20)),
         key_prefix: file.key_prefix.clone().unwrap_or_else(|| "tidegate".to_owned()),
-        connections: file.connections.and_then(|number| u32::try_from(number).ok()).unwrap_or(8),
+        connections: file.connections.and_then(|number| u32::try_from(number).ok()).unwrap_or(CONNECTIONS),
     })
 }
 
