@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +13,11 @@ use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::metrics::ConnectionGuard;
 
@@ -67,8 +68,8 @@ where
 {
     let builder = builder();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let open = GracefulShutdown::new();
-    let mut last_call = std::pin::pin!(async {
+    let open = TaskTracker::new();
+    let mut last_call = pin!(async {
         drain.closing.cancelled().await;
         tokio::time::sleep(LAST_CALL).await;
     });
@@ -80,6 +81,7 @@ where
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
+            Err(_) if drain.closing.is_cancelled() => break,
             Err(error) => {
                 tracing::debug!(%error, "cannot accept");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -90,13 +92,13 @@ where
             tracing::debug!(%peer, "refused: {CONNECTIONS} connections are open");
             continue;
         };
-        let (builder, watcher) = (builder.clone(), open.watcher());
+        let builder = builder.clone();
         let (handle, leaving, closing) = (handle.clone(), drain.leaving.clone(), drain.closing.clone());
-        tokio::spawn(async move {
+        open.spawn(async move {
             let _place = place;
             let _counted = ConnectionGuard::open();
             let protocol = {
-                let mut protocol = std::pin::pin!(protocol(&stream));
+                let mut protocol = pin!(protocol(&stream));
                 tokio::select! {
                     protocol = &mut protocol => protocol,
                     // Who is asking just now is answered; who has asked nothing loses nothing.
@@ -120,14 +122,24 @@ where
                     Ok::<_, Infallible>(answer)
                 }
             });
-            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-            if let Err(error) = watcher.watch(connection).await {
+            let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+            let ended = tokio::select! {
+                // The connection first: what it has been sent already is answered, then it is told to end.
+                biased;
+                ended = connection.as_mut() => ended,
+                () = closing.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%peer, error, "the connection ended early");
             }
         });
     }
     drop(listener);
-    open.shutdown().await;
+    open.close();
+    open.wait().await;
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -89,7 +89,7 @@ fn the_password_file_wins_over_the_url() {
     assert_eq!(redis.password.as_ref().map(|password| password.expose()), Some("0123456789abcdef0123"));
     assert_eq!(
         (redis.timeout, &*redis.key_prefix, redis.connections),
-        (Duration::from_millis(20), "tidegate", 8)
+        (Duration::from_millis(20), "tidegate", 4)
     );
 }
 
