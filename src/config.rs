@@ -1,7 +1,7 @@
 //! Configuration: one YAML file, flags over it, secrets beside it.
 //!
-//! Two stages, both pure: the text is read into the file's shape ([`schema`]), and the shape is compiled into
-//! [`Settings`] and a [`Policy`] ([`compile`]). Whatever is wrong is noted with its place and the walk goes on, so
+//! Two stages, both pure: the text is read into the file's shape (`schema`), and the shape is compiled into
+//! [`Settings`] and a [`Policy`] (`compile`). Whatever is wrong is noted with its place and the walk goes on, so
 //! that one attempt shows every fault. Only [`load`] does I/O.
 
 mod bypass;
