@@ -14,7 +14,7 @@ pub mod template;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::window::Limit;
 use bypass::Bypass;
@@ -65,6 +65,17 @@ pub enum OnOutage {
     Closed,
 }
 
+/// How a rule refuses, as far as it does not in the standard way: 429 with a problem that says which limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusal {
+    /// Another status.
+    pub status: Option<StatusCode>,
+    /// Another body, of the type that `headers` say.
+    pub body: Option<Arc<str>>,
+    /// Fields set besides those of every refusal, or instead.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
 /// One limit of a rule, with the name that clients see in `RateLimit-Policy`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedLimit {
@@ -89,6 +100,8 @@ pub struct Rule {
     pub mode: Mode,
     /// What it does when the store gives no answer in time.
     pub on_outage: OnOutage,
+    /// How it refuses.
+    pub refusal: Refusal,
 }
 
 /// One rule to ask the limiter about, for one client.
@@ -121,67 +134,90 @@ pub enum Plan<'p> {
     },
 }
 
+/// What a policy is made of.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// The endpoint rules, in order of precedence: the first that matches decides.
+    pub rules: Vec<Rule>,
+    /// The global rules: every one that matches is asked.
+    pub global: Vec<Rule>,
+    /// Who is let through, whatever the rules say.
+    pub bypass: Vec<Bypass>,
+    /// How clients are told apart.
+    pub client: ClientIdentity,
+    /// What makes the hashes of their keys.
+    pub hash_key: HashKey,
+    /// Whether clients are told the older `X-RateLimit-*` fields too.
+    pub x_ratelimit_headers: bool,
+}
+
 /// The compiled rules.
 #[derive(Debug, Default)]
 pub struct Policy {
-    rules: Vec<Rule>,
-    global: Vec<Rule>,
-    bypass: Vec<Bypass>,
-    client: ClientIdentity,
-    hash_key: HashKey,
+    parts: Parts,
     index: Index,
 }
 
 impl Policy {
-    /// Puts the parts together. `rules` are in order of precedence: the first that matches decides.
+    /// Puts the parts together.
     #[must_use]
-    pub fn new(
-        rules: Vec<Rule>,
-        global: Vec<Rule>,
-        bypass: Vec<Bypass>,
-        client: ClientIdentity,
-        hash_key: HashKey,
-    ) -> Self {
-        let index = Index::new(rules.iter().map(|rule| &rule.matches.path));
-        Self { rules, global, bypass, client, hash_key, index }
+    pub fn new(parts: Parts) -> Self {
+        let index = Index::new(parts.rules.iter().map(|rule| &rule.matches.path));
+        Self { parts, index }
     }
 
     /// The endpoint rules, in order of precedence.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
-        &self.rules
+        &self.parts.rules
     }
 
     /// The global rules.
     #[must_use]
     pub fn global(&self) -> &[Rule] {
-        &self.global
+        &self.parts.global
     }
 
     /// Whom a request comes from.
     #[must_use]
     pub fn client(&self) -> &ClientIdentity {
-        &self.client
+        &self.parts.client
+    }
+
+    /// Whether clients are told the older `X-RateLimit-*` fields too.
+    #[must_use]
+    pub fn x_ratelimit_headers(&self) -> bool {
+        self.parts.x_ratelimit_headers
     }
 
     /// The endpoint rule for a request: the first that matches.
     #[must_use]
     pub fn rule(&self, facts: &Facts<'_>) -> Option<&Rule> {
-        let matches = |&place: &usize| self.rules.get(place).is_some_and(|rule| rule.matches.admits(facts));
-        self.index.candidates(facts.path).into_iter().find(matches).and_then(|place| self.rules.get(place))
+        let matches =
+            |&place: &usize| self.parts.rules.get(place).is_some_and(|rule| rule.matches.admits(facts));
+        self.index
+            .candidates(facts.path)
+            .into_iter()
+            .find(matches)
+            .and_then(|place| self.parts.rules.get(place))
     }
 
     /// What is to be done with a request.
     #[must_use]
     pub fn plan(&self, facts: &Facts<'_>) -> Plan<'_> {
-        if let Some(bypass) = self.bypass.iter().find(|bypass| bypass.admits(facts)) {
+        if let Some(bypass) = self.parts.bypass.iter().find(|bypass| bypass.admits(facts)) {
             return Plan::Bypass(bypass);
         }
         let rule = self.rule(facts);
-        let global = self.global.iter().filter(|rule| rule.matches.matches(facts));
+        let global = self.parts.global.iter().filter(|rule| rule.matches.matches(facts));
         let mut checks = Vec::new();
         for rule in global.chain(rule).filter(|rule| rule.mode != Mode::Off) {
-            match rule.key.resolve(facts, &rule.matches.path, self.client.ipv6_prefix, &self.hash_key) {
+            match rule.key.resolve(
+                facts,
+                &rule.matches.path,
+                self.parts.client.ipv6_prefix,
+                &self.parts.hash_key,
+            ) {
                 Resolved::Client(client) => checks.push(Check { rule, client }),
                 Resolved::Skip => {}
                 // A rule on trial refuses nobody.

@@ -9,14 +9,14 @@ mod upstream;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use hyper::body::Incoming;
 
 use crate::clock::Stopwatch;
-use crate::limiter::{Limiter, Standing, Verdict};
+use crate::limiter::{Limiter, Verdict};
 use crate::metrics::{Outcome, ProxyMeter};
+use crate::policy::Plan;
 use crate::policy::live::Live;
-use crate::policy::{Plan, Rule};
 use entry::Entry;
 use facts::Target;
 pub use reply::Body;
@@ -29,15 +29,6 @@ pub struct Proxy {
     limiter: Arc<Limiter>,
     upstream: Upstream,
     meter: Arc<ProxyMeter>,
-}
-
-/// What forwarded requests take along from their decision.
-#[derive(Default)]
-struct Pass {
-    /// Told to the client.
-    standing: Option<Standing>,
-    /// Names of the shadow rules that had no room, told to the application.
-    exceeded: Vec<String>,
 }
 
 impl Proxy {
@@ -69,10 +60,10 @@ impl Proxy {
                 return reply::bad_request(request, &refused);
             }
         };
-        let pass = match policy.plan(&target.facts(&request, peer.ip(), policy.client())) {
+        let (standing, exceeded) = match policy.plan(&target.facts(&request, peer.ip(), policy.client())) {
             Plan::Bypass(bypass) => {
                 entry.decided(&bypass.name, Outcome::Bypassed);
-                Pass::default()
+                (None, Vec::new())
             }
             Plan::Reject { rule, missing } => {
                 entry.decided(&rule.name, Outcome::Rejected);
@@ -80,7 +71,7 @@ impl Proxy {
             }
             Plan::Check { rule, checks } if checks.is_empty() => {
                 entry.decided(rule.map_or("", |rule| &rule.name), Outcome::Unlimited);
-                Pass::default()
+                (None, Vec::new())
             }
             Plan::Check { rule, checks } => {
                 let verdict = self.limiter.check(&checks).await;
@@ -88,14 +79,22 @@ impl Proxy {
                 // Named if no other rule decided: the endpoint's, else the first global one.
                 let named = rule.or(checks.first().map(|check| check.rule)).map_or("", |rule| &rule.name);
                 match verdict {
-                    Verdict::Pass { standing, exceeded } => Pass::checked(entry, named, standing, &exceeded),
+                    Verdict::Pass { standing, exceeded } => {
+                        match exceeded.first() {
+                            Some(rule) => entry.decided(&rule.name, Outcome::ShadowLimited),
+                            None => entry.decided(named, Outcome::Allowed),
+                        }
+                        (standing, exceeded)
+                    }
                     Verdict::Unchecked => {
                         entry.decided(named, Outcome::StoreFailedOpen);
-                        Pass::default()
+                        (None, Vec::new())
                     }
                     Verdict::Refuse { rule, standing, violated } => {
                         entry.decided(&rule.name, Outcome::Limited);
-                        return reply::too_many_requests(request, &standing, &violated);
+                        let mut response = reply::too_many_requests(request, rule, &standing, &violated);
+                        headers::advertise(response.headers_mut(), &standing, policy.x_ratelimit_headers());
+                        return response;
                     }
                     Verdict::Unavailable { rule } => {
                         entry.decided(&rule.name, Outcome::StoreFailedClosed);
@@ -105,23 +104,20 @@ impl Proxy {
             }
         };
         headers::tell_origin(request.headers_mut(), &target, peer, policy.client().believes(peer.ip()));
-        self.forward(request, &target, &pass).await
+        headers::mark_exceeded(request.headers_mut(), &exceeded);
+        let mut response = self.forward(request, &target).await;
+        if let Some(standing) = &standing {
+            headers::advertise(response.headers_mut(), standing, policy.x_ratelimit_headers());
+        }
+        response
     }
 
-    async fn forward(&self, mut request: Request<Incoming>, target: &Target, pass: &Pass) -> Response<Body> {
-        for rule in &pass.exceeded {
-            if let Ok(name) = HeaderValue::from_str(rule) {
-                request.headers_mut().append(headers::X_RATELIMIT_EXCEEDED, name);
-            }
-        }
+    async fn forward(&self, request: Request<Incoming>, target: &Target) -> Response<Body> {
         let watch = Stopwatch::start();
         match self.upstream.send(request, target).await {
             Ok(mut response) => {
                 self.meter.answered(watch.seconds());
                 headers::clean_response(response.headers_mut());
-                if let Some(standing) = &pass.standing {
-                    headers::advertise(response.headers_mut(), standing);
-                }
                 response.map(Body::Right)
             }
             Err(error) => {
@@ -132,16 +128,5 @@ impl Proxy {
                 reply::upstream_failed(&error)
             }
         }
-    }
-}
-
-impl Pass {
-    /// Passed by the limiter. If shadow rules had no room, the request counts as the first one's.
-    fn checked(entry: &mut Entry<'_>, named: &str, standing: Option<Standing>, exceeded: &[&Rule]) -> Self {
-        match exceeded.first() {
-            Some(rule) => entry.decided(&rule.name, Outcome::ShadowLimited),
-            None => entry.decided(named, Outcome::Allowed),
-        }
-        Self { standing, exceeded: exceeded.iter().map(|rule| rule.name.to_string()).collect() }
     }
 }

@@ -7,9 +7,9 @@ use super::report::{Place, Report};
 use super::rules::{self, Defaults};
 use super::secret::Secrets;
 use super::{bypass, schema};
-use crate::policy::Policy;
 use crate::policy::bypass::{Bypass, Condition};
 use crate::policy::key::KeyPart;
+use crate::policy::{Parts, Policy};
 
 /// Compiles the rules. `flags` are those of the command line: they come before the file's.
 pub(super) fn policy(
@@ -37,13 +37,14 @@ pub(super) fn policy(
             "add rules:, or give --limit",
         );
     }
-    Policy::new(
-        rules.into_iter().map(|compiled| compiled.rule).collect(),
-        global.into_iter().map(|compiled| compiled.rule).collect(),
+    Policy::new(Parts {
+        rules: rules.into_iter().map(|compiled| compiled.rule).collect(),
+        global: global.into_iter().map(|compiled| compiled.rule).collect(),
         bypass,
         client,
         hash_key,
-    )
+        x_ratelimit_headers: file.x_ratelimit_headers.unwrap_or_default(),
+    })
 }
 
 fn unique_names(file: &schema::File, flags: &[schema::Rule], report: &mut Report) {

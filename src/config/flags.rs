@@ -3,7 +3,7 @@
 use super::problem::{Wrong, nearest, shown};
 use super::rate;
 use super::report::{At, Place, Report};
-use super::schema::{Limit, MODES, Match, Rule};
+use super::schema::{Limit, MODES, Match, Refusal, Rule};
 use crate::policy::Mode;
 
 const REMEDY: &str = "write '[METHODS ]PATH=RATE[,burst=N][,slices=N][,key=PART][,mode=MODE]', \
@@ -79,6 +79,7 @@ fn rule(name: String, text: &str, place: &Place) -> Result<Rule, Wrong> {
         limits: vec![limit],
         mode,
         on_outage: None,
+        refusal: Refusal::default(),
     })
 }
 

@@ -163,6 +163,15 @@ impl<'n> Cursor<'n> {
         Some(At { value, place: text.place })
     }
 
+    /// A boolean.
+    pub(super) fn boolean(&self, report: &mut Report) -> Option<bool> {
+        if let Node::Bool(value) = self.node {
+            return Some(*value);
+        }
+        self.unlike(report, "a boolean", "write true or false");
+        None
+    }
+
     /// A whole number within bounds.
     pub(super) fn integer(&self, report: &mut Report, least: i64, most: i64) -> Option<At<i64>> {
         let remedy = format!("write a whole number from {least} to {most}");

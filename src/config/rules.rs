@@ -1,6 +1,7 @@
 //! Compiles one rule: match, key, limits. Pure.
 
 mod matching;
+mod refusal;
 
 use std::sync::Arc;
 
@@ -49,6 +50,7 @@ pub(super) fn compile(rule: &schema::Rule, defaults: Defaults<'_>, report: &mut 
         limits,
         mode: rule.mode,
         on_outage: rule.on_outage.unwrap_or(defaults.on_outage),
+        refusal: refusal::compile(&rule.refusal, report),
     };
     let sound = report.errors() == before && !rule.limits.is_empty();
     sound.then(|| Compiled { rule, place: name.place.clone() })

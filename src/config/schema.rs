@@ -13,10 +13,21 @@ use super::report::{At, Report};
 use super::yaml::Node;
 use crate::policy::OnOutage;
 use crate::policy::client::ForwardedHeader;
-pub(super) use rule::{Bypass, Limit, MODES, Match, Rule};
+pub(super) use rule::{Bypass, Limit, MODES, Match, Refusal, Rule};
 
 const FILE: Keys = Keys {
-    known: &["listen", "ops_listen", "upstream", "store", "client", "bypass", "global", "rules", "shutdown"],
+    known: &[
+        "listen",
+        "ops_listen",
+        "upstream",
+        "store",
+        "client",
+        "bypass",
+        "global",
+        "rules",
+        "x_ratelimit_headers",
+        "shutdown",
+    ],
     hints: &[
         ("admin_listen", "the admin API is not built yet", "remove the key"),
         (
@@ -52,6 +63,7 @@ pub(super) struct File {
     pub(super) bypass: Vec<Bypass>,
     pub(super) global: Vec<Rule>,
     pub(super) rules: Vec<Rule>,
+    pub(super) x_ratelimit_headers: Option<bool>,
     pub(super) settle: Option<At<Duration>>,
     pub(super) grace: Option<At<Duration>>,
 }
@@ -106,6 +118,7 @@ pub(super) fn file(root: &Cursor<'_>, report: &mut Report) -> Option<File> {
         global: rules("global", report),
         rules: rules("rules", report),
         bypass: section("bypass").map(|cursor| rule::bypasses(&cursor, report)).unwrap_or_default(),
+        x_ratelimit_headers: fields.get("x_ratelimit_headers").and_then(|cursor| cursor.boolean(report)),
         settle,
         grace,
     })

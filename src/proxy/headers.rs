@@ -7,8 +7,9 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::facts::{MAX_HEADER, Refused, Target};
 use crate::limiter::Standing;
+use crate::policy::Rule;
 
-pub(super) const X_RATELIMIT_EXCEEDED: HeaderName = HeaderName::from_static("x-ratelimit-exceeded");
+const X_RATELIMIT_EXCEEDED: HeaderName = HeaderName::from_static("x-ratelimit-exceeded");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -74,6 +75,15 @@ pub(super) fn tell_origin(headers: &mut HeaderMap, target: &Target, peer: Socket
     append_forwarded_for(headers, peer);
 }
 
+/// Tells the application which rules on trial had no room for the request.
+pub(super) fn mark_exceeded(headers: &mut HeaderMap, exceeded: &[&Rule]) {
+    for rule in exceeded {
+        if let Ok(name) = HeaderValue::from_str(&rule.name) {
+            headers.append(X_RATELIMIT_EXCEEDED, name);
+        }
+    }
+}
+
 /// Takes from a response what is not for the client.
 pub(super) fn clean_response(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
@@ -92,8 +102,9 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Tells the client how it stands (draft-ietf-httpapi-ratelimit-headers-11). Both fields are lists: what the
-/// application says of its own limits stays.
-pub(super) fn advertise(headers: &mut HeaderMap, standing: &Standing) {
+/// application says of its own limits stays. The older `X-RateLimit-*` fields were never specified; of their
+/// readings, Reset in seconds from now is the one that needs no common clock.
+pub(super) fn advertise(headers: &mut HeaderMap, standing: &Standing, x_ratelimit_headers: bool) {
     let Standing { policy, quota, window_ms, remaining, reset_ms } = standing;
     let fields = [
         (RATELIMIT_POLICY, format!("\"{policy}\";q={quota};w={}", seconds(*window_ms))),
@@ -103,6 +114,16 @@ pub(super) fn advertise(headers: &mut HeaderMap, standing: &Standing) {
         // Names of rules are plain text; see the configuration.
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.append(name, value);
+        }
+    }
+    if x_ratelimit_headers {
+        // Each has one value: the application's own stands.
+        for (name, value) in [
+            (HeaderName::from_static("x-ratelimit-limit"), *quota),
+            (HeaderName::from_static("x-ratelimit-remaining"), *remaining),
+            (HeaderName::from_static("x-ratelimit-reset"), seconds(*reset_ms)),
+        ] {
+            headers.entry(name).or_insert(HeaderValue::from(value));
         }
     }
 }

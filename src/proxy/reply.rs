@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Either, Full, Limited};
 use hyper::body::{Body as _, Incoming};
 use serde_json::{Value, json};
 
 use super::facts::Refused;
-use super::headers::{advertise, seconds};
+use super::headers::seconds;
 use super::upstream::UpstreamError;
 use crate::limiter::Standing;
+use crate::policy::{Refusal, Rule};
 
 /// The body of an answer: ours, or the upstream's as it comes.
 pub type Body = Either<Full<Bytes>, Incoming>;
@@ -20,6 +21,10 @@ pub type Body = Either<Full<Bytes>, Incoming>;
 /// Problem types of draft-ietf-httpapi-ratelimit-headers-11, section 8.
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 const REDUCED_CAPACITY: &str = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
+
+/// Status codes of gRPC.
+const GRPC_RESOURCE_EXHAUSTED: i64 = 8;
+const GRPC_UNAVAILABLE: i64 = 14;
 
 /// RFC 9209: which intermediary answered, and why.
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -35,12 +40,17 @@ const RETRY_SOON: i64 = 1;
 const DRAIN_BYTES: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
-/// 429: a limit has no room.
+/// 429, or what the rule says instead: a limit has no room.
 pub(super) fn too_many_requests(
     request: Request<Incoming>,
+    rule: &Rule,
     standing: &Standing,
     violated: &[Arc<str>],
 ) -> Response<Body> {
+    if is_grpc(request.headers()) {
+        drain(request);
+        return grpc_error(GRPC_RESOURCE_EXHAUSTED, "the rate limit is exceeded", standing.reset_ms);
+    }
     drain(request);
     let violated: Vec<&str> = violated.iter().map(|name| &**name).collect();
     let retry = seconds(standing.reset_ms);
@@ -55,13 +65,26 @@ pub(super) fn too_many_requests(
             "violated-policies": violated,
         }),
     );
-    advertise(response.headers_mut(), standing);
     retry_after(&mut response, retry);
+    let Refusal { status, body, headers } = &rule.refusal;
+    if let Some(body) = body {
+        *response.body_mut() = Either::Left(Full::from(body.to_string()));
+    }
+    if let Some(status) = status {
+        *response.status_mut() = *status;
+    }
+    for (name, value) in headers {
+        response.headers_mut().insert(name, value.clone());
+    }
     response
 }
 
 /// 503: the store gave no answer, and the rule refuses what it cannot check.
 pub(super) fn reduced_capacity(request: Request<Incoming>) -> Response<Body> {
+    if is_grpc(request.headers()) {
+        drain(request);
+        return grpc_error(GRPC_UNAVAILABLE, "the rate limit cannot be checked", RETRY_SOON * 1000);
+    }
     drain(request);
     let mut response = problem(
         StatusCode::SERVICE_UNAVAILABLE,
@@ -118,6 +141,22 @@ fn problem(status: StatusCode, problem: &Value) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// gRPC's way to refuse: HTTP 200, the status where the trailers would be, and when to try again ("Trailers-Only"
+/// and `grpc-retry-pushback-ms` of the gRPC protocol and its retry design).
+fn grpc_error(status: i64, message: &'static str, retry_ms: i64) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::default()));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from(status));
+    headers.insert(HeaderName::from_static("grpc-message"), HeaderValue::from_static(message));
+    headers.insert(HeaderName::from_static("grpc-retry-pushback-ms"), HeaderValue::from(retry_ms.max(1)));
     response
 }
 

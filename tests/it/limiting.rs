@@ -4,6 +4,7 @@ mod evasion;
 mod keys;
 mod matching;
 mod modes;
+mod refusals;
 
 use std::collections::BTreeMap;
 

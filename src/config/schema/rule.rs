@@ -27,7 +27,19 @@ const BYPASS: Keys = Keys {
     ],
 };
 const RULE: Keys = Keys {
-    known: &["name", "match", "key", "on_missing", "rate", "burst", "slices", "limits", "mode", "on_outage"],
+    known: &[
+        "name",
+        "match",
+        "key",
+        "on_missing",
+        "rate",
+        "burst",
+        "slices",
+        "limits",
+        "mode",
+        "on_outage",
+        "refusal",
+    ],
     hints: &[
         ("count_on", "count_on is not built yet", "remove it: every request that passes is counted"),
         ("window", "the window is part of the rate", "write rate: N/DURATION, such as 100/90s"),
@@ -36,6 +48,7 @@ const RULE: Keys = Keys {
         ("methods", "the methods stand under match", "write match: { methods: [GET], path: /api/tasks }"),
     ],
 };
+const REFUSAL: Keys = Keys { known: &["status", "body", "headers"], hints: &[] };
 const LIMIT: Keys = Keys { known: &["rate", "burst", "slices"], hints: &[] };
 const MATCH: Keys = Keys { known: &["methods", "path", "hosts", "headers"], hints: &[] };
 
@@ -62,6 +75,14 @@ pub(in crate::config) struct Rule {
     pub(in crate::config) limits: Vec<Limit>,
     pub(in crate::config) mode: Mode,
     pub(in crate::config) on_outage: Option<OnOutage>,
+    pub(in crate::config) refusal: Refusal,
+}
+
+#[derive(Debug, Default)]
+pub(in crate::config) struct Refusal {
+    pub(in crate::config) status: Option<At<i64>>,
+    pub(in crate::config) body: Option<At<String>>,
+    pub(in crate::config) headers: Vec<At<(String, String)>>,
 }
 
 #[derive(Debug)]
@@ -137,7 +158,31 @@ pub(super) fn rule(cursor: &Cursor<'_>, report: &mut Report) -> Option<Rule> {
             .map(|at| at.value)
             .unwrap_or_default(),
         on_outage: fields.get("on_outage").and_then(|cursor| outage(&cursor, report)),
+        refusal: fields.get("refusal").and_then(|cursor| refusal(&cursor, report)).unwrap_or_default(),
     })
+}
+
+fn refusal(cursor: &Cursor<'_>, report: &mut Report) -> Option<Refusal> {
+    let fields = cursor.fields(report, &REFUSAL)?;
+    Some(Refusal {
+        status: fields.get("status").and_then(|cursor| cursor.integer(report, 400, 599)),
+        body: fields
+            .get("body")
+            .and_then(|cursor| cursor.text(report, "write the text of the body, a number in quotes")),
+        headers: header_lines(&fields, report, "write the header's value in quotes"),
+    })
+}
+
+/// Pairs of a header's name and a text.
+fn header_lines(fields: &Fields<'_>, report: &mut Report, value: &str) -> Vec<At<(String, String)>> {
+    let Some(cursor) = fields.get("headers") else { return Vec::new() };
+    let Some(headers) = cursor.entries(report, "write NAME: VALUE for each header") else {
+        return Vec::new();
+    };
+    let pairs = headers.iter().filter_map(|(name, cursor)| {
+        cursor.text(report, value).map(|at| At { value: (name.to_owned(), at.value), place: at.place })
+    });
+    pairs.collect()
 }
 
 impl Match {
@@ -151,14 +196,7 @@ fn matching(cursor: &Cursor<'_>, report: &mut Report) -> Match {
     let before = report.errors();
     let Some(fields) = cursor.fields(report, &MATCH) else { return Match { sound: false, ..Match::any() } };
     let value = "write the header's exact value in quotes, or \"*\" for any";
-    let headers =
-        fields.get("headers").and_then(|cursor| cursor.entries(report, "write NAME: VALUE for each header"));
-    let headers = headers.map(|headers| {
-        let pairs = headers.iter().filter_map(|(name, cursor)| {
-            cursor.text(report, value).map(|at| At { value: (name.to_owned(), at.value), place: at.place })
-        });
-        pairs.collect()
-    });
+    let headers = header_lines(&fields, report, value);
     let matching = Match {
         methods: fields
             .get("methods")
@@ -171,7 +209,7 @@ fn matching(cursor: &Cursor<'_>, report: &mut Report) -> Match {
             .get("hosts")
             .map(|cursor| cursor.texts(report, "write hosts, such as api.example.com or \"*.example.com\""))
             .unwrap_or_default(),
-        headers: headers.unwrap_or_default(),
+        headers,
         sound: true,
     };
     Match { sound: report.errors() == before, ..matching }

@@ -73,7 +73,7 @@ fn with(used: impl Fn(usize) -> bool) -> String {
 #[test]
 fn every_example_is_right_alone_and_with_all_others() {
     let examples = examples();
-    assert_eq!(examples.len(), 7, "{examples:?}");
+    assert_eq!(examples.len(), 8, "{examples:?}");
     for example in &examples {
         let text = with(|place| example.contains(&place));
         let config = compile(&text).unwrap_or_else(|problems| panic!("{}\n{text}", listed(&problems)));

@@ -73,6 +73,12 @@ const RULES: &[Wrong] = &[
     ("{ name: a, rate: 1/s, match: { headers: { X-A: \"a\\tb\\n\" } } }", "3:52", "rules[0].match.headers.X-A", "never matches", "as it is sent"),
     ("{ name: a, rate: 1/s, match: { headers: { Host: a } } }", "3:47", "rules[0].match.headers.Host", "condition of its own", "hosts:"),
     ("{ name: a, rate: 1/s, match: { headers: { X-A: a, x-a: b } } }", "3:55", "rules[0].match.headers.x-a", "stands twice", "keep one"),
+    ("{ name: a, rate: 1/s, refusal: { status: 200 } }", "3:46", "rules[0].refusal.status", "out of range", "400 to 599"),
+    ("{ name: a, rate: 1/s, refusal: { body: 7 } }", "3:44", "rules[0].refusal.body", "found the number 7", "quotes"),
+    ("{ name: a, rate: 1/s, refusal: { headers: { 'X A': a } } }", "3:49", "rules[0].refusal.headers.X A", "no header name", "X-Reason"),
+    ("{ name: a, rate: 1/s, refusal: { headers: { X-A: \"\\0\" } } }", "3:54", "rules[0].refusal.headers.X-A", "no header can", "ASCII"),
+    ("{ name: a, rate: 1/s, refusal: { headers: { Retry-After: '1' } } }", "3:49", "rules[0].refusal.headers.Retry-After", "set by tidegate", "remove it"),
+    ("{ name: a, rate: 1/s, refusal: { text: a } }", "3:38", "rules[0].refusal.text", "no key 'text'", "status, body, headers"),
     ("name: a\n    match: { path: /x }\n    rate: 1/s\n  - name: a\n    rate: 1/s", "6:11", "rules[1].name", "'a' is taken (line 3)", "another name"),
 ];
 
