@@ -124,6 +124,7 @@ async fn serve(
     started: impl FnOnce(SocketAddr, SocketAddr) -> anyhow::Result<()>,
 ) -> Result<(), Failure> {
     let metrics = metrics::install()?;
+    raise_file_limit();
     let mut signals = Signals::listen()?;
     let Config { settings, policy, warnings } = config;
     let listener = bind(settings.listen, "listen").await?;
@@ -203,6 +204,18 @@ async fn end(wish: Wish, shutdown: &Shutdown, drain: &Drain, serving: JoinHandle
             Err(_) => tracing::warn!("the grace period is over: cutting the connections that are left"),
         },
         () = again => tracing::warn!("told twice: cutting the connections that are left"),
+    }
+}
+
+/// Each request under way needs two files, and the usual soft limit of 1,024 is for programs that use select(2).
+fn raise_file_limit() {
+    let wanted = 2 * server::CONNECTIONS as u64;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(limit) if limit >= wanted => {}
+        Ok(limit) => {
+            tracing::warn!(limit, wanted, "connections will fail at the limit of open files: raise it")
+        }
+        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
     }
 }
 

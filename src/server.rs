@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::metrics::ConnectionGuard;
 
 /// A connection beyond these is closed at once, so that those that are open are served.
-const CONNECTIONS: usize = 10_000;
+pub const CONNECTIONS: usize = 10_000;
 /// hyper bounds nothing until it knows the protocol: a peer that says nothing, or half of HTTP/2's first words,
 /// would be held for ever.
 const FIRST_WORDS: Duration = Duration::from_secs(10);

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::harness::{Finished, Tidegate, Upstream, client, command, eventually};
+use crate::harness::{Finished, Tidegate, Upstream, Wire, client, command, eventually};
 
 #[tokio::test]
 async fn a_limit_needs_no_file() {
@@ -150,5 +150,22 @@ async fn the_demo_needs_nothing_and_says_what_to_try() {
             .await;
     for part in [&format!("curl -i http://{proxy}/api/v1/tasks"), &url, &format!("http://{ops}/metrics")] {
         assert!(said.contains(part), "the demo does not say '{part}': {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_low_limit_of_open_files_is_raised() {
+    let upstream = Upstream::start().await;
+    let mut command = std::process::Command::new("sh");
+    // The soft limit only: what a process gets unless it asks for more.
+    command.args(["-c", "ulimit -S -n 64; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_tidegate"), "run"]);
+    command.args(["--listen=127.0.0.1:0", "--ops-listen=127.0.0.1:0"]);
+    command.arg(format!("--upstream=http://{}", upstream.address));
+    let tidegate = Tidegate::spawn(command).await;
+    let mut wires = Vec::new();
+    for _ in 0..100 {
+        let mut wire = Wire::to(tidegate.address).await;
+        assert_eq!(wire.ask("GET /", &[]).await.status, 200, "after {} connections", wires.len());
+        wires.push(wire);
     }
 }
