@@ -44,7 +44,7 @@ pub enum Verdict<'p> {
         /// The shadow rules that had no room for it.
         exceeded: Vec<&'p Rule>,
     },
-    /// Refuse it with 429.
+    /// Refuse it, as the rule says.
     Refuse {
         /// The rule that refused; of several the one that stays longest.
         rule: &'p Rule,

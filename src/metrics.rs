@@ -73,7 +73,7 @@ fn describe() {
 pub enum Outcome {
     /// Checked and forwarded.
     Allowed,
-    /// Refused with 429.
+    /// Refused: with 429, or what the rule says instead.
     Limited,
     /// Forwarded, although a shadow rule had no room for it.
     ShadowLimited,
@@ -83,9 +83,9 @@ pub enum Outcome {
     Bypassed,
     /// Forwarded without a check: the store gave no answer.
     StoreFailedOpen,
-    /// Refused with 503: the store gave no answer.
+    /// Refused with 503 (gRPC: status 14): the store gave no answer.
     StoreFailedClosed,
-    /// Refused with 400: the path can be read in two ways, or a key that the rule demands is missing.
+    /// Refused with 400, 405, 414, 431 or 501: no rule was asked, or a key that the rule demands is missing.
     Rejected,
 }
 

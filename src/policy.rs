@@ -46,7 +46,7 @@ pub struct Facts<'a> {
 /// What a rule does when it finds no room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// Refuses with 429.
+    /// Refuses: see [`Refusal`].
     #[default]
     Enforce,
     /// Forwards all the same, counts it, and marks the forwarded request.

@@ -25,9 +25,9 @@ pub enum Ambiguous {
     /// A control character, plain or encoded.
     #[error("the path holds a control character")]
     Control,
-    /// `..;x`: some resolve it as `..`, others take it for a name.
-    #[error("the path holds a dot segment with parameters")]
-    DotParameters,
+    /// `..;x` or `;x`: some take the parameters away, and then resolve what is left as `..` or as nothing.
+    #[error("the path holds a segment that is nothing without its parameters")]
+    Parameters,
     /// More `..` than there are segments above.
     #[error("the path leads above the root")]
     AboveRoot,
@@ -50,8 +50,8 @@ pub fn canonical(raw: &str) -> Result<Cow<'_, str>, Ambiguous> {
         match &*segment {
             "" | "." => {}
             ".." => drop(segments.pop().ok_or(Ambiguous::AboveRoot)?),
-            dots if dots.starts_with(".;") || dots.starts_with("..;") => {
-                return Err(Ambiguous::DotParameters);
+            other if [";", ".;", "..;"].iter().any(|start| other.starts_with(start)) => {
+                return Err(Ambiguous::Parameters);
             }
             _ => segments.push(segment),
         }
@@ -99,10 +99,10 @@ pub fn matched(canonical: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Most paths are, and then need no copy. A dot after a slash is left to the long way.
+/// Most paths are, and then need no copy. What stands after a slash and is no name is left to the long way.
 fn is_canonical(raw: &str) -> bool {
     let plain = raw.bytes().all(|b| b == b'/' || (is_path_char(b) && b != b'%'));
-    raw.starts_with('/') && plain && !raw.contains("//") && !raw.contains("/.")
+    raw.starts_with('/') && plain && !["//", "/.", "/;"].iter().any(|odd| raw.contains(odd))
 }
 
 /// `pchar` of RFC 3986 but for escapes.
@@ -220,9 +220,14 @@ mod tests {
             ("/a%zz", Ambiguous::Escape),
             ("/..", Ambiguous::AboveRoot),
             ("/a/../../b", Ambiguous::AboveRoot),
-            ("/a/..;/b", Ambiguous::DotParameters),
-            ("/a/.;x/b", Ambiguous::DotParameters),
-            ("/a/%2e%2e;x=1/b", Ambiguous::DotParameters),
+            ("/a/..;/b", Ambiguous::Parameters),
+            ("/a/.;x/b", Ambiguous::Parameters),
+            ("/a/;/b", Ambiguous::Parameters),
+            ("/a/;x=1/b", Ambiguous::Parameters),
+            ("/;/a", Ambiguous::Parameters),
+            ("/a/b/;/", Ambiguous::Parameters),
+            ("/a;/;", Ambiguous::Parameters),
+            ("/a/%2e%2e;x=1/b", Ambiguous::Parameters),
             ("/%2e%2e/a", Ambiguous::AboveRoot),
             ("/a%+1", Ambiguous::Escape),
         ] {

@@ -107,7 +107,11 @@ impl Template {
         }
         let rooted = format!("/{part}");
         let canonical = path::canonical(&rooted).map_err(|_| TemplateError::Escape(part.to_owned()))?;
-        Ok(Segment::Literal(path::matched(&canonical).trim_start_matches('/').into()))
+        match path::matched(&canonical).trim_start_matches('/') {
+            // An escaped dot.
+            "" => Err(TemplateError::NeverMatches(part.to_owned())),
+            literal => Ok(Segment::Literal(literal.into())),
+        }
     }
 
     /// The segments, without the open end.

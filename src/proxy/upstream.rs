@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::facts::Target;
+use crate::clock::Stopwatch;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// From the last byte of the request that the upstream took to the head of its answer.
@@ -122,7 +123,7 @@ impl Upstream {
         request: Request<Incoming>,
         target: &Target,
     ) -> Result<Response<Incoming>, UpstreamError> {
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::new(Progress::start());
         let (mut head, body) = request.into_parts();
         head.uri = self.uri(target)?;
         head.version = Version::HTTP_11;
@@ -130,15 +131,15 @@ impl Upstream {
         let request = Request::from_parts(head, Watched { body, progress: Arc::clone(&progress) });
 
         let mut answer = self.client.request(request);
-        let mut before = 0;
+        let mut patience = HEAD_TIMEOUT;
         let answer = loop {
-            if let Ok(answer) = tokio::time::timeout(HEAD_TIMEOUT, &mut answer).await {
+            if let Ok(answer) = tokio::time::timeout(patience, &mut answer).await {
                 break answer;
             }
             // A long upload is no reason to give up while it goes on.
-            let now = progress.taken.load(Ordering::Relaxed);
+            patience = HEAD_TIMEOUT.saturating_sub(progress.idle());
             match progress.state() {
-                _ if now != before => before = now,
+                _ if !patience.is_zero() => {}
                 BodyState::Awaited => return Err(UpstreamError::ClientTimeout),
                 BodyState::Untouched | BodyState::Broken => return Err(UpstreamError::Timeout),
             }
@@ -180,10 +181,11 @@ struct Watched {
 }
 
 /// How far a request's body has come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Progress {
-    /// Frames that the upstream has taken.
-    taken: AtomicU64,
+    started: Stopwatch,
+    /// When the upstream last took a frame, in milliseconds since the start.
+    taken_ms: AtomicI64,
     awaited: AtomicBool,
     broken: AtomicBool,
 }
@@ -200,6 +202,17 @@ enum BodyState {
 }
 
 impl Progress {
+    fn start() -> Self {
+        let (awaited, broken) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { started: Stopwatch::start(), taken_ms: AtomicI64::new(0), awaited, broken }
+    }
+
+    /// How long it has not gone on.
+    fn idle(&self) -> Duration {
+        let idle = self.started.millis() - self.taken_ms.load(Ordering::Relaxed);
+        Duration::from_millis(u64::try_from(idle).unwrap_or_default())
+    }
+
     fn state(&self) -> BodyState {
         if self.broken.load(Ordering::Relaxed) {
             BodyState::Broken
@@ -222,7 +235,9 @@ impl Body for Watched {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         self.progress.awaited.store(polled.is_pending(), Ordering::Relaxed);
         match &polled {
-            Poll::Ready(Some(Ok(_))) => drop(self.progress.taken.fetch_add(1, Ordering::Relaxed)),
+            Poll::Ready(Some(Ok(_))) => {
+                self.progress.taken_ms.store(self.progress.started.millis(), Ordering::Relaxed);
+            }
             Poll::Ready(Some(Err(_))) => self.progress.broken.store(true, Ordering::Relaxed),
             Poll::Ready(None) | Poll::Pending => {}
         }

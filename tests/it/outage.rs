@@ -191,3 +191,35 @@ async fn a_redis_user_without_the_rights_is_an_outage() {
     let limited = ["ACL", "SETUSER", "default", "-evalsha"];
     refuses_writes(&limited, &["ACL", "SETUSER", "default", "+evalsha"]).await;
 }
+
+/// Between tidegate and Redis: it carries one connection, and takes others without a word.
+async fn relay_of_one_connection(redis: u16) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (mut near, _) = listener.accept().await.unwrap();
+        tokio::spawn(async move {
+            let mut far = tokio::net::TcpStream::connect(("127.0.0.1", redis)).await.unwrap();
+            let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+        });
+        let mut silent = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            silent.push(stream);
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn one_connection_that_works_is_enough() {
+    let (upstream, redis) = (Upstream::start().await, Redis::start().await);
+    let port = relay_of_one_connection(redis.port()).await;
+    let config = format!(
+        "store: {{ redis: {{ url: 'redis://127.0.0.1:{port}/0', timeout: 5s }}, on_outage: closed }}
+rules: [{{ name: all, rate: 1000000/h }}]"
+    );
+    let tidegate = Tidegate::configured(upstream.address, &config).await;
+    let client = client();
+    let answers = flood(400, |_| client.get(tidegate.url("/"))).await;
+    assert_eq!(answers, [(200, 400)].into(), "checks waited behind connections that do not answer");
+}

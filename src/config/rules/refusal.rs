@@ -7,12 +7,18 @@ use crate::config::report::{At, Report};
 use crate::config::schema;
 use crate::policy::Refusal;
 
-/// Fields that are the limiter's to say, or that say where the message ends.
-const OURS: [HeaderName; 6] = [
+/// Fields that are the limiter's to say, or speak of the connection, or say where the message ends.
+const OURS: [HeaderName; 12] = [
     header::RETRY_AFTER,
+    header::CACHE_CONTROL,
     header::CONTENT_LENGTH,
     header::TRANSFER_ENCODING,
+    header::TRAILER,
+    header::TE,
     header::CONNECTION,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
     HeaderName::from_static("ratelimit"),
     HeaderName::from_static("ratelimit-policy"),
 ];

@@ -60,13 +60,22 @@ impl Queue {
 async fn flush(queue: Arc<Mutex<mpsc::Receiver<Waiting>>>, pool: Pool<Manager>, timeout: Duration) {
     let mut batch: Vec<Waiting> = Vec::with_capacity(BATCH);
     loop {
-        // The lock is kept while waiting: the other flushers then wait for it instead, in their order.
-        let received = queue.lock().await.recv_many(&mut batch, BATCH).await;
-        if received == 0 {
-            return;
+        // The lock is kept while waiting, for the first check and then for a connection: the other flushers wait
+        // for it instead, in their order. Whoever has a connection takes all that waits by then; a batch taken
+        // first would wait behind flushers that come back for the connection again and again.
+        let mut waiting = queue.lock().await;
+        let Some(first) = waiting.recv().await else { return };
+        batch.push(first);
+        let connection = pool.get().await;
+        let most = if connection.is_ok() { BATCH } else { CAPACITY };
+        while batch.len() < most
+            && let Ok(next) = waiting.try_recv()
+        {
+            batch.push(next);
         }
-        let Ok(mut connection) = pool.get().await else {
-            // Its callers have passed their deadlines; the pool has told its error sink why.
+        drop(waiting);
+        let Ok(mut connection) = connection else {
+            // Nobody is served any sooner by waiting on; the pool has told its error sink why.
             batch.clear();
             continue;
         };
@@ -99,9 +108,13 @@ async fn send(connection: &mut Connection, batch: &mut Vec<Waiting>) {
                 }
             }
         }
+        if unloaded.is_empty() {
+            return;
+        }
         // A script that is not there did not run, so nothing was counted. (Redis was restarted behind a proxy, or
         // somebody said SCRIPT FLUSH.)
-        if unloaded.is_empty() || connection.load().await.is_err() {
+        if let Err(error) = connection.load().await {
+            unloaded.drain(..).for_each(|waiting| drop(waiting.answer.send(Err(error.clone()))));
             return;
         }
         batch.append(&mut unloaded);

@@ -78,6 +78,8 @@ const RULES: &[Wrong] = &[
     ("{ name: a, rate: 1/s, refusal: { headers: { 'X A': a } } }", "3:49", "rules[0].refusal.headers.X A", "no header name", "X-Reason"),
     ("{ name: a, rate: 1/s, refusal: { headers: { X-A: \"\\0\" } } }", "3:54", "rules[0].refusal.headers.X-A", "no header can", "ASCII"),
     ("{ name: a, rate: 1/s, refusal: { headers: { Retry-After: '1' } } }", "3:49", "rules[0].refusal.headers.Retry-After", "set by tidegate", "remove it"),
+    ("{ name: a, rate: 1/s, refusal: { headers: { Cache-Control: public } } }", "3:49", "rules[0].refusal.headers.Cache-Control", "set by tidegate", "remove it"),
+    ("{ name: a, rate: 1/s, match: { path: /x/%2e/y } }", "3:42", "rules[0].match.path", "never has the segment '%2e'", "write a path"),
     ("{ name: a, rate: 1/s, refusal: { text: a } }", "3:38", "rules[0].refusal.text", "no key 'text'", "status, body, headers"),
     ("name: a\n    match: { path: /x }\n    rate: 1/s\n  - name: a\n    rate: 1/s", "6:11", "rules[1].name", "'a' is taken (line 3)", "another name"),
 ];
