@@ -47,31 +47,29 @@ pub(super) fn too_many_requests(
     standing: &Standing,
     violated: &[Arc<str>],
 ) -> Response<Body> {
-    if is_grpc(request.headers()) {
-        drain(request);
+    let grpc = is_grpc(request.headers());
+    drain(request);
+    if grpc {
         return grpc_error(GRPC_RESOURCE_EXHAUSTED, "the rate limit is exceeded", standing.reset_ms);
     }
-    drain(request);
+    let Refusal { status, body, headers } = &rule.refusal;
+    let status = status.unwrap_or(StatusCode::TOO_MANY_REQUESTS);
     let violated: Vec<&str> = violated.iter().map(|name| &**name).collect();
     let retry = seconds(standing.reset_ms);
     let mut response = problem(
-        StatusCode::TOO_MANY_REQUESTS,
+        status,
         &json!({
             "type": QUOTA_EXCEEDED,
             "title": "Request cannot be satisfied as assigned quota has been exceeded",
-            "status": StatusCode::TOO_MANY_REQUESTS.as_u16(),
+            "status": status.as_u16(),
             "detail": format!("The limit is {} requests in {} s. Try again in {retry} s.",
                 standing.quota, standing.window_ms as f64 / 1000.0),
             "violated-policies": violated,
         }),
     );
     retry_after(&mut response, retry);
-    let Refusal { status, body, headers } = &rule.refusal;
     if let Some(body) = body {
         *response.body_mut() = Either::Left(Full::from(body.to_string()));
-    }
-    if let Some(status) = status {
-        *response.status_mut() = *status;
     }
     for (name, value) in headers {
         response.headers_mut().insert(name, value.clone());
@@ -81,11 +79,11 @@ pub(super) fn too_many_requests(
 
 /// 503: the store gave no answer, and the rule refuses what it cannot check.
 pub(super) fn reduced_capacity(request: Request<Incoming>) -> Response<Body> {
-    if is_grpc(request.headers()) {
-        drain(request);
+    let grpc = is_grpc(request.headers());
+    drain(request);
+    if grpc {
         return grpc_error(GRPC_UNAVAILABLE, "the rate limit cannot be checked", RETRY_SOON * 1000);
     }
-    drain(request);
     let mut response = problem(
         StatusCode::SERVICE_UNAVAILABLE,
         &json!({

@@ -11,6 +11,7 @@ rules:
     rate: 1/h
     refusal: { status: 403, body: '<p>Later.</p>', headers: { Content-Type: text/html, X-Reason: quota } }
   - { name: text, match: { path: /text }, rate: 1/h, refusal: { body: Later. } }
+  - { name: status, match: { path: /status }, rate: 1/h, refusal: { status: 403 } }
   - { name: rpc, match: { path: /rpc }, key: [], rate: 1/h }
   - { name: plain, match: { path: /plain }, rate: 2/h }
 ";
@@ -35,6 +36,20 @@ async fn a_rule_may_refuse_in_its_own_words() {
         assert!(headers.contains_key("retry-after") && headers.contains_key("ratelimit"), "{headers:?}");
         assert_eq!(refused.text().await.unwrap(), body);
     }
+}
+
+#[tokio::test]
+async fn a_problem_tells_the_status_that_it_comes_with() {
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::configured(upstream.address, RULES).await;
+    assert_eq!(client().get(tidegate.url("/status")).send().await.unwrap().status(), 200);
+    let refused = client().get(tidegate.url("/status")).send().await.unwrap();
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["content-type"]),
+        (403, &"application/problem+json".parse().unwrap())
+    );
+    let problem: serde_json::Value = refused.json().await.unwrap();
+    assert_eq!(problem["status"], 403, "{problem}");
 }
 
 #[tokio::test]
