@@ -240,10 +240,7 @@ async fn bind(address: SocketAddr, name: &str) -> anyhow::Result<TcpListener> {
 fn store(settings: &StoreSettings) -> anyhow::Result<Store> {
     Ok(match settings {
         StoreSettings::Memory { max_keys } => Store::Memory(MemoryStore::new(*max_keys, Clock::Real)),
-        StoreSettings::Redis(redis) => {
-            let store = RedisStore::new(redis_options(redis)?, Clock::Real);
-            Store::Redis(store.context("store.redis.url cannot be used")?)
-        }
+        StoreSettings::Redis(redis) => Store::Redis(RedisStore::new(redis_options(redis)?, Clock::Real)),
     })
 }
 
@@ -256,8 +253,12 @@ fn redis_options(redis: &RedisSettings) -> anyhow::Result<RedisOptions> {
     if let Some(password) = &redis.password {
         login = login.set_password(password.expose());
     }
+    let bb8_redis::redis::ConnectionAddr::Tcp(host, port) = server.addr().clone() else {
+        anyhow::bail!("no")
+    };
     Ok(RedisOptions {
-        server: server.set_redis_settings(login),
+        topology: crate::store::Topology::Standalone(crate::store::Address { host, port }),
+        access: crate::store::Access { server: login.clone(), sentinel: login, tls: None },
         timeout: redis.timeout,
         key_prefix: redis.key_prefix.clone(),
         connections: redis.connections,

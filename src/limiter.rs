@@ -1,13 +1,16 @@
 //! From checks to a verdict. All that knows how limits, modes and outages come together is here.
 
+mod denied;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::clock::Stopwatch;
-use crate::metrics;
+use crate::metrics::{self, Origin, Origins};
 use crate::policy::{Check, Mode, NamedLimit, OnOutage, Rule};
-use crate::store::{Answer, Ask, Store, StoreError};
+use crate::store::{Answer, Ask, Decision, Store, StoreError};
 use crate::window::Charge;
+use denied::Denied;
 
 /// Units that a request costs.
 const COST: i64 = 1;
@@ -66,6 +69,9 @@ pub enum Verdict<'p> {
 #[derive(Debug)]
 pub struct Limiter {
     store: Store,
+    /// None for a store that answers as quickly.
+    denied: Option<Denied>,
+    origins: Origins,
     started: Stopwatch,
     /// When a check last failed, in milliseconds since the start; -1 while the store is well.
     failed_ms: AtomicI64,
@@ -82,7 +88,9 @@ impl Limiter {
     #[must_use]
     pub fn new(store: Store) -> Self {
         metrics::store_up(true);
-        Self { store, started: Stopwatch::start(), failed_ms: AtomicI64::new(WELL) }
+        let denied = matches!(store, Store::Redis(_)).then(Denied::new);
+        let (origins, started) = (Origins::default(), Stopwatch::start());
+        Self { store, denied, origins, started, failed_ms: AtomicI64::new(WELL) }
     }
 
     /// The store.
@@ -97,11 +105,50 @@ impl Limiter {
             return Verdict::Pass { standing: None, exceeded: Vec::new() };
         }
         let (asks, sources) = asks(checks);
+        let asked_ms = self.started.millis();
+        if let Some(verdict) = self.recall(&asks, &sources, asked_ms) {
+            self.origins.count(Origin::DeniedCache);
+            return verdict;
+        }
         let answer = self.store.take(&asks).await;
-        self.note(answer.as_ref().err());
-        match answer {
-            Ok(answer) => decide(&asks, &sources, &answer),
-            Err(_) => without_store(checks),
+        self.note(answer.iter().find_map(|decision| decision.as_ref().err()));
+        let verdict = decide(&asks, &sources, &answer);
+        match &verdict {
+            Verdict::Pass { .. } => self.origins.count(Origin::Store),
+            Verdict::Refuse { .. } => {
+                self.origins.count(Origin::Store);
+                self.remember(&asks, &answer, asked_ms);
+            }
+            Verdict::Unchecked => self.origins.count(Origin::Open),
+            Verdict::Unavailable { .. } => {
+                self.origins.count(Origin::Closed);
+                self.store.give_back(&asks, &answer).await;
+            }
+        }
+        verdict
+    }
+
+    /// A refusal that needs no asking.
+    fn recall<'p>(&self, asks: &[Ask], sources: &[Source<'p>], now_ms: i64) -> Option<Verdict<'p>> {
+        let denied = self.denied.as_ref()?;
+        let refused = asks.iter().zip(sources).filter(|(ask, _)| ask.charge.group == Charge::BINDING);
+        let refused = refused.filter_map(|(ask, source)| {
+            let (remaining, reset_ms) = denied.recall(ask, now_ms)?;
+            Some((source, source.standing(remaining, reset_ms)))
+        });
+        refusal(refused.collect())
+    }
+
+    /// Takes note of what was refused at `asked_ms`, or a little later.
+    fn remember(&self, asks: &[Ask], answer: &Answer, asked_ms: i64) {
+        let Some(denied) = &self.denied else { return };
+        for (ask, decision) in asks.iter().zip(answer) {
+            if let Ok(decision) = decision
+                && !decision.taken.fits
+                && ask.charge.group == Charge::BINDING
+            {
+                denied.note(ask, decision, asked_ms);
+            }
         }
     }
 
@@ -148,47 +195,61 @@ fn asks<'p>(checks: &[Check<'p>]) -> (Vec<Ask>, Vec<Source<'p>>) {
     (asks, sources)
 }
 
+/// What the answer means. A rule that has no answer does what it says for that case.
 fn decide<'p>(asks: &[Ask], sources: &[Source<'p>], answer: &Answer) -> Verdict<'p> {
     let mut exceeded: Vec<&Rule> = Vec::new();
-    let mut violated = Vec::new();
-    let mut worst: Option<(&Rule, Standing)> = None;
+    let mut refused = Vec::new();
     let mut tightest: Option<Standing> = None;
-    for (place, (ask, source)) in asks.iter().zip(sources).enumerate() {
-        let (Some(counter), Some(taken)) = (answer.counters.get(place), answer.taken.get(place)) else {
+    let mut unchecked: Vec<&Rule> = Vec::new();
+    for ((ask, source), decision) in asks.iter().zip(sources).zip(answer) {
+        let Ok(decision) = decision else {
+            unchecked.push(source.rule);
             continue;
         };
         if ask.charge.group != Charge::BINDING {
-            if !taken.fits && exceeded.last().is_none_or(|last| last.name != source.rule.name) {
+            if !decision.taken.fits && exceeded.last().is_none_or(|last| last.name != source.rule.name) {
                 exceeded.push(source.rule);
             }
             continue;
         }
-        let limit = &source.limit.limit;
-        let remaining = counter.remaining(limit, answer.now_ms);
-        let standing = Standing {
-            policy: Arc::clone(&source.limit.name),
-            quota: limit.quota(),
-            window_ms: limit.window_ms(),
-            remaining,
-            reset_ms: counter.retry_after(limit, answer.now_ms, remaining + COST).unwrap_or_default(),
-        };
-        if !taken.fits {
-            violated.push(Arc::clone(&source.limit.name));
-            if worst.as_ref().is_none_or(|(_, worst)| worst.reset_ms < standing.reset_ms) {
-                worst = Some((source.rule, standing));
-            }
+        let standing = source.after(decision);
+        if !decision.taken.fits {
+            refused.push((source, standing));
         } else if tightest.as_ref().is_none_or(|tightest| standing.remaining < tightest.remaining) {
             tightest = Some(standing);
         }
     }
-    match worst {
-        Some((rule, standing)) => Verdict::Refuse { rule, standing, violated },
-        None => Verdict::Pass { standing: tightest, exceeded },
+    let closed = |rule: &&&Rule| rule.mode == Mode::Enforce && rule.on_outage == OnOutage::Closed;
+    if let Some(refusal) = refusal(refused) {
+        refusal
+    } else if let Some(rule) = unchecked.iter().find(closed) {
+        Verdict::Unavailable { rule }
+    } else if unchecked.is_empty() {
+        Verdict::Pass { standing: tightest, exceeded }
+    } else {
+        Verdict::Unchecked
     }
 }
 
-fn without_store<'p>(checks: &[Check<'p>]) -> Verdict<'p> {
-    let closed =
-        |check: &&Check<'p>| check.rule.mode == Mode::Enforce && check.rule.on_outage == OnOutage::Closed;
-    checks.iter().find(closed).map_or(Verdict::Unchecked, |check| Verdict::Unavailable { rule: check.rule })
+/// The refusal by the limits that had no room, if there are any.
+fn refusal<'p>(refused: Vec<(&Source<'p>, Standing)>) -> Option<Verdict<'p>> {
+    let violated = refused.iter().map(|(source, _)| Arc::clone(&source.limit.name)).collect();
+    // Of equals the first: max_by_key would take the last.
+    let (source, standing) = refused.into_iter().rev().max_by_key(|(_, standing)| standing.reset_ms)?;
+    Some(Verdict::Refuse { rule: source.rule, standing, violated })
+}
+
+impl Source<'_> {
+    fn after(&self, decision: &Decision) -> Standing {
+        let limit = &self.limit.limit;
+        let remaining = decision.counter.remaining(limit, decision.now_ms);
+        let reset_ms = decision.counter.retry_after(limit, decision.now_ms, remaining + COST);
+        self.standing(remaining, reset_ms.unwrap_or_default())
+    }
+
+    fn standing(&self, remaining: i64, reset_ms: i64) -> Standing {
+        let limit = &self.limit.limit;
+        let (policy, quota) = (Arc::clone(&self.limit.name), limit.quota());
+        Standing { policy, quota, window_ms: limit.window_ms(), remaining, reset_ms }
+    }
 }

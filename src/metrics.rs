@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 const BUILD_INFO: &str = "tidegate_build_info";
 const REQUESTS: &str = "tidegate_requests_total";
 const RESPONSES: &str = "tidegate_responses_total";
+const DECISIONS: &str = "tidegate_decisions_total";
 const DECISION_SECONDS: &str = "tidegate_decision_duration_seconds";
 const UPSTREAM_SECONDS: &str = "tidegate_upstream_response_duration_seconds";
 const UPSTREAM_ERRORS: &str = "tidegate_upstream_errors_total";
@@ -18,6 +19,7 @@ const STORE_SECONDS: &str = "tidegate_store_duration_seconds";
 const STORE_UP: &str = "tidegate_store_up";
 const STORE_KEYS: &str = "tidegate_store_keys";
 const STORE_EVICTIONS: &str = "tidegate_store_evictions_total";
+const STORE_ROUND_TRIPS: &str = "tidegate_store_round_trips_total";
 const STORE_DISAGREEMENTS: &str = "tidegate_store_disagreements_total";
 const CONNECTIONS: &str = "tidegate_connections";
 const RELOADS: &str = "tidegate_config_reloads_total";
@@ -51,6 +53,7 @@ fn describe() {
     describe_gauge!(BUILD_INFO, "1, with the version as a label.");
     describe_counter!(REQUESTS, "Requests, each counted once, by the rule that decided and what it decided.");
     describe_counter!(RESPONSES, "Answers sent to clients, by status code.");
+    describe_counter!(DECISIONS, "Requests that rules were asked about, by where the decision came from.");
     describe_histogram!(DECISION_SECONDS, "Time from a request's head to the limiter's verdict.");
     describe_histogram!(UPSTREAM_SECONDS, "Time until the head of the upstream's answer.");
     describe_counter!(UPSTREAM_ERRORS, "Requests that the upstream did not answer, by what went wrong.");
@@ -58,6 +61,7 @@ fn describe() {
     describe_gauge!(STORE_UP, "1 while checks get their answers from the store, 0 while some do not.");
     describe_gauge!(STORE_KEYS, "Counters in the memory store.");
     describe_counter!(STORE_EVICTIONS, "Live counters that the memory store dropped to make room.");
+    describe_counter!(STORE_ROUND_TRIPS, "Batches of checks sent to Redis.");
     describe_counter!(
         STORE_DISAGREEMENTS,
         "Decisions of Redis that the arithmetic here does not confirm: a bug."
@@ -196,6 +200,46 @@ impl ProxyMeter {
     }
 }
 
+/// Where a decision came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The store was asked.
+    Store,
+    /// A refusal that was remembered: the store was not asked.
+    DeniedCache,
+    /// The store gave no answer, and the request was let through.
+    Open,
+    /// The store gave no answer, and the request was refused.
+    Closed,
+}
+
+/// Decisions by origin.
+#[derive(Debug)]
+pub struct Origins([(Origin, Counter); 4]);
+
+impl Default for Origins {
+    fn default() -> Self {
+        let counter = |label: &'static str| counter!(DECISIONS, "origin" => label);
+        Self([
+            (Origin::Store, counter("store")),
+            (Origin::DeniedCache, counter("denied_cache")),
+            (Origin::Open, counter("open")),
+            (Origin::Closed, counter("closed")),
+        ])
+    }
+}
+
+impl Origins {
+    /// Counts a decision.
+    pub fn count(&self, origin: Origin) {
+        for (each, counter) in &self.0 {
+            if *each == origin {
+                counter.increment(1);
+            }
+        }
+    }
+}
+
 /// What a store counts.
 #[derive(Debug)]
 pub struct StoreMeter {
@@ -204,6 +248,7 @@ pub struct StoreMeter {
     failed: Histogram,
     keys: Gauge,
     evictions: Counter,
+    round_trips: Counter,
     disagreements: Counter,
 }
 
@@ -218,6 +263,7 @@ impl StoreMeter {
             failed: seconds("error"),
             keys: gauge!(STORE_KEYS, "store" => store),
             evictions: counter!(STORE_EVICTIONS, "store" => store),
+            round_trips: counter!(STORE_ROUND_TRIPS, "store" => store),
             disagreements: counter!(STORE_DISAGREEMENTS, "store" => store),
         }
     }
@@ -246,6 +292,11 @@ impl StoreMeter {
     /// A live counter was dropped to make room.
     pub fn evicted(&self) {
         self.evictions.increment(1);
+    }
+
+    /// A batch of checks was sent.
+    pub fn round_trip(&self) {
+        self.round_trips.increment(1);
     }
 
     /// Redis and this process came to different decisions.

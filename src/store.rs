@@ -9,7 +9,7 @@ mod redis;
 use crate::window::{Charge, Counter, Taken};
 
 pub use memory::MemoryStore;
-pub use redis::{RedisOptions, RedisStore};
+pub use redis::{Access, Address, RedisOptions, RedisStore, Tls, Topology};
 
 /// One counter, and what is asked of it.
 #[derive(Clone, Debug)]
@@ -21,19 +21,25 @@ pub struct Ask {
     pub charge: Charge,
 }
 
-/// The answer to all the asks of one request.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// The store's time of the decision, in milliseconds.
+/// What was decided about one ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The store's time of the decision, in milliseconds. (In a Redis Cluster each server has its own.)
     pub now_ms: i64,
-    /// What became of each ask.
-    pub taken: Vec<Taken>,
-    /// The counter of each ask, after the decision.
-    pub counters: Vec<Counter>,
+    /// What became of it.
+    pub taken: Taken,
+    /// The counter before the decision.
+    pub before: Counter,
+    /// The counter after it.
+    pub counter: Counter,
 }
 
-/// Why a store gave no answer. Whether anything was counted is then unknown.
-#[derive(Debug, thiserror::Error)]
+/// What was decided about each ask of one request, in their order. Where there is an error, it is not known
+/// whether that ask was counted.
+pub type Answer = Vec<Result<Decision, StoreError>>;
+
+/// Why a store gave no answer.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// No answer within the deadline.
     #[error("no answer within {0:?}")]
@@ -47,9 +53,6 @@ pub enum StoreError {
     /// Too many checks are waiting already.
     #[error("{0} checks are waiting")]
     Full(usize),
-    /// The trip took too long.
-    #[error("the trip to Redis was given up")]
-    GivenUp,
     /// The answer is not what the script returns.
     #[error("the script's answer cannot be read: {0}")]
     Answer(&'static str),
@@ -65,14 +68,22 @@ pub enum Store {
 }
 
 impl Store {
-    /// Decides about all the asks of one request: see [`take_all`](crate::window::take_all).
-    ///
-    /// # Errors
-    /// When no answer came in time. The memory store always answers.
-    pub async fn take(&self, asks: &[Ask]) -> Result<Answer, StoreError> {
+    /// Decides about all the asks of one request: see [`take_all`](crate::window::take_all). The memory store
+    /// always answers.
+    pub async fn take(&self, asks: &[Ask]) -> Answer {
         match self {
-            Self::Memory(store) => Ok(store.take(asks)),
+            Self::Memory(store) => store.take(asks).into_iter().map(Ok).collect(),
             Self::Redis(store) => store.take(asks).await,
+        }
+    }
+
+    /// Takes back what was charged for a request that is not let through after all, because others of its asks
+    /// have no decision.
+    pub async fn give_back(&self, asks: &[Ask], answer: &Answer) {
+        match self {
+            // It decides about all or none, so there is no such request.
+            Self::Memory(_) => {}
+            Self::Redis(store) => store.give_back(asks, answer).await,
         }
     }
 

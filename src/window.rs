@@ -206,6 +206,12 @@ impl Counter {
         fits
     }
 
+    /// Of `cost` units charged at `now_ms`, those that the burst allowance lends.
+    #[must_use]
+    pub fn lent(&self, limit: &Limit, now_ms: i64, cost: i64) -> i64 {
+        needs(limit, self.used(limit, now_ms), cost)
+    }
+
     /// Milliseconds from `now_ms` until `cost` units fit if nothing else arrives: refused one millisecond
     /// before, admitted then. `None`: they never fit. `Some(0)`: they fit now.
     #[must_use]
@@ -242,7 +248,7 @@ impl Counter {
         self.debt = self.debt_at(limit, now) + need * limit.window_ms;
         self.last_ms = now;
         let here = limit.slice_of(now);
-        self.buckets.retain(|bucket| limit.slice_of(bucket.first_ms) >= here - limit.slices);
+        self.buckets.retain(|bucket| bucket.last_ms > now - limit.window_ms);
         match self.buckets.last_mut() {
             Some(bucket) if limit.slice_of(bucket.first_ms) == here => {
                 bucket.count += cost;

@@ -15,10 +15,10 @@ mod shapes;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use bb8_redis::redis::IntoConnectionInfo as _;
+use bb8_redis::redis::{ConnectionAddr, IntoConnectionInfo as _};
 use shapes::{ADVERSARY, ExactLog, Random, peak, shapes};
 use tidegate::clock::{Clock, Driven};
-use tidegate::store::{Ask, MemoryStore, RedisOptions, RedisStore, Store};
+use tidegate::store::{Access, Address, Ask, MemoryStore, RedisOptions, RedisStore, Store, Topology};
 use tidegate::window::{Charge, Limit};
 
 const WINDOW_MS: i64 = 60_000;
@@ -48,14 +48,18 @@ async fn main() -> anyhow::Result<()> {
     let (store, extent) = match store.as_deref().unwrap_or("memory") {
         "memory" => (Store::Memory(MemoryStore::new(100_000, Clock::Driven(clock.clone()))), WHOLE),
         url => {
+            let server = url.into_connection_info().context("not a Redis URL")?;
+            let ConnectionAddr::Tcp(host, port) = server.addr().clone() else { bail!("not a redis:// URL") };
+            let login = server.redis_settings().clone();
             let options = RedisOptions {
-                server: url.into_connection_info().context("not a Redis URL")?,
+                topology: Topology::Standalone(Address { host, port }),
+                access: Access { server: login.clone(), sentinel: login, tls: None },
                 timeout: Duration::from_secs(5),
                 // Another run's counters would be taken for this one's.
                 key_prefix: format!("accuracy-{}", std::process::id()),
                 connections: 1,
             };
-            (Store::Redis(RedisStore::new(options, Clock::Driven(clock.clone()))?), SAMPLE)
+            (Store::Redis(RedisStore::new(options, Clock::Driven(clock.clone()))), SAMPLE)
         }
     };
     print!("{:38}", "accuracy % (peak) by slices");
@@ -110,8 +114,10 @@ async fn offer(
     let mut admitted = Vec::new();
     for &at in arrivals {
         clock.set_ms(at);
-        if store.take(&asks).await?.taken.iter().all(|taken| taken.charged) {
-            admitted.push(at);
+        for decision in store.take(&asks).await {
+            if decision?.taken.charged {
+                admitted.push(at);
+            }
         }
     }
     Ok(admitted)

@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use hashlink::LinkedHashMap;
 use std::hash::BuildHasher;
 
-use super::{Answer, Ask};
+use super::{Ask, Decision};
 use crate::clock::{Clock, Stopwatch};
 use crate::metrics::StoreMeter;
 use crate::window::{Charge, Counter, take_all};
@@ -50,7 +50,7 @@ impl MemoryStore {
     }
 
     /// Decides about all the asks of one request.
-    pub fn take(&self, asks: &[Ask]) -> Answer {
+    pub fn take(&self, asks: &[Ask]) -> Vec<Decision> {
         let watch = Stopwatch::start();
         let charges: Vec<Charge> = asks.iter().map(|ask| ask.charge).collect();
         let places: Vec<usize> = asks.iter().map(|ask| self.place(&ask.key)).collect();
@@ -62,6 +62,7 @@ impl MemoryStore {
             let entry = shard(&mut shards, *place).and_then(|shard| shard.to_back(&ask.key));
             counters.push(entry.map(|entry| std::mem::take(&mut entry.counter)).unwrap_or_default());
         }
+        let before = counters.clone();
         let taken = take_all(&mut counters, &charges, now_ms);
         for ((ask, place), counter) in asks.iter().zip(&places).zip(&counters) {
             if let Some(shard) = shard(&mut shards, *place) {
@@ -70,7 +71,8 @@ impl MemoryStore {
         }
         drop(shards);
         self.meter.answered(watch.seconds());
-        Answer { now_ms, taken, counters }
+        let decisions = taken.into_iter().zip(before).zip(counters);
+        decisions.map(|((taken, before), counter)| Decision { now_ms, taken, before, counter }).collect()
     }
 
     fn put(&self, shard: &mut Shard, ask: &Ask, counter: &Counter) {

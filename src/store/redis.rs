@@ -1,162 +1,240 @@
 //! Counters in Redis (or Valkey), shared by all instances.
 //!
-//! One script decides about all the asks of a request. It returns the counters as they were, and this side
-//! derives everything else from them with the same [`take_all`] that the memory store uses, and compares.
+//! One script decides about all the asks of a request that share a slot. It returns the counters as they were, and
+//! this side derives everything else from them with the same arithmetic that the memory store uses, and compares.
 
+mod backoff;
+mod cluster;
 mod codec;
 mod connection;
+mod node;
+mod offset;
 mod queue;
+mod script;
+mod sentinel;
+mod server;
+mod shared;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bb8_redis::bb8::Pool;
-use bb8_redis::redis::{self, Cmd, RedisError, Script, Value};
+use arc_swap::ArcSwap;
+use bb8_redis::redis::{ErrorKind, ServerErrorKind, Value};
+use futures_util::future::join_all;
 
-use super::{Answer, Ask, StoreError};
+use super::{Answer, Ask, Decision, StoreError};
 use crate::clock::{Clock, Stopwatch};
 use crate::metrics::StoreMeter;
-use crate::window::{Charge, Counter, Taken, take_all};
-use connection::{LastError, Manager};
-use queue::Queue;
-
-const SCRIPT: &str = include_str!("take.lua");
-
-/// With a driven clock a counter lives for at least this long in real time, whatever its window says.
-const DRIVEN_TTL_MS: u32 = 600_000;
+use crate::window::Charge;
+use cluster::Cluster;
+use connection::Server;
+use node::Node;
+use script::Call;
+use sentinel::Sentinels;
+pub use server::{Access, Address, Tls};
+use shared::Shared;
 
 /// How to reach Redis.
 #[derive(Clone, Debug)]
 pub struct RedisOptions {
-    /// Address, database, user and password.
-    pub server: redis::ConnectionInfo,
+    /// Which servers there are.
+    pub topology: Topology,
+    /// How to log in.
+    pub access: Access,
     /// How long a check may take in all.
     pub timeout: Duration,
     /// What the name of each key starts with.
     pub key_prefix: String,
-    /// The most connections held open, each for one trip under way.
+    /// The most connections held open to each server, each for one trip under way.
     pub connections: u32,
+}
+
+/// Which servers there are.
+#[derive(Clone, Debug)]
+pub enum Topology {
+    /// One.
+    Standalone(Address),
+    /// A primary and its replicas, watched by sentinels.
+    Sentinel {
+        /// Where the sentinels are.
+        sentinels: Vec<Address>,
+        /// What they call the primary.
+        primary: String,
+    },
+    /// Some servers of a Redis Cluster; the others are found.
+    Cluster(Vec<Address>),
 }
 
 /// The store of many instances.
 #[derive(Debug)]
 pub struct RedisStore {
-    queue: Queue,
-    sha: String,
-    pool: Pool<Manager>,
-    connect_error: LastError,
-    timeout: Duration,
+    routes: Routes,
+    shared: Arc<Shared>,
     key_prefix: String,
     clock: Clock,
-    meter: StoreMeter,
+}
+
+/// Where calls go.
+#[derive(Clone, Debug)]
+enum Routes {
+    /// All to one server.
+    One(Arc<Node>),
+    /// To the server that has the slot.
+    Cluster(Arc<Cluster>),
 }
 
 impl RedisStore {
-    /// A store on the server that `options` name. The first connection is opened beside, and tidegate starts
+    /// A store on the servers that `options` name. The first connection is opened beside, and tidegate starts
     /// whether Redis is there or not. Needs a Tokio runtime.
-    ///
-    /// # Errors
-    /// When `options.server` cannot be used as it is.
-    pub fn new(options: RedisOptions, clock: Clock) -> Result<Self, RedisError> {
-        let connect_error = LastError::default();
-        let manager = Manager::new(options.server, connect_error.clone())?;
-        let pool = Pool::builder()
-            .max_size(options.connections)
-            .min_idle(1)
-            .max_lifetime(None)
-            .error_sink(Box::new(connect_error.clone()))
-            .connection_timeout(connection::CONNECT_TIMEOUT.max(options.timeout))
-            .build_unchecked(manager);
-        let meter = StoreMeter::new("redis");
-        Ok(Self {
-            queue: Queue::start(&pool, options.connections, options.timeout),
-            sha: Script::new(SCRIPT).get_hash().to_owned(),
-            pool,
-            connect_error,
+    #[must_use]
+    pub fn new(options: RedisOptions, clock: Clock) -> Self {
+        let shared = Arc::new(Shared {
+            access: ArcSwap::from_pointee(options.access),
             timeout: options.timeout,
-            key_prefix: options.key_prefix,
-            clock,
-            meter,
-        })
+            connections: options.connections,
+            started: Stopwatch::start(),
+            meter: StoreMeter::new("redis"),
+        });
+        let one = |server| Routes::One(Arc::new(Node::new(server, Arc::clone(&shared))));
+        let routes = match options.topology {
+            Topology::Standalone(address) => one(Server::Fixed(address)),
+            Topology::Sentinel { sentinels, primary } => {
+                one(Server::Primary(Sentinels::new(sentinels, primary, Arc::clone(&shared))))
+            }
+            Topology::Cluster(seeds) => Routes::Cluster(Arc::new(Cluster::new(seeds, Arc::clone(&shared)))),
+        };
+        Self { routes, shared, key_prefix: options.key_prefix, clock }
+    }
+
+    /// Uses other credentials or certificates, for the connections made from now on.
+    pub fn renew(&self, access: Access) {
+        self.shared.access.store(Arc::new(access));
     }
 
     /// Decides about all the asks of one request.
-    ///
-    /// # Errors
-    /// When no answer came within the deadline.
-    pub async fn take(&self, asks: &[Ask]) -> Result<Answer, StoreError> {
+    pub async fn take(&self, asks: &[Ask]) -> Answer {
         let watch = Stopwatch::start();
-        let answer = tokio::time::timeout(self.timeout, self.ask(asks)).await;
-        let answer = match answer {
-            Ok(Err(StoreError::GivenUp)) | Err(_) => Err(self.overdue()),
-            Ok(answer) => answer,
+        let everything: Vec<&Ask> = asks.iter().collect();
+        let deadline_ms = self.shared.deadline_ms();
+        let mut answer = match &self.routes {
+            Routes::One(_) => self.take_part(0, &everything, deadline_ms).await,
+            Routes::Cluster(_) => self.take_across(&everything, deadline_ms).await,
         };
-        match &answer {
-            Ok(_) => self.meter.answered(watch.seconds()),
-            Err(StoreError::Timeout(_)) => self.meter.timed_out(watch.seconds()),
-            Err(_) => self.meter.failed(watch.seconds()),
+        if answer.iter().any(Result::is_err) {
+            self.routes.doubt();
+        }
+        self.settle(asks, &mut answer).await;
+        let meter = &self.shared.meter;
+        match answer.iter().find_map(|decision| decision.as_ref().err()) {
+            None => meter.answered(watch.seconds()),
+            Some(StoreError::Timeout(_)) => meter.timed_out(watch.seconds()),
+            Some(_) => meter.failed(watch.seconds()),
         }
         answer
     }
 
-    /// Why there is no answer in time: because no connection can be made, if there is none.
-    fn overdue(&self) -> StoreError {
-        let reason = self.connect_error.get().filter(|_| self.pool.state().connections == 0);
-        reason.map_or(StoreError::Timeout(self.timeout), StoreError::Connect)
-    }
-
-    async fn ask(&self, asks: &[Ask]) -> Result<Answer, StoreError> {
-        let reply = self.queue.call(self.command(asks)).await?;
-        self.read(asks, reply)
-    }
-
-    /// The call of the script that decides about `asks`.
-    fn command(&self, asks: &[Ask]) -> Cmd {
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(&self.sha).arg(asks.len());
-        for ask in asks {
-            command.arg(format!("{}:{}", self.key_prefix, ask.key));
+    /// Takes back what was charged.
+    pub async fn give_back(&self, asks: &[Ask], answer: &Answer) {
+        let charged = asks.iter().zip(answer).filter_map(|(ask, decision)| {
+            let decision = decision.as_ref().ok().filter(|decision| decision.taken.charged)?;
+            Some((ask, decision))
+        });
+        let calls = self.by_slot(charged, |(ask, _)| ask).into_iter().map(|(slot, charged)| {
+            let call = Call::give_back(&self.key_prefix, &charged, self.shared.deadline_ms());
+            let routes = self.routes.clone();
+            // To be done even if the client does not wait for its answer any more.
+            tokio::spawn(async move { routes.call(slot, &call).await })
+        });
+        let calls: Vec<_> = calls.collect();
+        for call in calls {
+            // What cannot be given back stays counted: too little is let through then, not too much.
+            let _ = call.await;
         }
-        match &self.clock {
-            Clock::Real => command.arg("").arg(0),
-            Clock::Driven(driven) => command.arg(driven.now_ms()).arg(DRIVEN_TTL_MS),
-        };
-        for Ask { charge: Charge { limit, cost, group }, .. } in asks {
-            command.arg(limit.quota()).arg(limit.burst()).arg(limit.window_ms()).arg(limit.slices());
-            command.arg(cost).arg(group);
-        }
-        command
     }
 
-    /// Reads the script's reply: see `take.lua`.
-    fn read(&self, asks: &[Ask], reply: Value) -> Result<Answer, StoreError> {
-        let Value::Array(fields) = reply else { return Err(StoreError::Answer("no array")) };
-        let mut fields = fields.into_iter();
-        let Some(Value::Int(now_ms)) = fields.next() else { return Err(StoreError::Answer("no time")) };
-        let mut counters: Vec<Counter> = Vec::with_capacity(asks.len());
-        let mut charged: Vec<bool> = Vec::with_capacity(asks.len());
-        for _ in asks {
-            let (Some(Value::Int(flag)), Some(Value::BulkString(raw))) = (fields.next(), fields.next())
-            else {
-                return Err(StoreError::Answer("a counter is missing"));
-            };
-            charged.push(flag == 1);
-            counters.push(codec::decode(&raw));
-        }
-        let charges: Vec<Charge> = asks.iter().map(|ask| ask.charge).collect();
-        let mut taken = take_all(&mut counters, &charges, now_ms);
-        self.compare(&charged, &mut taken);
-        Ok(Answer { now_ms, taken, counters })
-    }
-
-    /// What Redis counted is what counts. That the two could ever differ is a fault of ours: asserted in tests,
-    /// counted in production.
-    fn compare(&self, charged: &[bool], taken: &mut [Taken]) {
-        for (&charged, taken) in charged.iter().zip(taken) {
-            debug_assert_eq!(charged, taken.charged, "take.lua and window.rs disagree");
-            if charged != taken.charged {
-                self.meter.disagreed();
-                *taken = Taken { fits: charged, charged };
+    /// Asks in several slots are decided there at the same time.
+    async fn take_across(&self, asks: &[&Ask], deadline_ms: i64) -> Answer {
+        let parts = self.by_slot(asks.iter().copied().enumerate(), |(_, ask)| ask);
+        let answers = join_all(parts.into_iter().map(|(slot, part)| async move {
+            let (places, asks): (Vec<usize>, Vec<&Ask>) = part.into_iter().unzip();
+            let mut answer = self.take_part(slot, &asks, deadline_ms).await;
+            if asks.len() > 1 && answer.iter().any(is_split) {
+                // The slot is on its way to another server, and its keys are not all in one place: nothing was
+                // counted. One key always is.
+                let one = |ask| self.take_part(slot, std::slice::from_ref(ask), deadline_ms);
+                answer = join_all(asks.iter().map(one)).await.into_iter().flatten().collect();
             }
+            places.into_iter().zip(answer)
+        }));
+        let mut answers: Vec<_> = answers.await.into_iter().flatten().collect();
+        answers.sort_unstable_by_key(|(place, _)| *place);
+        answers.into_iter().map(|(_, decision)| decision).collect()
+    }
+
+    /// Decides about asks in one slot, all or none.
+    async fn take_part(&self, slot: u16, asks: &[&Ask], deadline_ms: i64) -> Answer {
+        let call = Call::take(&self.key_prefix, asks, &self.clock, deadline_ms);
+        let reply = self.routes.call(slot, &call).await;
+        let decisions =
+            reply.and_then(|reply| script::decisions(asks, reply, || self.shared.meter.disagreed()));
+        match decisions {
+            Ok(decisions) => decisions.into_iter().map(Ok).collect(),
+            Err(error) => asks.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
+    /// All or none, across slots: where one has refused, the others are given back.
+    async fn settle(&self, asks: &[Ask], answer: &mut Answer) {
+        let refused = asks.iter().zip(answer.iter()).any(|(ask, decision)| {
+            ask.charge.group == Charge::BINDING
+                && decision.as_ref().is_ok_and(|decision| !decision.taken.fits)
+        });
+        let charged =
+            |decision: &Result<Decision, _>| decision.as_ref().is_ok_and(|decision| decision.taken.charged);
+        if refused && answer.iter().any(charged) {
+            self.give_back(asks, answer).await;
+            for decision in answer.iter_mut().flatten() {
+                decision.taken.charged = false;
+                decision.counter.clone_from(&decision.before);
+            }
+        }
+    }
+
+    /// Things by the slot of their ask.
+    fn by_slot<T>(&self, things: impl Iterator<Item = T>, ask: impl Fn(&T) -> &Ask) -> Vec<(u16, Vec<T>)> {
+        let mut parts: Vec<(u16, Vec<T>)> = Vec::new();
+        for thing in things {
+            let slot = match self.routes {
+                Routes::One(_) => 0,
+                Routes::Cluster(_) => cluster::slot(&script::key(&self.key_prefix, ask(&thing))),
+            };
+            match parts.iter_mut().find(|(known, _)| *known == slot) {
+                Some((_, part)) => part.push(thing),
+                None => parts.push((slot, vec![thing])),
+            }
+        }
+        parts
+    }
+}
+
+/// Whether the keys of a call were in two places.
+fn is_split(decision: &Result<Decision, StoreError>) -> bool {
+    let Err(StoreError::Redis(error)) = decision else { return false };
+    error.kind() == ErrorKind::Server(ServerErrorKind::TryAgain)
+}
+
+impl Routes {
+    async fn call(&self, slot: u16, call: &Call) -> Result<Value, StoreError> {
+        match self {
+            Self::One(node) => node.call(call.clone(), false).await,
+            Self::Cluster(cluster) => cluster.call(slot, call).await,
+        }
+    }
+
+    /// Something did not work.
+    fn doubt(&self) {
+        if let Self::Cluster(cluster) = self {
+            cluster.doubt();
         }
     }
 }

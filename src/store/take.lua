@@ -1,130 +1,105 @@
 -- Decides about all the charges of one request, in one step: window.rs and window/take.rs, decision for
--- decision. The names are theirs; there stands why.
+-- decision; there stands why. Redis serves nobody else meanwhile, so this is written to be quick: no functions
+-- (each would be made anew at every call), and of a counter only the buckets that count are read.
 --
 -- KEYS   one counter per charge
--- ARGV   1 the time in milliseconds, or '' for this server's clock (a test drives it)
---        2 the least time to live of a counter in milliseconds (0, unless the clock is driven)
---        then for each key: quota, burst, window, slices, cost, group
+-- ARGV   for each key: quota (4 bytes), burst (4), window (5), slices (1), cost (5), group (4); then the deadline
+--        in milliseconds of this server's clock, or '=' and the time (a test drives the clock)
 -- Reply  the time; then for each key: 1 if charged, else 0; and the counter as it was before, so that the
---        caller can derive all the rest and check this script's arithmetic
+--        caller can derive all the rest and check this script's arithmetic. The time alone: the deadline is past,
+--        the caller has gone, and nothing was counted.
 --
--- A counter is packed little-endian: last_ms (6 bytes), debt (7), then per bucket count (4), last_ms - first (5),
--- last - first (5). All values are integers below 2^53, which Lua's numbers hold exactly.
+-- A counter is packed little-endian: last_ms (6 bytes), debt (7), then the newest bucket's count (4) and span
+-- (its last - first), which ends at last_ms; then the older ones, newest first: gap (the next one's first - its
+-- last), span, count (4). Gaps and spans are below two windows: 3 bytes for windows below 2^22 ms, 5 for longer
+-- ones. All values are integers below 2^53, which Lua's numbers hold exactly; a - a % b is exact, and so is its
+-- division by b, where floor(a / b) could be rounded up.
 
-local HEAD, BUCKET = 13, 14
-local floor, max, min = math.floor, math.max, math.min
+local pack, unpack, sub, call = struct.pack, struct.unpack, string.sub, redis.call
+local n = #KEYS
+local deadline, now, least_ttl = tonumber(ARGV[n + 1]), nil, 0
+if deadline then
+  local time = call('TIME')
+  now = time[1] * 1000 + (time[2] - time[2] % 1000) / 1000
+  if now > deadline then return { now } end
+else
+  now, least_ttl = tonumber(sub(ARGV[n + 1], 2)), 600000
+end
 
--- a - a % b is exact, and so is its division by b; floor(a / b) could be rounded up.
-local function div(a, b) return (a - a % b) / b end
+-- For each key: what to write if it is charged, and if it is not.
+local charged, uncharged, groups, windows, refused, reply = {}, {}, {}, {}, {}, { now }
+for i = 1, n do
+  local quota, burst, window, slices, cost, group = unpack('<I4I4I5I1I5I4', ARGV[i])
+  local HEAD, BUCKET, head, size = '<I6I7I4I3', '<I3I3I4', 20, 10
+  if window >= 2^22 then HEAD, BUCKET, head, size = '<I6I7I4I5', '<I5I5I4', 22, 14 end
 
-local function empty() return { last = 0, debt = 0, buckets = {} } end
-
-local function decode(raw)
+  local raw = call('GET', KEYS[i])
+  reply[2 * i + 1] = raw or ''
   -- What this script did not write counts as nothing, and is overwritten.
-  if not raw or #raw < HEAD or (#raw - HEAD) % BUCKET ~= 0 then return empty() end
-  local counter = empty()
-  counter.last, counter.debt = struct.unpack('<I6I7', raw)
-  for at = HEAD + 1, #raw, BUCKET do
-    local count, age, span = struct.unpack('<I4I5I5', raw, at)
-    if count < 1 or span > age or span * count >= 2^53 then return empty() end
-    local first = counter.last - age
-    counter.buckets[#counter.buckets + 1] = { count = count, first = first, last = first + span }
-  end
-  return counter
-end
-
-local function encode(counter)
-  local parts = { struct.pack('<I6I7', counter.last, counter.debt) }
-  for _, b in ipairs(counter.buckets) do
-    parts[#parts + 1] = struct.pack('<I4I5I5', b.count, counter.last - b.first, b.last - b.first)
-  end
-  return table.concat(parts)
-end
-
-local function used(counter, charge, now)
-  local cut, sum = max(now, counter.last) - charge.window, 0
-  for _, b in ipairs(counter.buckets) do
-    if cut < b.first then
-      sum = sum + b.count
-    elseif cut < b.last then
-      sum = sum + b.count - 1 - div((cut - b.first) * (b.count - 1), b.last - b.first)
+  local sound = raw and #raw >= head and (#raw - head) % size == 0 and #raw <= head + 64 * size
+  local last, debt, newest, span, shift, used, live = 0, 0, 0, 0, 0, 0, 0
+  if sound then
+    last, debt, newest, span = unpack(HEAD, raw)
+    local ahead = last - now
+    if ahead >= window then
+      shift = ahead - ahead % window
+      last = last - shift
+    end
+    local cut = (now > last and now or last) - window
+    local at, count, first, stop, length = head, newest, last - span, last, span
+    while sound and cut < stop do
+      live = at
+      if count < 1 or length * count >= 2^53 then
+        sound = false
+      elseif cut < first then
+        used = used + count
+      else
+        local gone = (cut - first) * (count - 1)
+        used = used + count - 1 - (gone - gone % length) / length
+      end
+      if at == #raw then break end
+      local gap
+      gap, length, count = unpack(BUCKET, raw, at + 1)
+      at, stop = at + size, first - gap
+      first = stop - length
     end
   end
-  return sum
-end
+  if not sound then last, debt, shift, used, live = 0, 0, 0, 0, 0 end
 
-local function debt(counter, charge, now)
-  local paid = max(0, now - counter.last) * charge.burst
-  return max(0, min(counter.debt, charge.burst * charge.window) - paid)
-end
+  -- A clock that stepped back stands still until it has caught up.
+  local time = now > last and now or last
+  local allowance = burst * window
+  local owed = (debt < allowance and debt or allowance) - (time - last) * burst
+  if owed < 0 then owed = 0 end
+  local need = used + cost - quota
+  if need > cost then need = cost elseif need < 0 then need = 0 end
+  owed = owed + need * window
 
-local function needs(charge, in_use)
-  return max(0, min(charge.cost, in_use + charge.cost - charge.quota))
-end
-
-local function fits(counter, charge, now)
-  local in_use, most = used(counter, charge, now), charge.quota + charge.burst
-  return in_use + charge.cost <= most
-    and debt(counter, charge, now) + needs(charge, in_use) * charge.window <= charge.burst * charge.window
-end
-
-local function add(counter, charge, at)
-  local now = max(at, counter.last)
-  local owed = debt(counter, charge, now) + needs(charge, used(counter, charge, now)) * charge.window
-  local function slice(time) return div(time * charge.slices, charge.window) end
-  local here, live = slice(now), {}
-  for _, b in ipairs(counter.buckets) do
-    if slice(b.first) >= here - charge.slices then live[#live + 1] = b end
-  end
-  local newest = live[#live]
-  if newest and slice(newest.first) == here then
-    newest.count, newest.last = newest.count + charge.cost, now
+  if used + cost > quota + burst or owed > allowance then
+    refused[group] = true
   else
-    live[#live + 1] = { count = charge.cost, first = now, last = now }
+    local here = time * slices
+    here = (here - here % window) / window
+    local there = (last - span) * slices
+    there = (there - there % window) / window
+    if live == 0 then
+      charged[i] = pack(HEAD, time, owed, cost, 0)
+    elseif here == there then
+      charged[i] = pack(HEAD, time, owed, newest + cost, time - last + span) .. sub(raw, head + 1, live)
+    else
+      charged[i] = pack(HEAD, time, owed, cost, 0) .. pack(BUCKET, time - last, span, newest)
+        .. sub(raw, head + 1, live)
+    end
   end
-  counter.debt, counter.last, counter.buckets = owed, now, live
+  if shift > 0 then uncharged[i] = pack(HEAD, last, debt, newest, span) .. sub(raw, head + 1) end
+  groups[i], windows[i] = group, window > least_ttl and window or least_ttl
 end
 
-local function rebase(counter, charge, now)
-  local ahead = counter.last - now
-  if ahead < charge.window then return false end
-  local shift = ahead - ahead % charge.window
-  counter.last = counter.last - shift
-  for _, b in ipairs(counter.buckets) do
-    b.first, b.last = b.first - shift, b.last - shift
-  end
-  return true
-end
-
-local now = tonumber(ARGV[1])
-if not now then
-  local time = redis.call('TIME')
-  now = time[1] * 1000 + floor(time[2] / 1000)
-end
-
-local charges, refused = {}, {}
-for i, key in ipairs(KEYS) do
-  local at = 3 + (i - 1) * 6
-  local charge = {
-    quota = tonumber(ARGV[at]), burst = tonumber(ARGV[at + 1]), window = tonumber(ARGV[at + 2]),
-    slices = tonumber(ARGV[at + 3]), cost = tonumber(ARGV[at + 4]), group = tonumber(ARGV[at + 5]),
-    before = redis.call('GET', key),
-  }
-  charge.counter = decode(charge.before)
-  charge.changed = rebase(charge.counter, charge, now)
-  if not fits(charge.counter, charge, now) then refused[charge.group] = true end
-  charges[i] = charge
-end
-
-local reply = { now }
-for i, key in ipairs(KEYS) do
-  local charge = charges[i]
-  local charged = not refused[0] and not refused[charge.group]
-  if charged then add(charge.counter, charge, now) end
-  if charged or charge.changed then
-    redis.call('SET', key, encode(charge.counter), 'PX', max(charge.window, tonumber(ARGV[2])))
-  end
-  reply[#reply + 1] = charged and 1 or 0
-  reply[#reply + 1] = charge.before or ''
+for i = 1, n do
+  local stands = not refused[0] and not refused[groups[i]]
+  local value = uncharged[i]
+  if stands then value = charged[i] end
+  if value then call('SET', KEYS[i], value, 'PX', windows[i]) end
+  reply[2 * i] = stands and 1 or 0
 end
 return reply

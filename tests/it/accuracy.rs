@@ -26,7 +26,7 @@ fn what_is_admitted_is_what_an_exact_log_admits() {
             let asks = [Ask { key: format!("{{{shape}}}:{quota}"), charge }];
             let admitted = |at: &i64| {
                 clock.set_ms(*at);
-                store.take(&asks).taken[0].charged
+                store.take(&asks)[0].taken.charged
             };
             let admitted: Vec<i64> = arrivals.iter().copied().filter(admitted).collect();
             let error = u32::try_from(admitted.len().abs_diff(exact)).unwrap();

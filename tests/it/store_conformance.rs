@@ -1,7 +1,7 @@
 //! One suite for both stores, with a driven clock.
 
 use tidegate::clock::{Clock, Driven};
-use tidegate::store::{Answer, Ask, MemoryStore, Store};
+use tidegate::store::{Answer, Ask, Decision, MemoryStore, Store};
 use tidegate::window::{Charge, Counter, Limit};
 
 use crate::golden;
@@ -29,17 +29,27 @@ impl Bench {
         Self { store, clock, _redis: Some(redis) }
     }
 
-    async fn take(&self, now_ms: i64, asks: &[Ask]) -> Answer {
+    async fn take(&self, now_ms: i64, asks: &[Ask]) -> Vec<Decision> {
         self.clock.set_ms(now_ms);
-        let answer = self.store.take(asks).await.unwrap();
-        assert_eq!(answer.now_ms, now_ms);
-        answer
+        let decisions = decided(self.store.take(asks).await);
+        assert!(decisions.iter().all(|decision| decision.now_ms == now_ms));
+        decisions
     }
 
     async fn take_one(&self, now_ms: i64, key: &str, limit: Limit, cost: i64) -> (bool, Counter) {
-        let mut answer = self.take(now_ms, &[ask(key, limit, cost)]).await;
-        (answer.taken[0].charged, answer.counters.remove(0))
+        let decision = self.take(now_ms, &[ask(key, limit, cost)]).await.remove(0);
+        (decision.taken.charged, decision.counter)
     }
+}
+
+/// Of a store that answers.
+fn decided(answer: Answer) -> Vec<Decision> {
+    answer.into_iter().map(Result::unwrap).collect()
+}
+
+/// Whether the first ask was charged.
+fn charged(answer: Answer) -> bool {
+    decided(answer)[0].taken.charged
 }
 
 fn ask(key: &str, limit: Limit, cost: i64) -> Ask {
@@ -119,11 +129,11 @@ async fn all_are_charged_or_none(bench: Bench) {
     let (wide, narrow) = (minute(10, 0), minute(3, 0));
     let both = [ask("{a}:wide", wide, 1), ask("{a}:narrow", narrow, 1)];
     for _ in 0..3 {
-        assert!(bench.take(5_000, &both).await.taken.iter().all(|taken| taken.charged));
+        assert!(bench.take(5_000, &both).await.iter().all(|decision| decision.taken.charged));
     }
     let refused = bench.take(5_000, &both).await;
     assert_eq!(
-        refused.taken.iter().map(|taken| (taken.fits, taken.charged)).collect::<Vec<_>>(),
+        refused.iter().map(|Decision { taken, .. }| (taken.fits, taken.charged)).collect::<Vec<_>>(),
         [(true, false), (false, false)]
     );
     let (_, counter) = bench.take_one(5_000, "{a}:wide", wide, 11).await;
@@ -137,8 +147,8 @@ async fn a_trial_stands_alone(bench: Bench) {
     };
     let asks = [ask("{a}:enforced", minute(2, 0), 1), trial("{a}:shadow", 1), trial("{a}:shadow-too", 9)];
     let charged = async |now| {
-        let answer = bench.take(now, &asks).await;
-        answer.taken.iter().map(|taken| taken.charged).collect::<Vec<_>>()
+        let decisions = bench.take(now, &asks).await;
+        decisions.iter().map(|decision| decision.taken.charged).collect::<Vec<_>>()
     };
     assert_eq!(charged(1_000).await, [true, true, true]);
     assert_eq!(charged(1_001).await, [true, false, false], "one rule's limits stand or fall together");
@@ -220,7 +230,7 @@ async fn the_memory_store_is_bounded_and_swept() {
 #[tokio::test]
 async fn the_memory_store_drops_the_one_idle_longest() {
     let store = MemoryStore::new(128, Clock::Driven(Driven::default()));
-    let admitted = |key: &str| store.take(&[ask(key, minute(1, 0), 1)]).taken[0].charged;
+    let admitted = |key: &str| store.take(&[ask(key, minute(1, 0), 1)])[0].taken.charged;
     assert!(admitted("{busy}:x") && admitted("{idle}:x"));
     for other in 0..2_000 {
         admitted(&format!("{{{other}}}:x"));
@@ -234,7 +244,7 @@ async fn counters_in_redis_expire_and_are_named_for_what_they_are() {
     let redis = Redis::start().await;
     let store = redis.store("tg", Clock::Real);
     let limit = minute(5, 0);
-    store.take(&[ask("{203.0.113.7}:create-task:60000:4", limit, 1)]).await.unwrap();
+    store.take(&[ask("{203.0.113.7}:create-task:60000:4", limit, 1)]).await;
     let keys: Vec<String> = redis.command(&["KEYS", "*"]).await;
     assert_eq!(keys, ["tg:{203.0.113.7}:create-task:60000:4"]);
     let ttl: i64 = redis.command(&["PTTL", &keys[0]]).await;
@@ -248,10 +258,10 @@ async fn a_refusal_does_not_even_touch_redis_keys() {
     let store = redis.store("tg", Clock::Driven(clock.clone()));
     let asks = [ask("{a}:x", minute(1, 0), 1)];
     clock.set_ms(1_000);
-    assert!(store.take(&asks).await.unwrap().taken[0].charged);
+    assert!(charged(store.take(&asks).await));
     let _: i64 = redis.command(&["PEXPIRE", "tg:{a}:x", "3600000"]).await;
     for _ in 0..20 {
-        assert!(!store.take(&asks).await.unwrap().taken[0].charged);
+        assert!(!charged(store.take(&asks).await));
     }
     let ttl: i64 = redis.command(&["PTTL", "tg:{a}:x"]).await;
     assert!(ttl > 600_000, "a refusal wrote the counter again: it lives for {ttl} ms");
@@ -289,9 +299,7 @@ async fn both_stores_decide_alike_whatever_comes() {
                     Ask { key: format!("{{c}}:{place}"), charge }
                 })
                 .collect();
-            let (here, there) = (memory.take(&asks), shared.take(&asks).await.unwrap());
-            assert_eq!(here.taken, there.taken, "{asks:?}");
-            assert_eq!(here.counters, there.counters, "{asks:?}");
+            assert_eq!(memory.take(&asks), decided(shared.take(&asks).await), "{asks:?}");
         }
     }
 }
@@ -301,13 +309,13 @@ async fn redis_survives_a_flushed_script_and_a_foreign_value() {
     let redis = Redis::start().await;
     let store = redis.store("tg", Clock::Real);
     let asks = [ask("{a}:x", minute(2, 0), 1)];
-    assert!(store.take(&asks).await.unwrap().taken[0].charged);
+    assert!(charged(store.take(&asks).await));
     let _: String = redis.command(&["SCRIPT", "FLUSH"]).await;
-    assert!(store.take(&asks).await.unwrap().taken[0].charged);
-    assert!(!store.take(&asks).await.unwrap().taken[0].charged, "the flush made it count nothing, or twice");
+    assert!(charged(store.take(&asks).await));
+    assert!(!charged(store.take(&asks).await), "the flush made it count nothing, or twice");
     let _: String = redis.command(&["SET", "tg:{a}:x", "somebody else's"]).await;
-    assert!(store.take(&asks).await.unwrap().taken[0].charged);
+    assert!(charged(store.take(&asks).await));
     let _: i64 = redis.command(&["DEL", "tg:{a}:x"]).await;
     let _: i64 = redis.command(&["LPUSH", "tg:{a}:x", "a list"]).await;
-    assert!(store.take(&asks).await.is_err(), "a key of another type is an error, not a panic");
+    assert!(store.take(&asks).await[0].is_err(), "a key of another type is an error, not a panic");
 }

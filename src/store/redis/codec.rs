@@ -1,55 +1,157 @@
-//! A counter as `take.lua` packs it.
+//! A counter as `take.lua` packs it, and what the scripts are told.
 
-use crate::window::{Bucket, Counter};
+use crate::window::{Bucket, Charge, Counter};
 
-const HEAD: usize = 13;
-const BUCKET: usize = 14;
-
-/// Reads a counter. What the script did not write counts as nothing, here as there.
-pub(super) fn decode(raw: &[u8]) -> Counter {
-    let Some((head, rest)) = raw.split_at_checked(HEAD) else { return Counter::default() };
-    let (last_ms, debt) = head.split_at(6);
-    let (last_ms, debt) = (integer(last_ms), integer(debt));
-    let records = rest.chunks_exact(BUCKET);
-    let bucket = |record: &[u8]| {
-        let (count, times) = record.split_at(4);
-        let (age, span) = times.split_at(5);
-        let (count, age, span) = (integer(count), integer(age), integer(span));
-        let first_ms = last_ms - age;
-        let sound = count >= 1 && span <= age && i128::from(span) * i128::from(count) < 1 << 53;
-        sound.then_some(Bucket { count, first_ms, last_ms: first_ms + span })
-    };
-    let whole = records.remainder().is_empty();
-    let buckets: Option<Vec<Bucket>> = records.map(bucket).collect();
-    buckets.filter(|_| whole).map(|buckets| Counter::from_parts(buckets, debt, last_ms)).unwrap_or_default()
+/// Widths in bytes of a gap or span, which are below two windows: see `take.lua`.
+fn width(window_ms: i64) -> usize {
+    if window_ms < 1 << 22 { 3 } else { 5 }
 }
 
-/// A little-endian unsigned integer of at most 7 bytes.
-fn integer(bytes: &[u8]) -> i64 {
-    bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | i64::from(byte))
+const LAST: usize = 6;
+const DEBT: usize = 7;
+const COUNT: usize = 4;
+/// More than any limit admits, and than any counter counts.
+const MOST_COST: i64 = (1 << 40) - 1;
+/// More buckets than any counter has.
+const MOST_BUCKETS: usize = 65;
+
+/// Reads the counter of a window of that length at `now_ms`. What the script did not write counts as nothing,
+/// here as there: it looks at the buckets that have not expired, and so must this.
+pub(super) fn decode(raw: &[u8], window_ms: i64, now_ms: i64) -> Counter {
+    let width = width(window_ms);
+    let Some((head, older)) = raw.split_at_checked(LAST + DEBT + COUNT + width) else {
+        return Counter::default();
+    };
+    let size = 2 * width + COUNT;
+    if !older.len().is_multiple_of(size) || older.len() / size >= MOST_BUCKETS {
+        return Counter::default();
+    }
+    let mut head = Reader(head);
+    let (last_ms, debt) = (head.integer(LAST), head.integer(DEBT));
+    let (mut count, mut span) = (head.integer(COUNT), head.integer(width));
+    let ahead = last_ms - now_ms;
+    let shift = if ahead >= window_ms { ahead - ahead % window_ms } else { 0 };
+    let cut = now_ms.max(last_ms - shift) - window_ms + shift;
+
+    let mut buckets = Vec::with_capacity(1 + older.len() / size);
+    let mut stop = last_ms;
+    let mut older = older.chunks_exact(size);
+    loop {
+        if count < 1 || i128::from(span) * i128::from(count) >= 1 << 53 {
+            if cut < stop {
+                return Counter::default();
+            }
+            break;
+        }
+        buckets.push(Bucket { count, first_ms: stop - span, last_ms: stop });
+        let Some(record) = older.next() else { break };
+        let mut record = Reader(record);
+        let gap = record.integer(width);
+        stop -= span + gap;
+        (span, count) = (record.integer(width), record.integer(COUNT));
+    }
+    buckets.reverse();
+    Counter::from_parts(buckets, debt, last_ms)
+}
+
+/// The counter as `take.lua` would have packed it. Empty for a counter without buckets.
+pub(super) fn encode(counter: &Counter, window_ms: i64) -> Vec<u8> {
+    let width = width(window_ms);
+    let mut packed = Vec::new();
+    let mut newer: Option<&Bucket> = None;
+    for bucket in counter.buckets().iter().rev() {
+        let span = bucket.last_ms - bucket.first_ms;
+        if let Some(newer) = newer {
+            put(&mut packed, newer.first_ms - bucket.last_ms, width);
+            put(&mut packed, span, width);
+            put(&mut packed, bucket.count, COUNT);
+        } else {
+            put(&mut packed, counter.last_ms(), LAST);
+            put(&mut packed, counter.debt(), DEBT);
+            put(&mut packed, bucket.count, COUNT);
+            put(&mut packed, span, width);
+        }
+        newer = Some(bucket);
+    }
+    packed
+}
+
+/// What `take.lua` is told of a charge.
+pub(super) fn charge(charge: &Charge) -> Vec<u8> {
+    let Charge { limit, cost, group } = charge;
+    let mut packed = Vec::with_capacity(23);
+    put(&mut packed, limit.quota(), 4);
+    put(&mut packed, limit.burst(), 4);
+    put(&mut packed, limit.window_ms(), 5);
+    put(&mut packed, limit.slices(), 1);
+    put(&mut packed, (*cost).min(MOST_COST), 5);
+    put(&mut packed, i64::from(*group), 4);
+    packed
+}
+
+/// What `give_back.lua` is told of a charge made at `at_ms`, for which the burst allowance lent `lent` units.
+pub(super) fn returned(charge: &Charge, lent: i64, at_ms: i64) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(25);
+    put(&mut packed, charge.limit.window_ms(), 5);
+    put(&mut packed, charge.limit.slices(), 1);
+    put(&mut packed, charge.limit.burst(), 4);
+    put(&mut packed, charge.cost.min(MOST_COST), 5);
+    put(&mut packed, lent, 4);
+    put(&mut packed, at_ms, 6);
+    packed
+}
+
+/// Appends the lowest `width` bytes of a number, little-endian.
+fn put(packed: &mut Vec<u8>, number: i64, width: usize) {
+    packed.extend(number.to_le_bytes().into_iter().take(width));
+}
+
+/// Takes unsigned little-endian numbers of at most 7 bytes off the front.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn integer(&mut self, width: usize) -> i64 {
+        let (bytes, rest) = self.0.split_at_checked(width).unwrap_or_default();
+        self.0 = rest;
+        bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | i64::from(byte))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::decode;
+    use super::{decode, encode};
     use crate::window::{Bucket, Counter};
+
+    const MINUTE: i64 = 60_000;
+    const DAY: i64 = 86_400_000;
+
+    fn counter() -> Counter {
+        let old = Bucket { count: 2, first_ms: 100_000, last_ms: 100_000 };
+        let new = Bucket { count: 3, first_ms: 118_000, last_ms: 120_005 };
+        Counter::from_parts(vec![old, new], 7, 120_005)
+    }
 
     #[test]
     fn reads_what_the_script_packs() {
-        let mut raw = vec![0, 0x10, 0, 0, 0, 0]; // last_ms 4096
+        let mut raw = vec![0xc5, 0xd4, 1, 0, 0, 0]; // last_ms 120,005
         raw.extend([7, 0, 0, 0, 0, 0, 0]); // debt
-        raw.extend([3, 0, 0, 0, 96, 0, 0, 0, 0, 5, 0, 0, 0, 0]); // 3 units, from 4000 (96 before) to 4005
-        let bucket = Bucket { count: 3, first_ms: 4000, last_ms: 4005 };
-        assert_eq!(decode(&raw), Counter::from_parts(vec![bucket], 7, 4096));
+        raw.extend([3, 0, 0, 0, 0xd5, 7, 0]); // 3 units over 2,005 ms
+        raw.extend([0x50, 0x46, 0, 0, 0, 0, 2, 0, 0, 0]); // 18,000 ms before them 2 units at once
+        assert_eq!(decode(&raw, MINUTE, 120_010), counter());
+        assert_eq!(encode(&counter(), MINUTE), raw);
+    }
+
+    #[test]
+    fn long_windows_have_wider_times() {
+        let raw = encode(&counter(), DAY);
+        assert_eq!(raw.len(), 22 + 14);
+        assert_eq!(decode(&raw, DAY, 120_010), counter());
     }
 
     #[test]
     fn anything_else_is_an_empty_counter() {
-        let longer = [b'a'; 13 + 14];
-        for raw in
-            [&b""[..], b"x", &[0; 12], &[0; 14], &[0; 27], &longer, b"somebody else's value, of some length"]
-        {
-            assert_eq!(decode(raw), Counter::default());
+        for raw in [&b""[..], b"x", &[0; 19], &[0; 21], &[b'a'; 30], &[0; 20 + 66 * 10]] {
+            assert_eq!(decode(raw, MINUTE, 0), Counter::default());
         }
     }
 }

@@ -7,47 +7,67 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bb8_redis::bb8::{ErrorSink, ManageConnection};
-use bb8_redis::redis::aio::MultiplexedConnection;
-use bb8_redis::redis::{
-    self, AsyncConnectionConfig, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, ServerErrorKind,
-    Value,
-};
-use tokio::net::TcpStream;
-use tokio_util::task::AbortOnDropHandle;
+use bb8_redis::redis::{self, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 
-use super::SCRIPT;
+use super::backoff::Backoff;
+use super::offset::Offset;
+use super::script;
+use super::sentinel::Sentinels;
+use super::server::{Address, Link};
+use super::shared::Shared;
 
-/// How long connecting, with log-in and loading the script, may take. It goes on after the check that asked
+/// How long connecting, with log-in and loading the scripts, may take. It goes on after the check that asked
 /// for it has passed its deadline, so that the next one finds a connection.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What `CLIENT LIST` calls us.
+const CLIENT_NAME: &str = "tidegate";
+
+/// Which server to connect to.
+#[derive(Debug)]
+pub(super) enum Server {
+    /// This one.
+    Fixed(Address),
+    /// Whichever is the primary.
+    Primary(Sentinels),
+}
 
 /// Makes connections for the pool.
 #[derive(Debug)]
 pub(super) struct Manager {
-    server: ConnectionInfo,
-    host: String,
-    port: u16,
+    server: Server,
+    shared: Arc<Shared>,
+    backoff: Backoff,
     last_error: LastError,
 }
 
 impl Manager {
-    pub(super) fn new(server: ConnectionInfo, last_error: LastError) -> Result<Self, RedisError> {
-        match server.addr().clone() {
-            ConnectionAddr::Tcp(host, port) => Ok(Self { server, host, port, last_error }),
-            _ => Err((ErrorKind::InvalidClientConfig, "only redis:// addresses are supported").into()),
-        }
+    pub(super) fn new(server: Server, shared: Arc<Shared>, last_error: LastError) -> Self {
+        Self { server, shared, backoff: Backoff::default(), last_error }
     }
 
     async fn open(&self) -> Result<Connection, RedisError> {
-        let stream = TcpStream::connect((&*self.host, self.port)).await?;
-        // Without it small requests wait for the acknowledgement of the one before (Nagle's algorithm).
-        stream.set_nodelay(true)?;
-        // The check's own deadline bounds the answers.
-        let config = AsyncConnectionConfig::new().set_response_timeout(None);
-        let login = self.server.redis_settings();
-        let (inner, driver) = MultiplexedConnection::new_with_config(login, stream, config).await?;
-        let driver = AbortOnDropHandle::new(tokio::spawn(driver));
-        let mut connection = Connection { inner, driver, broken: false };
+        let address = match &self.server {
+            Server::Fixed(address) => address.clone(),
+            Server::Primary(sentinels) => sentinels.primary().await?,
+        };
+        let access = self.shared.access.load_full();
+        let mut link = Link::open(&address, &access.server, access.tls.as_ref()).await?;
+        if let Server::Primary(_) = self.server {
+            // The sentinels may not have noticed yet, or the server has not.
+            let role = link.send([redis::cmd("ROLE")]).await?.into_iter().collect::<Result<Vec<_>, _>>()?;
+            if !is_primary(&role) {
+                return Err((ErrorKind::Client, "the server that the sentinels name is no primary").into());
+            }
+        }
+        // It helps whoever looks at the server, but is no reason to go without one that forbids it.
+        let _ = link.send([redis::cmd("CLIENT").arg("SETNAME").arg(CLIENT_NAME).to_owned()]).await?;
+        let replies = link.send([redis::cmd("TIME")]).await?;
+        let local_ms = self.shared.now_ms();
+        let time = replies.into_iter().next().ok_or((ErrorKind::Client, "no time"))??;
+        let (seconds, micros): (i64, i64) = redis::from_redis_value(time)?;
+        let offset = Offset::new(local_ms, seconds * 1000 + micros / 1000);
+        let mut connection = Connection { link, address, offset, broken: false };
         connection.load().await?;
         self.last_error.clear();
         Ok(connection)
@@ -59,51 +79,67 @@ impl ManageConnection for Manager {
     type Error = RedisError;
 
     async fn connect(&self) -> Result<Connection, RedisError> {
+        self.backoff.pause().await;
         let opened = tokio::time::timeout(CONNECT_TIMEOUT, self.open()).await;
-        opened.unwrap_or_else(|_| Err((ErrorKind::Io, "connecting took too long").into()))
+        let opened = opened.unwrap_or_else(|_| Err((ErrorKind::Io, "connecting took too long").into()));
+        if opened.is_err() {
+            self.backoff.failed();
+        }
+        opened
     }
 
     /// Asked at each checkout. It costs no trip: the driver ends when the server closes the connection.
     async fn is_valid(&self, connection: &mut Connection) -> Result<(), RedisError> {
-        if connection.driver.is_finished() {
+        if !connection.link.is_open() {
+            self.backoff.failed();
             return Err((ErrorKind::Io, "the server closed the connection").into());
         }
-        Ok(())
+        match &self.server {
+            Server::Primary(sentinels) if !sentinels.still_name(&connection.address) => {
+                Err((ErrorKind::Io, "the sentinels have made another server the primary").into())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {
+        if connection.broken {
+            self.backoff.failed();
+        } else {
+            self.backoff.succeeded();
+        }
         connection.broken
     }
 }
 
-/// A connection on which the script is loaded. Dropping it closes it, whatever is still under way.
+/// Whether this is what `ROLE` says of a primary.
+fn is_primary(role: &[Value]) -> bool {
+    let [Value::Array(role)] = role else { return false };
+    matches!(role.first(), Some(Value::BulkString(name)) if name == b"master")
+}
+
+/// A connection on which the scripts are loaded.
 pub(super) struct Connection {
-    inner: MultiplexedConnection,
-    /// Reads and writes for `inner`.
-    driver: AbortOnDropHandle<()>,
+    link: Link,
+    address: Address,
+    pub(super) offset: Offset,
     broken: bool,
 }
 
 impl Connection {
-    /// Loads the script.
+    /// Loads the scripts.
     pub(super) async fn load(&mut self) -> Result<(), RedisError> {
-        let load = redis::cmd("SCRIPT").arg("LOAD").arg(SCRIPT).to_owned();
-        self.send(std::iter::once(&load)).await?.into_iter().try_for_each(|reply| reply.map(drop))
+        self.send(script::loading()).await?.into_iter().try_for_each(|reply| reply.map(drop))
     }
 
     /// Sends commands in one trip; each has its own answer. The connection counts as broken until they are
-    /// there: if the caller gives up on them, late answers must not meet the next caller.
-    pub(super) async fn send<'c>(
+    /// there: if the caller gives up on them, it is not used again.
+    pub(super) async fn send(
         &mut self,
-        commands: impl Iterator<Item = &'c Cmd>,
+        commands: impl IntoIterator<Item = Cmd>,
     ) -> Result<Vec<Result<Value, RedisError>>, RedisError> {
-        let mut pipeline = redis::pipe();
-        for command in commands {
-            pipeline.add_command(command.clone());
-        }
         self.broken = true;
-        let replies: Result<Vec<Result<Value, RedisError>>, RedisError> =
-            pipeline.ignore_errors().query_async(&mut self.inner).await;
+        let replies = self.link.send(commands).await;
         self.broken = match &replies {
             Ok(replies) => replies.iter().any(|reply| reply.as_ref().is_err_and(|error| !is_answer(error))),
             Err(_) => true,

@@ -9,55 +9,63 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bb8_redis::bb8::Pool;
-use bb8_redis::redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+use bb8_redis::redis::{self, ErrorKind, RedisError, ServerErrorKind, Value};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::connection::{Connection, Manager};
+use super::script::{self, Call};
+use super::shared::Shared;
 use crate::store::StoreError;
 
 /// Checks that may wait. What comes on top is decided by the outage policy: a queue this long is not drained
 /// within any deadline worth having.
 const CAPACITY: usize = 4096;
-/// The most commands in one pipeline: Redis serves nobody else meanwhile, at about 5 us each.
+/// The most calls in one pipeline: Redis serves nobody else meanwhile, at about 5 us each.
 const BATCH: usize = 128;
+/// A trip may take longer than a check: a connection that is late now and then is not worth less than a new one,
+/// and what its server executes late counts nothing.
+const TRIP_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// The queue of one store. Its flushers end with it.
+/// The queue of one server. Its flushers end with it.
 #[derive(Debug)]
 pub(super) struct Queue(mpsc::Sender<Waiting>);
 
-/// A check and the caller who waits for its answer.
+/// The answer to a call, or an error if the queue has let go of it.
+pub(super) type Answered = oneshot::Receiver<Result<Value, RedisError>>;
+
+/// A call and the caller who waits for its answer.
 #[derive(Debug)]
 struct Waiting {
-    command: Cmd,
+    call: Call,
+    asking: bool,
     answer: oneshot::Sender<Result<Value, RedisError>>,
 }
 
 impl Queue {
-    /// Starts `flushers` tasks that send over connections of `pool`, and give a trip up after `timeout`.
-    pub(super) fn start(pool: &Pool<Manager>, flushers: u32, timeout: Duration) -> Self {
+    /// Starts one task per connection of `pool`.
+    pub(super) fn start(pool: &Pool<Manager>, shared: &Arc<Shared>) -> Self {
         let (sender, receiver) = mpsc::channel(CAPACITY);
         let receiver = Arc::new(Mutex::new(receiver));
-        for _ in 0..flushers {
-            tokio::spawn(flush(Arc::clone(&receiver), pool.clone(), timeout));
+        for _ in 0..shared.connections {
+            tokio::spawn(flush(Arc::clone(&receiver), pool.clone(), Arc::clone(shared)));
         }
         Self(sender)
     }
 
-    /// Sends a call of the script and waits for its answer. Dropping the future takes the check back if it has
-    /// not been sent.
-    pub(super) async fn call(&self, command: Cmd) -> Result<Value, StoreError> {
+    /// Queues a call. Dropping its answer takes it back if it has not been sent.
+    pub(super) fn call(&self, call: Call, asking: bool) -> Result<Answered, StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.0.try_send(Waiting { command, answer }).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::Full(CAPACITY),
-            TrySendError::Closed(_) => StoreError::GivenUp,
-        })?;
-        Ok(answered.await.map_err(|_| StoreError::GivenUp)??)
+        match self.0.try_send(Waiting { call, asking, answer }) {
+            Ok(()) | Err(TrySendError::Closed(_)) => Ok(answered),
+            Err(TrySendError::Full(_)) => Err(StoreError::Full(CAPACITY)),
+        }
     }
 }
 
 /// Sends what waits, for as long as there is a store.
-async fn flush(queue: Arc<Mutex<mpsc::Receiver<Waiting>>>, pool: Pool<Manager>, timeout: Duration) {
+async fn flush(queue: Arc<Mutex<mpsc::Receiver<Waiting>>>, pool: Pool<Manager>, shared: Arc<Shared>) {
+    let trip_timeout = TRIP_TIMEOUT.max(shared.timeout);
     let mut batch: Vec<Waiting> = Vec::with_capacity(BATCH);
     loop {
         // The lock is kept while waiting, for the first check and then for a connection: the other flushers wait
@@ -79,46 +87,72 @@ async fn flush(queue: Arc<Mutex<mpsc::Receiver<Waiting>>>, pool: Pool<Manager>, 
             batch.clear();
             continue;
         };
-        if tokio::time::timeout(timeout, send(&mut connection, &mut batch)).await.is_err() {
+        if tokio::time::timeout(trip_timeout, send(&mut connection, &mut batch, &shared)).await.is_err() {
             // Its callers have given up too. The connection goes with its answers.
             batch.clear();
         }
     }
 }
 
-/// Sends the batch as one pipeline, and what Redis had not loaded the script for once more.
-async fn send(connection: &mut Connection, batch: &mut Vec<Waiting>) {
+/// Sends the batch as one pipeline, and once more what Redis has not executed.
+async fn send(connection: &mut Connection, batch: &mut Vec<Waiting>, shared: &Shared) {
     for attempt in [Attempt::First, Attempt::Last] {
         // Whoever has passed its deadline has been decided without us; counting it as well would be wrong.
         batch.retain(|waiting| !waiting.answer.is_closed());
         if batch.is_empty() {
             return;
         }
-        let answers = connection.send(batch.iter().map(|waiting| &waiting.command)).await;
-        let mut unloaded = Vec::new();
-        match answers {
+        let mut unloaded = false;
+        let mut again = Vec::new();
+        match trip(connection, batch, shared).await {
             Err(error) => batch.drain(..).for_each(|waiting| drop(waiting.answer.send(Err(error.clone())))),
             Ok(answers) => {
                 for (waiting, answer) in batch.drain(..).zip(answers) {
-                    if attempt == Attempt::First && is_unloaded(&answer) {
-                        unloaded.push(waiting);
-                    } else {
-                        drop(waiting.answer.send(answer));
+                    match Fate::of(&answer) {
+                        Fate::Answered => drop(waiting.answer.send(answer)),
+                        // The caller has gone, or has its own deadline.
+                        _ if attempt == Attempt::Last => {}
+                        fate => {
+                            unloaded |= fate == Fate::Unloaded;
+                            again.push(waiting);
+                        }
                     }
                 }
             }
         }
-        if unloaded.is_empty() {
-            return;
+        if unloaded && let Err(error) = connection.load().await {
+            again.drain(..).for_each(|waiting| drop(waiting.answer.send(Err(error.clone()))));
         }
-        // A script that is not there did not run, so nothing was counted. (Redis was restarted behind a proxy, or
-        // somebody said SCRIPT FLUSH.)
-        if let Err(error) = connection.load().await {
-            unloaded.drain(..).for_each(|waiting| drop(waiting.answer.send(Err(error.clone()))));
-            return;
-        }
-        batch.append(&mut unloaded);
+        batch.append(&mut again);
     }
+    batch.clear();
+}
+
+/// One trip: an answer for each call of the batch.
+async fn trip(
+    connection: &mut Connection,
+    batch: &[Waiting],
+    shared: &Shared,
+) -> Result<Vec<Result<Value, RedisError>>, RedisError> {
+    let offset = connection.offset;
+    let commands = batch.iter().flat_map(|waiting| {
+        let asking = waiting.asking.then(|| redis::cmd("ASKING"));
+        asking.into_iter().chain([waiting.call.command(offset)])
+    });
+    shared.meter.round_trip();
+    let replies = connection.send(commands).await?;
+    let now_ms = shared.now_ms();
+    if let Some(server_ms) = replies.iter().rev().find_map(|reply| script::time(reply.as_ref().ok()?)) {
+        connection.offset.learn(now_ms, server_ms);
+    }
+    let mut replies = replies.into_iter();
+    let answers = batch.iter().filter_map(|waiting| {
+        if waiting.asking {
+            replies.next();
+        }
+        replies.next()
+    });
+    Ok(answers.collect())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -127,6 +161,24 @@ enum Attempt {
     Last,
 }
 
-fn is_unloaded(answer: &Result<Value, RedisError>) -> bool {
-    answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
+/// What became of a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Answered,
+    /// The script is not there, so it did not run, and nothing was counted. (Redis was restarted behind a proxy, or
+    /// somebody said SCRIPT FLUSH.)
+    Unloaded,
+    /// The script found the deadline past, so nothing was counted. If the caller still waits, the server's clock
+    /// has been set forward, and we know by now.
+    Late,
+}
+
+impl Fate {
+    fn of(answer: &Result<Value, RedisError>) -> Self {
+        match answer {
+            Ok(reply) if script::is_late(reply) => Self::Late,
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => Self::Unloaded,
+            _ => Self::Answered,
+        }
+    }
 }

@@ -4,10 +4,10 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use bb8_redis::redis::{self, FromRedisValue, IntoConnectionInfo as _};
+use bb8_redis::redis::{self, FromRedisValue, RedisConnectionInfo};
 use tempfile::TempDir;
 use tidegate::clock::Clock;
-use tidegate::store::{RedisOptions, RedisStore};
+use tidegate::store::{Access, Address, RedisOptions, RedisStore, Topology};
 
 use super::eventually;
 use super::process::{end, signal};
@@ -63,13 +63,15 @@ impl Redis {
 
     /// A store on this server, patient enough for a busy machine.
     pub fn store(&self, key_prefix: &str, clock: Clock) -> RedisStore {
+        let login = RedisConnectionInfo::default();
         let options = RedisOptions {
-            server: self.url().into_connection_info().unwrap(),
+            topology: Topology::Standalone(Address { host: "127.0.0.1".to_owned(), port: self.port }),
+            access: Access { server: login.clone(), sentinel: login, tls: None },
             timeout: Duration::from_secs(10),
             key_prefix: key_prefix.to_owned(),
             connections: 2,
         };
-        RedisStore::new(options, clock).unwrap()
+        RedisStore::new(options, clock)
     }
 
     pub async fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {

@@ -1,0 +1,267 @@
+//! A Redis Cluster: which server has which slot, and calls that find their way.
+//!
+//! Each server has its own queue and connections, so checks of different slots share a round trip where they share
+//! a server. (The client's own cluster connection sends one pipeline per slot.)
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bb8_redis::redis::{self, ErrorKind, RedisError, ServerErrorKind, Value};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::backoff;
+use super::connection::Server;
+use super::node::Node;
+use super::script::Call;
+use super::server::{Address, Link};
+use super::shared::Shared;
+use crate::store::StoreError;
+
+const SLOTS: u16 = 16384;
+/// How often a call may be sent on, within its deadline.
+const REDIRECTIONS: usize = 5;
+/// How long a server may take to say who has which slot, with connecting.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long to leave the map alone after it was drawn: while a server is away, every check doubts it.
+const REST: Duration = Duration::from_millis(250);
+
+/// The servers of one cluster.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    inner: Arc<Inner>,
+    _cartographer: AbortOnDropHandle<()>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    map: ArcSwap<Map>,
+    /// Held while the map is changed; reading it needs no lock.
+    changing: Mutex<()>,
+    /// Notified when the map may be wrong.
+    doubt: Notify,
+    seeds: Vec<Address>,
+    /// Why the map could not be drawn.
+    fault: ArcSwap<String>,
+    shared: Arc<Shared>,
+}
+
+/// Who has which slot. Small enough to be copied for each change.
+#[derive(Clone, Debug)]
+struct Map {
+    /// By slot the place in `servers`.
+    owners: Vec<Option<u16>>,
+    servers: Vec<(Address, Arc<Node>)>,
+}
+
+impl Cluster {
+    pub(super) fn new(seeds: Vec<Address>, shared: Arc<Shared>) -> Self {
+        let inner = Arc::new(Inner {
+            map: ArcSwap::from_pointee(Map::new()),
+            changing: Mutex::default(),
+            doubt: Notify::new(),
+            seeds,
+            fault: ArcSwap::from_pointee("no server has been asked yet".to_owned()),
+            shared,
+        });
+        let drawing = Arc::clone(&inner);
+        let cartographer = tokio::spawn(async move {
+            loop {
+                let drawn = drawing.draw().await;
+                backoff::pause(REST).await;
+                if drawn {
+                    drawing.doubt.notified().await;
+                }
+            }
+        });
+        Self { inner, _cartographer: AbortOnDropHandle::new(cartographer) }
+    }
+
+    /// Calls a script in a slot, wherever that is by now.
+    pub(super) async fn call(&self, slot: u16, call: &Call) -> Result<Value, StoreError> {
+        let Some((mut address, mut node)) = self.inner.map.load().owner(slot) else {
+            let fault = self.inner.fault.load();
+            return Err(StoreError::Connect(format!("nobody is known to have slot {slot}: {fault}")));
+        };
+        let mut asking = false;
+        let mut redirections = 0;
+        loop {
+            let answer = node.call(call.clone(), asking).await;
+            let Err(StoreError::Redis(error)) = &answer else { return answer };
+            let Some(target) = target(error, &address).filter(|_| redirections < REDIRECTIONS) else {
+                return answer;
+            };
+            redirections += 1;
+            asking = error.kind() == ErrorKind::Server(ServerErrorKind::Ask);
+            node = self.inner.redirected(&target, (!asking).then_some(slot));
+            address = target;
+        }
+    }
+
+    /// Something did not work: the map may be wrong.
+    pub(super) fn doubt(&self) {
+        self.inner.doubt.notify_one();
+    }
+}
+
+/// Where an error of a server at `address` sends us.
+fn target(error: &RedisError, address: &Address) -> Option<Address> {
+    let (host, port) = error.redirect_node()?.0.rsplit_once(':')?;
+    // A server that does not know its own name means the one that was dialled.
+    let host = if host.is_empty() { &address.host } else { host };
+    Some(Address { host: host.to_owned(), port: port.parse().ok()? })
+}
+
+impl Inner {
+    /// The server that a call was sent on to; the slot has moved there, if one is given.
+    fn redirected(&self, address: &Address, moved: Option<u16>) -> Arc<Node> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut map = Map::clone(&self.map.load());
+        let (place, node) = map.place(address, || self.node(address));
+        if let Some(owner) = moved.and_then(|slot| map.owners.get_mut(usize::from(slot))) {
+            *owner = place;
+            self.doubt.notify_one();
+        }
+        self.map.store(Arc::new(map));
+        node
+    }
+
+    fn node(&self, address: &Address) -> Arc<Node> {
+        Arc::new(Node::new(Server::Fixed(address.clone()), Arc::clone(&self.shared)))
+    }
+
+    /// Draws the map as one of the servers sees it; in no fixed order, as one that is cut off sees an old one.
+    async fn draw(&self) -> bool {
+        let mut servers: Vec<Address> =
+            self.map.load().servers.iter().map(|(address, _)| address.clone()).collect();
+        fastrand::shuffle(&mut servers);
+        for address in servers.iter().chain(&self.seeds) {
+            let asked = timeout(ANSWER_TIMEOUT, self.ranges(address)).await;
+            match asked.unwrap_or_else(|_| Err((ErrorKind::Io, "no answer in time").into())) {
+                Ok(ranges) if ranges.is_empty() => {
+                    self.fault.store(Arc::new(format!("{address} knows of no slots")));
+                }
+                Ok(ranges) => {
+                    self.redraw(&ranges);
+                    return true;
+                }
+                Err(error) => self.fault.store(Arc::new(format!("{address}: {error}"))),
+            }
+        }
+        false
+    }
+
+    /// What a server says about who has which slots.
+    async fn ranges(&self, address: &Address) -> Result<Vec<Range>, RedisError> {
+        let access = self.shared.access.load_full();
+        let mut link = Link::open(address, &access.server, access.tls.as_ref()).await?;
+        let replies = link.send([redis::cmd("CLUSTER").arg("SLOTS").to_owned()]).await?;
+        let reply = replies.into_iter().next().ok_or((ErrorKind::Client, "no answer"))??;
+        let ranges: Vec<(u16, u16, Vec<Value>)> = ranges_of(reply)?;
+        ranges
+            .into_iter()
+            .map(|(first, last, primary)| Ok(Range { first, last, owner: owner(primary, address)? }))
+            .collect()
+    }
+
+    fn redraw(&self, ranges: &[Range]) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.map.load();
+        let mut map = Map::new();
+        for Range { first, last, owner } in ranges {
+            let known = || before.node(owner).unwrap_or_else(|| self.node(owner));
+            let (place, _) = map.place(owner, known);
+            let slots = usize::from(*first)..=usize::from(*last);
+            if let Some(owners) = map.owners.get_mut(slots) {
+                owners.fill(place);
+            }
+        }
+        self.map.store(Arc::new(map));
+    }
+}
+
+/// The slots of one server.
+struct Range {
+    first: u16,
+    last: u16,
+    owner: Address,
+}
+
+/// `CLUSTER SLOTS`: per range its first and last slot, its primary, and its replicas.
+fn ranges_of(reply: Value) -> Result<Vec<(u16, u16, Vec<Value>)>, RedisError> {
+    let ranges: Vec<Vec<Value>> = redis::from_redis_value(reply)?;
+    let range = |range: Vec<Value>| {
+        let mut fields = range.into_iter();
+        let mut next = || fields.next().ok_or((ErrorKind::Client, "a slot range is cut short"));
+        let (first, last, primary) = (next()?, next()?, next()?);
+        Ok((
+            redis::from_redis_value(first)?,
+            redis::from_redis_value(last)?,
+            redis::from_redis_value(primary)?,
+        ))
+    };
+    ranges.into_iter().map(range).collect()
+}
+
+/// Where a primary is: its host, port, and more that is of no interest here.
+fn owner(primary: Vec<Value>, asked: &Address) -> Result<Address, RedisError> {
+    let mut fields = primary.into_iter();
+    let host: Option<String> = fields.next().map(redis::from_redis_value).transpose()?.flatten();
+    let port = fields.next().ok_or((ErrorKind::Client, "a server without a port"))?;
+    let host = host.filter(|host| !host.is_empty()).unwrap_or_else(|| asked.host.clone());
+    Ok(Address { host, port: redis::from_redis_value(port)? })
+}
+
+impl Map {
+    fn new() -> Self {
+        Self { owners: vec![None; usize::from(SLOTS)], servers: Vec::new() }
+    }
+
+    fn owner(&self, slot: u16) -> Option<(Address, Arc<Node>)> {
+        let place = (*self.owners.get(usize::from(slot))?)?;
+        self.servers.get(usize::from(place)).cloned()
+    }
+
+    fn node(&self, address: &Address) -> Option<Arc<Node>> {
+        self.servers.iter().find(|(known, _)| known == address).map(|(_, node)| Arc::clone(node))
+    }
+
+    /// A server and its place, which is new if need be.
+    fn place(&mut self, address: &Address, node: impl FnOnce() -> Arc<Node>) -> (Option<u16>, Arc<Node>) {
+        let place = self.servers.iter().position(|(known, _)| known == address);
+        let (place, node) = match place.and_then(|place| Some((place, self.servers.get(place)?))) {
+            Some((place, (_, node))) => (place, Arc::clone(node)),
+            None => {
+                let node = node();
+                self.servers.push((address.clone(), Arc::clone(&node)));
+                (self.servers.len() - 1, node)
+            }
+        };
+        (u16::try_from(place).ok(), node)
+    }
+}
+
+/// The slot of a key: by what stands between its first braces, if there is anything.
+pub(super) fn slot(key: &str) -> u16 {
+    let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
+    let hashed = tag.filter(|tag| !tag.is_empty()).unwrap_or(key);
+    crc16::State::<crc16::XMODEM>::calculate(hashed.as_bytes()) % SLOTS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::slot;
+
+    #[test]
+    fn slots_are_those_of_the_cluster_specification() {
+        // As CLUSTER KEYSLOT says.
+        assert_eq!(slot("123456789"), 12_739);
+        assert_eq!(slot("somekey"), 11_058);
+        assert_eq!(slot("foo{hash_tag}"), 2_515);
+        assert_eq!(slot("bar{hash_tag}"), 2_515);
+        assert_eq!(slot("foo{{bar}}zap"), slot("{bar"), "the first brace that closes ends it");
+        assert_ne!(slot("foo{}{bar}"), slot("bar"), "nothing between the first braces: the whole key");
+    }
+}

@@ -1,0 +1,62 @@
+//! One server, or whichever is the primary: its connections, and the queue before them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bb8_redis::bb8::Pool;
+use bb8_redis::redis::Value;
+
+use super::connection::{LastError, Manager, Server};
+use super::queue::Queue;
+use super::script::Call;
+use super::shared::Shared;
+use crate::store::StoreError;
+
+/// How long the queue waits for a connection before it lets go of the checks, whose callers have mostly given up
+/// by then.
+const CONNECTION_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// A server.
+#[derive(Debug)]
+pub(super) struct Node {
+    queue: Queue,
+    pool: Pool<Manager>,
+    connect_error: LastError,
+    shared: Arc<Shared>,
+}
+
+impl Node {
+    /// The first connection is opened beside: the server need not be there.
+    pub(super) fn new(server: Server, shared: Arc<Shared>) -> Self {
+        let connect_error = LastError::default();
+        let manager = Manager::new(server, Arc::clone(&shared), connect_error.clone());
+        let pool = Pool::builder()
+            .max_size(shared.connections)
+            .min_idle(1)
+            .max_lifetime(None)
+            .error_sink(Box::new(connect_error.clone()))
+            .connection_timeout(CONNECTION_TIMEOUT.max(shared.timeout))
+            .build_unchecked(manager);
+        let queue = Queue::start(&pool, &shared);
+        Self { queue, pool, connect_error, shared }
+    }
+
+    /// Calls a script, and waits until the call's deadline. With `asking`, also in a slot that is only about to become
+    /// this server's. Dropping the future takes the call back if it has not been sent.
+    pub(super) async fn call(&self, call: Call, asking: bool) -> Result<Value, StoreError> {
+        let left_ms = u64::try_from(call.deadline_ms - self.shared.now_ms()).unwrap_or_default();
+        let answer = self.queue.call(call, asking)?;
+        let answer = tokio::time::timeout(Duration::from_millis(left_ms), answer).await;
+        match answer {
+            Ok(Ok(reply)) => Ok(reply?),
+            // It took too long, or the queue has let go of it for that reason.
+            Ok(Err(_)) | Err(_) => Err(self.overdue()),
+        }
+    }
+
+    /// Why there is no answer in time: because no connection can be made, if there is none.
+    fn overdue(&self) -> StoreError {
+        let reason = self.connect_error.get().filter(|_| self.pool.state().connections == 0);
+        reason.map_or(StoreError::Timeout(self.shared.timeout), StoreError::Connect)
+    }
+}
