@@ -1,0 +1,215 @@
+//! The Redis store against the usual ways to call the same script, with 64 tasks that each wait for their answer:
+//! one connection that all share (multiplexed), and a pool with one command per checkout. Rounds are interleaved, so
+//! that what else the machine does meets all alike: compare within one run.
+#![allow(clippy::expect_used, clippy::print_stdout, reason = "a bench that cannot run says so and ends")]
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bb8_redis::bb8::Pool;
+use bb8_redis::redis::aio::ConnectionLike as _;
+use bb8_redis::redis::{Cmd, RedisConnectionInfo, Script, Value, cmd};
+use bb8_redis::{RedisConnectionManager, redis};
+use tidegate::clock::{Clock, Stopwatch};
+use tidegate::store::{Access, Address, Ask, RedisOptions, RedisStore, Topology};
+use tidegate::window::{Charge, Limit};
+
+const TASKS: u64 = 64;
+const CHECKS: u64 = 120_000;
+const ROUNDS: usize = 5;
+const CLIENTS: u64 = 1_000;
+const CONNECTIONS: u32 = 4;
+
+/// A way to ask Redis.
+#[derive(Clone)]
+enum Way {
+    Batching(Arc<RedisStore>),
+    Multiplexed(redis::aio::MultiplexedConnection),
+    PerCheckout(Pool<RedisConnectionManager>),
+}
+
+/// One round of one way.
+#[derive(Clone, Copy)]
+struct Figures {
+    checks_per_second: f64,
+    client_us: f64,
+    redis_us: f64,
+}
+
+#[tokio::main]
+async fn main() {
+    // `cargo test --benches` asks whether it starts.
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    let server = Server::start().await;
+    let client = redis::Client::open(server.url()).expect("the URL is one");
+    let manager = RedisConnectionManager::new(server.url()).expect("the URL is one");
+    let pool = Pool::builder().max_size(CONNECTIONS).build(manager).await.expect("Redis is there");
+    let ways = [
+        ("queue into pipelines", Way::Batching(Arc::new(server.store()))),
+        (
+            "one multiplexed connection",
+            Way::Multiplexed(client.get_multiplexed_async_connection().await.expect("Redis is there")),
+        ),
+        ("one command per checkout", Way::PerCheckout(pool)),
+    ];
+    let mut rounds: Vec<Vec<Figures>> = ways.iter().map(|_| Vec::new()).collect();
+    for _ in 0..ROUNDS {
+        for ((_, way), rounds) in ways.iter().zip(&mut rounds) {
+            rounds.push(round(way, &server).await);
+        }
+    }
+    println!("{TASKS} tasks, medians of {ROUNDS} rounds of {CHECKS} checks");
+    println!("{:28}{:>12}{:>16}{:>16}", "", "checks/s", "client us/check", "Redis us/check");
+    let medians: Vec<Figures> = rounds.iter().map(|rounds| median(rounds)).collect();
+    for ((name, _), figures) in ways.iter().zip(&medians) {
+        let Figures { checks_per_second, client_us, redis_us } = figures;
+        println!("{name:28}{checks_per_second:>12.0}{client_us:>16.2}{redis_us:>16.2}");
+    }
+    if let [batching, others @ ..] = &medians[..] {
+        for ((name, _), other) in ways.iter().skip(1).zip(others) {
+            let faster = batching.checks_per_second / other.checks_per_second;
+            let cheaper = other.client_us / batching.client_us;
+            println!("against {name}: {faster:.2} times the checks, client CPU {cheaper:.2} times less");
+        }
+    }
+}
+
+/// Sends the checks by one way.
+async fn round(way: &Way, server: &Server) -> Figures {
+    let (mine, redis) = (cpu_seconds(std::process::id()), cpu_seconds(server.child.id()));
+    let (watch, next) = (Stopwatch::start(), Arc::new(AtomicU64::new(0)));
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|_| {
+            let (mut way, next) = (way.clone(), Arc::clone(&next));
+            tokio::spawn(async move {
+                loop {
+                    let check = next.fetch_add(1, Ordering::Relaxed);
+                    if check >= CHECKS {
+                        return;
+                    }
+                    way.check(check % CLIENTS).await;
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("no check fails");
+    }
+    let (seconds, checks) = (watch.seconds(), CHECKS as f64);
+    Figures {
+        checks_per_second: checks / seconds,
+        client_us: (cpu_seconds(std::process::id()) - mine) * 1e6 / checks,
+        redis_us: (cpu_seconds(server.child.id()) - redis) * 1e6 / checks,
+    }
+}
+
+impl Way {
+    async fn check(&mut self, client: u64) {
+        match self {
+            Self::Batching(store) => {
+                let limit = Limit::new(1_000_000, 10, 60_000, 4).expect("it is a limit");
+                let charge = Charge { limit, cost: 1, group: Charge::BINDING };
+                let asks = [Ask { key: format!("{{{client}}}:bench:60000:4"), charge }];
+                let answer = store.take(&asks).await;
+                assert!(answer.iter().all(|decision| decision.as_ref().is_ok_and(|it| it.taken.charged)));
+            }
+            Self::Multiplexed(connection) => {
+                let reply = connection.req_packed_command(&call(client)).await;
+                assert!(matches!(reply, Ok(Value::Array(_))), "{reply:?}");
+            }
+            Self::PerCheckout(pool) => {
+                let mut connection = pool.get().await.expect("there is a connection");
+                let reply = connection.req_packed_command(&call(client)).await;
+                assert!(matches!(reply, Ok(Value::Array(_))), "{reply:?}");
+            }
+        }
+    }
+}
+
+/// The call that the store makes for the same check: see `take.lua`.
+fn call(client: u64) -> Cmd {
+    static SHA: std::sync::LazyLock<String> =
+        std::sync::LazyLock::new(|| Script::new(include_str!("../src/store/take.lua")).get_hash().to_owned());
+    let mut charge = Vec::with_capacity(23);
+    for (number, width) in [(1_000_000_u64, 4), (10, 4), (60_000, 5), (4, 1), (1, 5), (0, 4)] {
+        charge.extend(number.to_le_bytes().into_iter().take(width));
+    }
+    let mut call = cmd("EVALSHA");
+    call.arg(&*SHA).arg(1).arg(format!("bench:{{{client}}}:bench:60000:4")).arg(charge).arg(1_u64 << 52);
+    call
+}
+
+fn median(rounds: &[Figures]) -> Figures {
+    let of = |figure: fn(&Figures) -> f64| {
+        let mut figures: Vec<f64> = rounds.iter().map(figure).collect();
+        figures.sort_by(f64::total_cmp);
+        figures.get(figures.len() / 2).copied().unwrap_or_default()
+    };
+    Figures {
+        checks_per_second: of(|figures| figures.checks_per_second),
+        client_us: of(|figures| figures.client_us),
+        redis_us: of(|figures| figures.redis_us),
+    }
+}
+
+/// The processor time that a process has used: fields 14 and 15 of its stat, in hundredths of a second.
+fn cpu_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("Linux");
+    let fields = stat.rsplit_once(')').map(|(_, fields)| fields.split_whitespace()).expect("it has a name");
+    let ticks: f64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
+    ticks / 100.0
+}
+
+/// A redis-server of our own.
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+        let child = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is not installed: scripts/install-tools redis");
+        let server = Self { child, port };
+        let client = redis::Client::open(server.url()).expect("the URL is one");
+        for _ in 0..100 {
+            if client.get_multiplexed_async_connection().await.is_ok() {
+                return server;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("redis-server does not answer");
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    fn store(&self) -> RedisStore {
+        let login = RedisConnectionInfo::default();
+        let options = RedisOptions {
+            topology: Topology::Standalone(Address { host: "127.0.0.1".to_owned(), port: self.port }),
+            access: Access { server: login.clone(), sentinel: login, tls: None },
+            timeout: Duration::from_secs(5),
+            key_prefix: "bench".to_owned(),
+            connections: CONNECTIONS,
+        };
+        RedisStore::new(options, Clock::Real)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
