@@ -9,13 +9,13 @@
 //! ```text
 //! main -> cli, app -> server  -> proxy -> limiter -> store  -> window
 //!                  -> ops                -> policy ----------> window
-//!                  -> config            -> policy
+//!                  -> config            -> policy, tls
 //! ```
 //!
 //! # Invariants
 //!
 //! - The proxy does not know that Redis exists; the stores do not know that HTTP exists.
-//! - [`window`] and [`policy`] are pure: no I/O, no clock, no runtime. [`clock`] is the only reader of time.
+//! - [`window`], [`policy`] and [`tls`] are pure: no I/O, no clock, no runtime. [`clock`] is the only reader of time.
 //! - One request sees one [`policy::Policy`], loaded once.
 //! - Nothing a peer, a file or Redis says makes the process panic; every table and every wait is bounded.
 //! - No client, path or user is in a metric's label. What may be a secret is hashed before it leaves the process.
@@ -43,4 +43,5 @@ pub mod policy;
 pub mod proxy;
 pub mod server;
 pub mod store;
+pub mod tls;
 pub mod window;

@@ -29,9 +29,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("proxy", &["limiter", "policy", "metrics", "clock"]),
     ("limiter", &["store", "policy", "window", "metrics", "clock"]),
     ("store", &["window", "clock", "metrics"]),
-    ("config", &["policy", "window"]),
+    ("config", &["policy", "window", "tls"]),
     ("policy", &["window"]),
     ("window", &[]),
+    ("tls", &[]),
     ("clock", &[]),
     ("metrics", &[]),
     ("logging", &[]),
@@ -40,7 +41,7 @@ const EVERY: &str = "*";
 
 /// Modules that decide without I/O or time, with all their children: what they say depends on their arguments
 /// alone, so a test needs nothing but a call.
-const PURE: &[&str] = &["window", "policy", "config/schema", "config/compile", "proxy/facts"];
+const PURE: &[&str] = &["window", "policy", "tls", "config/schema", "config/compile", "proxy/facts"];
 /// The cell that swaps policies: the one child of a pure module that is shared state.
 const IMPURE: &[&str] = &["policy/live"];
 const IMPURE_WORDS: &[&str] =

@@ -12,6 +12,7 @@
 
 mod accuracy;
 mod arithmetic;
+mod authority;
 mod cli;
 mod config;
 mod drain;
@@ -24,3 +25,4 @@ mod outage;
 mod proxying;
 mod reload;
 mod store_conformance;
+mod tls;
