@@ -1,5 +1,6 @@
 //! The composition root: builds all parts, and owns the order in which they start and end.
 
+mod redis;
 mod reload;
 mod signals;
 
@@ -9,14 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bb8_redis::redis::IntoConnectionInfo as _;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::config::{self, Config, Overrides, Problem, RedisSettings, Shutdown, StoreSettings};
+use crate::config::{self, Config, Overrides, Problem, Shutdown, StoreSettings};
 use crate::demo;
 use crate::limiter::Limiter;
 use crate::logging::{self, Log};
@@ -25,7 +25,7 @@ use crate::ops::Ops;
 use crate::policy::live::Live;
 use crate::proxy::{Proxy, Upstream};
 use crate::server::{self, Drain};
-use crate::store::{MemoryStore, RedisOptions, RedisStore, Store};
+use crate::store::{MemoryStore, RedisStore, Store};
 use reload::{Reloader, Source};
 use signals::{Signals, Wish};
 
@@ -143,7 +143,8 @@ async fn serve(
     let watching = source.is_some();
     if let Some(source) = source {
         let (live, meter, asked) = (Arc::clone(&live), Arc::clone(&meter), Arc::clone(&asked));
-        let reloader = Reloader { source, running: settings.clone(), live, meter, asked };
+        let limiter = Arc::clone(&limiter);
+        let reloader = Reloader { source, running: settings.clone(), live, limiter, meter, asked };
         tokio::spawn(reloader.run());
     }
 
@@ -240,27 +241,6 @@ async fn bind(address: SocketAddr, name: &str) -> anyhow::Result<TcpListener> {
 fn store(settings: &StoreSettings) -> anyhow::Result<Store> {
     Ok(match settings {
         StoreSettings::Memory { max_keys } => Store::Memory(MemoryStore::new(*max_keys, Clock::Real)),
-        StoreSettings::Redis(redis) => Store::Redis(RedisStore::new(redis_options(redis)?, Clock::Real)),
-    })
-}
-
-fn redis_options(redis: &RedisSettings) -> anyhow::Result<RedisOptions> {
-    let server = redis.url.as_str().into_connection_info()?;
-    let mut login = server.redis_settings().clone();
-    if let Some(username) = &redis.username {
-        login = login.set_username(username);
-    }
-    if let Some(password) = &redis.password {
-        login = login.set_password(password.expose());
-    }
-    let bb8_redis::redis::ConnectionAddr::Tcp(host, port) = server.addr().clone() else {
-        anyhow::bail!("no")
-    };
-    Ok(RedisOptions {
-        topology: crate::store::Topology::Standalone(crate::store::Address { host, port }),
-        access: crate::store::Access { server: login.clone(), sentinel: login, tls: None },
-        timeout: redis.timeout,
-        key_prefix: redis.key_prefix.clone(),
-        connections: redis.connections,
+        StoreSettings::Redis(redis) => Store::Redis(RedisStore::new(redis::options(redis)?, Clock::Real)),
     })
 }

@@ -28,7 +28,10 @@ use problem::Wrong;
 use reader::Cursor;
 use report::{Place, Report};
 pub use secret::{SecretSource, Secrets};
-pub use settings::{RedisSettings, Secret, Settings, Shutdown, StoreSettings, Upstream};
+pub use settings::{
+    Credentials, Identity, RedisAddress, RedisSettings, RedisTls, RedisTopology, Secret, Settings, Shutdown,
+    StoreSettings, Upstream,
+};
 pub use sources::Sources;
 
 /// A configuration without errors.
@@ -51,7 +54,8 @@ pub struct Overrides {
     pub ops_listen: Option<SocketAddr>,
     /// `--upstream`
     pub upstream: Option<String>,
-    /// `--redis`: the URL of a Redis store. Its other settings stay the file's.
+    /// `--redis`: the URL of a Redis store, in the place of whatever servers the file names. The rest stays the
+    /// file's.
     pub redis: Option<String>,
     /// The memory store, whatever the file says.
     pub memory: bool,
@@ -61,6 +65,8 @@ pub struct Overrides {
 
 /// The largest secret, in bytes.
 const MAX_SECRET: usize = 64 * 1024;
+/// The largest file of certificates: those of an operating system take about 300 KiB.
+const MAX_PEM: usize = 1 << 20;
 
 /// Reads and compiles a file, or the flags alone. Secret files are named relative to the file's directory.
 ///
@@ -165,12 +171,13 @@ fn read_secret(
     source: &SecretSource,
     reader: &sources::Reader,
 ) -> Result<Option<Vec<u8>>, String> {
-    match source {
-        SecretSource::Env(name) => Ok(std::env::var_os(name).map(std::os::unix::ffi::OsStringExt::into_vec)),
-        SecretSource::File(path) => {
-            let bytes = reader.read(&base.join(path), MAX_SECRET).map_err(|error| error.to_string())?;
-            let fits = bytes.len() <= MAX_SECRET;
-            fits.then_some(Some(bytes)).ok_or_else(|| "it is larger than 64 KiB".to_owned())
+    let (path, most, size) = match source {
+        SecretSource::Env(name) => {
+            return Ok(std::env::var_os(name).map(std::os::unix::ffi::OsStringExt::into_vec));
         }
-    }
+        SecretSource::File(path) => (path, MAX_SECRET, "64 KiB"),
+        SecretSource::Pem(path) => (path, MAX_PEM, "1 MiB"),
+    };
+    let bytes = reader.read(&base.join(path), most).map_err(|error| error.to_string())?;
+    if bytes.len() > most { Err(format!("it is larger than {size}")) } else { Ok(Some(bytes)) }
 }

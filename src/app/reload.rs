@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::redis;
 use crate::clock;
-use crate::config::{self, Config, Overrides, Settings, Sources};
+use crate::config::{self, Config, Overrides, Settings, Sources, StoreSettings};
+use crate::limiter::Limiter;
 use crate::metrics::{self, ProxyMeter};
 use crate::policy::Policy;
 use crate::policy::live::Live;
+use crate::store::Store;
 
 /// A change is acted on when two looks in a row see the same: never on a file half written.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
@@ -31,9 +34,10 @@ pub(super) struct Source {
 /// Keeps the policy in force the one that the file says.
 pub(super) struct Reloader {
     pub(super) source: Source,
-    /// What runs now, and cannot change.
+    /// What runs now. Most of it cannot change.
     pub(super) running: Settings,
     pub(super) live: Arc<Live>,
+    pub(super) limiter: Arc<Limiter>,
     pub(super) meter: Arc<ProxyMeter>,
     /// Notified when an operator wants a reload.
     pub(super) asked: Arc<Notify>,
@@ -101,11 +105,23 @@ impl Reloader {
             tracing::warn!("{warning}");
         }
         if config.settings != self.running {
-            tracing::warn!("the store's password has changed: connections made from now on need a restart");
+            self.renew(&config.settings)?;
         }
         announce(&config.policy, &self.meter);
         tracing::info!(file = %self.source.file.display(), rules = config.policy.rules().len(), "configuration read");
         self.live.replace(config.policy);
+        Ok(())
+    }
+
+    /// Of the settings only what opens connections to the store may differ.
+    fn renew(&mut self, settings: &Settings) -> Result<(), String> {
+        if let (StoreSettings::Redis(wanted), Store::Redis(store)) = (&settings.store, self.limiter.store()) {
+            store.renew(redis::access(wanted).map_err(|error| format!("{error:#}"))?);
+            tracing::info!(
+                "connections to Redis are made with other credentials or certificates from now on"
+            );
+        }
+        self.running = settings.clone();
         Ok(())
     }
 }
@@ -118,14 +134,14 @@ pub(super) fn announce(policy: &Policy, meter: &ProxyMeter) {
     metrics::reloaded(Ok(clock::unix_seconds()));
 }
 
-/// The settings in which the two differ. A password is none of them: it changes with time, and rules must still
-/// be able to.
+/// The settings in which the two differ. Credentials and certificates are none of them: they change with time, and
+/// rules must still be able to.
 fn fixed_parts(running: &Settings, wanted: &Settings) -> Vec<&'static str> {
     let differ = [
         ("listen", running.listen != wanted.listen),
         ("ops_listen", running.ops_listen != wanted.ops_listen),
         ("upstream", running.upstream != wanted.upstream),
-        ("store", running.store.without_password() != wanted.store.without_password()),
+        ("store", running.store.fixed() != wanted.store.fixed()),
         ("shutdown", running.shutdown != wanted.shutdown),
     ];
     differ.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()

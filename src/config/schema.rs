@@ -1,5 +1,6 @@
 //! The file's shape: which keys there are, and of what kind. What the values mean together is `compile`'s. Pure.
 
+mod redis;
 mod rule;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use super::report::{At, Report};
 use super::yaml::Node;
 use crate::policy::OnOutage;
 use crate::policy::client::ForwardedHeader;
+pub(super) use redis::{Redis, Sentinel, Tls};
 pub(super) use rule::{Bypass, Limit, MODES, Match, Refusal, Rule};
 
 const FILE: Keys = Keys {
@@ -39,14 +41,6 @@ const FILE: Keys = Keys {
 };
 const STORE: Keys = Keys { known: &["memory", "redis", "on_outage"], hints: &[] };
 const MEMORY: Keys = Keys { known: &["max_keys"], hints: &[] };
-const REDIS: Keys = Keys {
-    known: &["url", "username", "password_file", "timeout", "key_prefix", "connections"],
-    hints: &[(
-        "password",
-        "a password does not stand in this file",
-        "name a file in password_file, or set TIDEGATE_REDIS_PASSWORD",
-    )],
-};
 const CLIENT: Keys =
     Keys { known: &["trusted_proxies", "header", "ipv6_prefix", "hash_secret_file"], hints: &[] };
 const SHUTDOWN: Keys = Keys { known: &["settle", "grace"], hints: &[] };
@@ -73,17 +67,6 @@ pub(super) struct Store {
     pub(super) memory: Option<At<Option<i64>>>,
     pub(super) redis: Option<At<Redis>>,
     pub(super) on_outage: Option<OnOutage>,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Redis {
-    /// Outer None: not there. Inner None: there, but wrong.
-    pub(super) url: Option<Option<At<String>>>,
-    pub(super) username: Option<String>,
-    pub(super) password_file: Option<At<String>>,
-    pub(super) timeout: Option<Duration>,
-    pub(super) key_prefix: Option<String>,
-    pub(super) connections: Option<i64>,
 }
 
 #[derive(Debug, Default)]
@@ -147,40 +130,10 @@ fn store(cursor: &Cursor<'_>, report: &mut Report) -> Option<Store> {
         let value = max_keys.and_then(|cursor| cursor.integer(report, 1, 10_000_000)).map(|at| at.value);
         At { value, place: cursor.place }
     });
-    let redis = fields.get("redis").map(|cursor| At { value: redis(&cursor, report), place: cursor.place });
+    let redis =
+        fields.get("redis").map(|cursor| At { value: redis::redis(&cursor, report), place: cursor.place });
     let on_outage = fields.get("on_outage").and_then(|cursor| outage(&cursor, report));
     Some(Store { memory, redis, on_outage })
-}
-
-fn redis(cursor: &Cursor<'_>, report: &mut Report) -> Redis {
-    let Some(fields) = cursor.fields(report, &REDIS) else { return Redis::default() };
-    let url = "write redis://HOST:PORT/DATABASE";
-    let prefix = "write 1 to 32 letters, digits, '.', '_' or '-'";
-    let key_prefix = fields.get("key_prefix").and_then(|cursor| {
-        cursor.parsed(report, prefix, |text| {
-            let fits = is_name(text, 32).then(|| text.to_owned());
-            fits.ok_or_else(|| {
-                Wrong::new(format!("'{}' cannot start the keys in Redis", shown(text)), prefix)
-            })
-        })
-    });
-    Redis {
-        url: fields.get("url").map(|cursor| cursor.text(report, url)),
-        username: fields
-            .get("username")
-            .and_then(|cursor| cursor.text(report, "write the ACL user's name"))
-            .map(|at| at.value),
-        password_file: file_name(&fields, "password_file", report),
-        timeout: fields
-            .get("timeout")
-            .and_then(|cursor| cursor.duration(report, "1ms", "10s"))
-            .map(|at| at.value),
-        key_prefix: key_prefix.map(|at| at.value),
-        connections: fields
-            .get("connections")
-            .and_then(|cursor| cursor.integer(report, 1, 256))
-            .map(|at| at.value),
-    }
 }
 
 fn client(cursor: &Cursor<'_>, report: &mut Report) -> Option<Client> {

@@ -9,6 +9,8 @@ use super::problem::{Wrong, shown};
 pub enum SecretSource {
     /// A file, as the configuration names it.
     File(PathBuf),
+    /// A file of certificates, or of the key of one, in PEM: it may be larger.
+    Pem(PathBuf),
     /// An environment variable.
     Env(String),
 }
@@ -18,15 +20,28 @@ pub type Secrets<'a> = dyn Fn(&SecretSource) -> Result<Option<Vec<u8>>, String> 
 
 /// The secret without the line break that editors leave at the end. None: the variable is not set, or empty.
 pub(super) fn read(source: &SecretSource, secrets: &Secrets<'_>) -> Result<Option<Vec<u8>>, Wrong> {
-    let (what, name) = match source {
-        SecretSource::File(path) => ("the secret file", shown(&path.to_string_lossy())),
-        SecretSource::Env(variable) => ("the environment variable", shown(variable)),
+    let (what, name, readable, filled) = match source {
+        SecretSource::File(path) => (
+            "the secret file",
+            path.to_string_lossy(),
+            "name a file that holds the secret and that tidegate may read",
+            "put the secret there",
+        ),
+        SecretSource::Pem(path) => (
+            "the file",
+            path.to_string_lossy(),
+            "name a file in PEM that tidegate may read",
+            "put the certificate or the key there, in PEM",
+        ),
+        SecretSource::Env(variable) => {
+            ("the environment variable", variable.as_str().into(), "set it to the secret", "")
+        }
     };
-    let read = secrets(source).map_err(|why| {
-        let message = format!("{what} '{name}' cannot be read: {why}");
-        Wrong::new(message, "name a file that holds the secret and that tidegate may read")
-    })?;
-    let Some(mut bytes) = read else { return Ok(None) };
+    let name = shown(&name);
+    let read = secrets(source)
+        .map_err(|why| Wrong::new(format!("{what} '{name}' cannot be read: {why}"), readable))?;
+    // Whoever reads a file and finds nothing has found an empty one.
+    let mut bytes = read.unwrap_or_default();
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
     }
@@ -34,9 +49,8 @@ pub(super) fn read(source: &SecretSource, secrets: &Secrets<'_>) -> Result<Optio
         bytes.pop();
     }
     match source {
-        SecretSource::File(_) if bytes.is_empty() => {
-            Err(Wrong::new(format!("{what} '{name}' is empty"), "put the secret there"))
-        }
-        _ => Ok(Some(bytes).filter(|bytes| !bytes.is_empty())),
+        _ if !bytes.is_empty() => Ok(Some(bytes)),
+        SecretSource::Env(_) => Ok(None),
+        _ => Err(Wrong::new(format!("{what} '{name}' is empty"), filled)),
     }
 }

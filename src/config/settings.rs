@@ -12,7 +12,7 @@ use super::problem::{Wrong, shown};
 use super::report::{At, Place, Report};
 use super::schema;
 use super::{Overrides, Secrets};
-pub use redis::RedisSettings;
+pub use redis::{Credentials, Identity, RedisAddress, RedisSettings, RedisTls, RedisTopology};
 
 /// Everything that is not a rule.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,15 +58,15 @@ pub enum StoreSettings {
         max_keys: usize,
     },
     /// In a Redis that all instances share.
-    Redis(RedisSettings),
+    Redis(Box<RedisSettings>),
 }
 
 impl StoreSettings {
-    /// The same, as far as it may be shown and compared.
+    /// What of it cannot change while tidegate runs: all but credentials, and what the files of TLS hold.
     #[must_use]
-    pub fn without_password(&self) -> Self {
+    pub fn fixed(&self) -> Self {
         match self {
-            Self::Redis(redis) => Self::Redis(RedisSettings { password: None, ..redis.clone() }),
+            Self::Redis(redis) => Self::Redis(Box::new(redis.fixed())),
             Self::Memory { .. } => self.clone(),
         }
     }
@@ -252,7 +252,7 @@ fn store(
         (Some(at), _) => Some(redis::settings(&at.value, &at.place, flag, secrets, report)),
     };
     match redis {
-        Some(redis) if !overrides.memory => redis.map(StoreSettings::Redis),
+        Some(redis) if !overrides.memory => redis.map(|redis| StoreSettings::Redis(Box::new(redis))),
         _ => {
             let max_keys = file.memory.as_ref().and_then(|at| at.value).unwrap_or(MAX_KEYS);
             Some(StoreSettings::Memory { max_keys: usize::try_from(max_keys).unwrap_or(usize::MAX) })

@@ -5,24 +5,55 @@ mod cli;
 mod flags;
 mod hostile;
 mod meaning;
+mod redis;
 mod shipped;
 mod wrong;
+mod wrong_redis;
 mod wrong_rules;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::LazyLock;
 
 use tidegate::config::{Config, Overrides, Problem, SecretSource, compile_text};
 use tidegate::policy::Rule;
 
-/// Compiles a text; the only secrets there are lie in these three places.
+use crate::authority::Authority;
+
+/// Compiles a text; the only secrets there are lie in these places.
 fn compile_with(text: &str, overrides: &Overrides) -> Result<Config, Vec<Problem>> {
     compile_text("test.yaml", text.as_bytes(), overrides, &|source| match source {
         SecretSource::File(path) if path.ends_with("secret") => Ok(Some(b"0123456789abcdef0123\n".to_vec())),
         SecretSource::File(path) if path.ends_with("short") => Ok(Some(b"abc\r\n".to_vec())),
         SecretSource::File(path) if path.ends_with("blank") => Ok(Some(b"\n".to_vec())),
         SecretSource::File(path) if path.ends_with("lines") => Ok(Some(b"one\ntwo".to_vec())),
+        SecretSource::Pem(path) => pem(path).map(Some).ok_or_else(|| "there is none".to_owned()),
         SecretSource::Env(name) if name == "A_TOKEN" => Ok(Some(b"0123456789abcdef0123".to_vec())),
         SecretSource::Env(_) => Ok(None),
         SecretSource::File(_) => Err("there is none".to_owned()),
     })
+}
+
+/// The files in PEM.
+fn pem(path: &Path) -> Option<Vec<u8>> {
+    static FILES: LazyLock<HashMap<&str, String>> = LazyLock::new(|| {
+        let (one, other) = (Authority::new(), Authority::new());
+        let (pair, others) = (one.sign("tidegate"), other.sign("tidegate"));
+        HashMap::from([
+            ("ca.pem", one.pem()),
+            ("other-ca.pem", other.pem()),
+            ("cut.pem", one.pem()[..100].to_owned()),
+            ("blank.pem", "\n".to_owned()),
+            ("both.pem", format!("{}{}", pair.certificate, pair.key)),
+            ("cert.pem", pair.certificate),
+            ("key.pem", pair.key),
+            ("other-cert.pem", others.certificate),
+            ("other-key.pem", others.key),
+            ("encrypted.pem", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n".to_owned()),
+        ])
+    });
+    let name = path.file_name()?.to_str()?;
+    FILES.get(name).map(|text| text.clone().into_bytes())
 }
 
 fn compile(text: &str) -> Result<Config, Vec<Problem>> {

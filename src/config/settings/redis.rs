@@ -1,31 +1,58 @@
 //! The Redis store's settings. Pure.
 
+mod tls;
+mod topology;
+mod url;
+
 use std::path::PathBuf;
 use std::time::Duration;
-
-use bb8_redis::redis::{ConnectionAddr, ConnectionInfo};
 
 use super::Secret;
 use crate::config::problem::Wrong;
 use crate::config::report::{At, Place, Report};
 use crate::config::yaml::Step;
 use crate::config::{SecretSource, Secrets, schema, secret};
+pub use tls::{Identity, RedisTls};
+use topology::Servers;
+pub use topology::{RedisAddress, RedisTopology};
 
 /// How Redis is reached.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RedisSettings {
-    /// `redis://HOST:PORT/DATABASE`, without user and password: fit to be logged.
-    pub url: String,
-    /// The ACL user. None: the default user.
-    pub username: Option<String>,
-    /// The password, from the password file, else `TIDEGATE_REDIS_PASSWORD`, else the URL.
-    pub password: Option<Secret>,
+    /// Where the servers are.
+    pub topology: RedisTopology,
+    /// For the servers.
+    pub credentials: Credentials,
+    /// None: without TLS. It is for servers and sentinels alike.
+    pub tls: Option<RedisTls>,
     /// How long a check may take before the outage policy decides.
     pub timeout: Duration,
     /// What the keys in Redis start with.
     pub key_prefix: String,
-    /// The most connections of the pool, each for one round trip under way.
+    /// The most connections of the pool of one server, each for one round trip under way.
     pub connections: u32,
+}
+
+/// Who tidegate is, to a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// The ACL user. None: the default user.
+    pub username: Option<String>,
+    /// The password, from a file, else the environment, else the URL.
+    pub password: Option<Secret>,
+}
+
+impl RedisSettings {
+    /// What cannot change while tidegate runs: all but the credentials, and what the files of TLS hold.
+    pub(super) fn fixed(&self) -> Self {
+        let mut fixed = self.clone();
+        fixed.credentials = Credentials::default();
+        if let RedisTopology::Sentinel { credentials, .. } = &mut fixed.topology {
+            *credentials = Credentials::default();
+        }
+        fixed.tls = fixed.tls.map(|tls| RedisTls { ca: None, identity: None, ..tls });
+        fixed
+    }
 }
 
 /// Enough to keep trips under way; more would only make each carry less.
@@ -33,13 +60,6 @@ const CONNECTIONS: u32 = 4;
 
 /// The environment variable with the password.
 const PASSWORD_ENV: &str = "TIDEGATE_REDIS_PASSWORD";
-const URL_REMEDY: &str = "write redis://HOST:PORT/DATABASE, such as redis://127.0.0.1:6379/0";
-
-struct Address {
-    url: String,
-    username: Option<String>,
-    password: Option<String>,
-}
 
 pub(super) fn settings(
     file: &schema::Redis,
@@ -48,97 +68,61 @@ pub(super) fn settings(
     secrets: &Secrets<'_>,
     report: &mut Report,
 ) -> Option<RedisSettings> {
-    // The file's own must be right even where the flag wins.
-    let written = file.url.as_ref().map(|at| address(at.as_ref()?, report));
-    let address = match (&flag, written) {
-        (Some(at), _) => address(at, report),
-        (None, Some(address)) => address,
-        (None, None) => {
-            let wrong = Wrong::new("the url is missing", format!("{URL_REMEDY}, or give --redis"));
-            report.error(&place.then(Step::Absent("url")), wrong);
-            None
+    let written = topology::written(file, secrets, report);
+    let flagged = flag.as_ref().map(|at| topology::standalone(at, report));
+    if written.is_none() && flagged.is_none() {
+        let remedy = format!("{}; or write sentinel: or cluster:, or give --redis", topology::URL_REMEDY);
+        report.error(&place.then(Step::Absent("url")), Wrong::new("the url is missing", remedy));
+    }
+    let certificates = match &file.tls {
+        Some(at) => tls::read(&at.value, secrets, report),
+        None => Some(RedisTls::default()),
+    };
+    if let Some(at) = &file.tls {
+        let plain =
+            |servers: Option<&Option<Servers>>| matches!(servers, Some(Some(servers)) if !servers.tls);
+        let remedy = "write rediss:// for redis://";
+        // Whoever writes `tls` means it: a scheme that leaves it out is a slip, and not a harmless one.
+        if plain(written.as_ref().or(flagged.as_ref())) {
+            let message = "tls is set, but the servers are reached without it";
+            let wrong = Wrong::new(message, format!("{remedy}, or remove tls"));
+            report.error(&at.place.clone().key(), wrong);
+        } else if let (Some(flag), true) = (&flag, plain(flagged.as_ref())) {
+            let message = "the server is reached without the TLS that the file asks for";
+            report.warn(&flag.place, message, remedy);
         }
-    };
-    let from_file = match &file.password_file {
-        Some(at) => {
-            Some(password(&SecretSource::File(PathBuf::from(&at.value)), &at.place, secrets, report)?)
-        }
-        None => None,
-    };
-    let place = Place::Flag(PASSWORD_ENV.to_owned());
-    let password = match from_file {
-        Some(password) => password,
-        None => password(&SecretSource::Env(PASSWORD_ENV.to_owned()), &place, secrets, report)?,
-    };
-    let address = address?;
+    }
+    let login =
+        credentials(file.username.as_ref(), file.password_file.as_ref(), PASSWORD_ENV, secrets, report);
+    let (servers, certificates, login) = (flagged.or(written)??, certificates?, login?);
     Some(RedisSettings {
-        url: address.url,
-        username: file.username.clone().or(address.username),
-        password: password.or(address.password.map(Secret::new)),
+        topology: servers.topology,
+        credentials: Credentials {
+            username: login.username.or(servers.credentials.username),
+            password: login.password.or(servers.credentials.password),
+        },
+        tls: servers.tls.then_some(certificates),
         timeout: file.timeout.unwrap_or(Duration::from_millis(20)),
         key_prefix: file.key_prefix.clone().unwrap_or_else(|| "tidegate".to_owned()),
         connections: file.connections.and_then(|number| u32::try_from(number).ok()).unwrap_or(CONNECTIONS),
     })
 }
 
-/// The password of one source. The outer None: it is wrong, and the report says why.
-fn password(
-    source: &SecretSource,
-    place: &Place,
+/// A user, and the password in a file or else in the environment. None: something is wrong, and the report says what.
+fn credentials(
+    username: Option<&String>,
+    password_file: Option<&At<String>>,
+    variable: &str,
     secrets: &Secrets<'_>,
     report: &mut Report,
-) -> Option<Option<Secret>> {
-    let Some(bytes) = report.take(place, secret::read(source, secrets))? else { return Some(None) };
-    let text =
-        String::from_utf8(bytes).map_err(|_| Wrong::new("the password is not UTF-8", "save it as UTF-8"));
-    report.take(place, text).map(|text| Some(Secret::new(text)))
-}
-
-/// Takes a URL apart. It is never shown in a message: it may hold a password.
-fn address(at: &At<String>, report: &mut Report) -> Option<Address> {
-    let wrong = |message: &str| Err(Wrong::new(message, URL_REMEDY));
-    let parsed = match at.value.split_once("://") {
-        Some(("redis", _)) if at.value.contains(['?', '#']) => {
-            wrong("a Redis URL takes no '?' and no '#' here")
-        }
-        Some(("redis", _)) => parse(&at.value),
-        Some(("rediss" | "valkeys", _)) => wrong("TLS to Redis is not built yet"),
-        _ => wrong("this is no Redis URL"),
+) -> Option<Credentials> {
+    let (source, place) = match password_file {
+        Some(at) => (SecretSource::File(PathBuf::from(&at.value)), at.place.clone()),
+        None => (SecretSource::Env(variable.to_owned()), Place::Flag(variable.to_owned())),
     };
-    let address = report.take(&at.place, parsed)?;
-    if address.password.is_some() {
-        let remedy = format!("name a file in password_file, or set {PASSWORD_ENV}, and change the password");
-        report.warn(&at.place, "the password stands in the URL, where others can read it", remedy);
-    }
-    Some(address)
-}
-
-fn parse(url: &str) -> Result<Address, Wrong> {
-    // The client's own words name the fault, and hold nothing of the URL.
-    let info: ConnectionInfo = url.parse().map_err(|error: bb8_redis::redis::RedisError| {
-        let part = match error.to_string() {
-            said if said.contains("database") => "the database in the Redis URL is not a number",
-            said if said.contains("wildcard") => {
-                "0.0.0.0 and :: are addresses to listen on, not to connect to"
-            }
-            said if said.contains("hostname") => "the Redis URL has no host",
-            _ => "this is no Redis URL",
-        };
-        Wrong::new(part, URL_REMEDY)
-    })?;
-    let redis = info.redis_settings();
-    let url = match info.addr() {
-        ConnectionAddr::Tcp(host, port) if host.contains(':') => {
-            format!("redis://[{host}]:{port}/{}", redis.db())
-        }
-        ConnectionAddr::Tcp(host, port) if !host.is_empty() => {
-            format!("redis://{host}:{port}/{}", redis.db())
-        }
-        _ => return Err(Wrong::new("the Redis URL has no host", URL_REMEDY)),
-    };
-    if redis.db() < 0 {
-        return Err(Wrong::new("the database in the Redis URL is negative", URL_REMEDY));
-    }
-    let owned = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
-    Ok(Address { url, username: owned(redis.username()), password: owned(redis.password()) })
+    let bytes = report.take(&place, secret::read(&source, secrets))?;
+    let text = bytes.map(String::from_utf8).transpose();
+    let text = text.map_err(|_| Wrong::new("the password is not UTF-8", "save it as UTF-8"));
+    let password = report.take(&place, text)?.map(Secret::new);
+    Some(Credentials { username: username.cloned(), password })
 }

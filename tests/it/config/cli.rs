@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
-use tidegate::config::{Overrides, StoreSettings, load};
+use tidegate::config::{Overrides, StoreSettings, load, load_watched};
 
 use super::{file, listed};
+use crate::authority::Authority;
 
 fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -32,7 +33,10 @@ fn secret_files_are_named_from_the_files_own_folder() {
     let config = load(Some(&folder.path().join("tidegate.yaml")), &Overrides::default())
         .unwrap_or_else(|problems| panic!("{}", listed(&problems)));
     let StoreSettings::Redis(redis) = config.settings.store else { panic!("no Redis") };
-    assert_eq!(redis.password.map(|password| password.expose().to_owned()).as_deref(), Some("s3cret"));
+    assert_eq!(
+        redis.credentials.password.map(|password| password.expose().to_owned()).as_deref(),
+        Some("s3cret")
+    );
 }
 
 #[test]
@@ -50,6 +54,28 @@ fn files_that_cannot_be_read() {
     std::fs::write(&config, file("client: { hash_secret_file: large }")).unwrap();
     let found = load(Some(&config), &Overrides::default()).unwrap_err();
     assert!(found[0].message.contains("64 KiB"), "{}", found[0]);
+}
+
+#[test]
+fn certificates_may_be_larger_than_secrets_and_are_watched_like_them() {
+    let redis = file(
+        "store: { redis: { url: rediss://a, tls: { ca_file: ca.pem } } }\nrules: [{ name: a, rate: 1/s }]",
+    );
+    let folder = folder(&[("tidegate.yaml", &redis)]);
+    let (config, ca) = (folder.path().join("tidegate.yaml"), folder.path().join("ca.pem"));
+    let one = Authority::new().pem();
+    std::fs::write(&ca, one.repeat(300_000 / one.len())).unwrap();
+    let (loaded, sources) = load_watched(Some(&config), &Overrides::default());
+    let settings = loaded.unwrap_or_else(|problems| panic!("{}", listed(&problems))).settings;
+    let StoreSettings::Redis(redis) = settings.store else { panic!("no Redis") };
+    assert!(redis.tls.unwrap().ca.unwrap().len() > 200_000);
+    assert_eq!(sources.look(), sources.fingerprint());
+    std::fs::write(&ca, Authority::new().pem()).unwrap();
+    assert_ne!(sources.look(), sources.fingerprint(), "a new certificate is not noticed");
+
+    std::fs::write(&ca, vec![b'#'; (1 << 20) + 1]).unwrap();
+    let problems = load(Some(&config), &Overrides::default()).unwrap_err();
+    assert!(problems[0].message.contains("larger than 1 MiB"), "{}", listed(&problems));
 }
 
 #[test]

@@ -11,7 +11,10 @@ use super::{file, listed, problems, right};
 fn bytes(text: &[u8]) -> Vec<Problem> {
     match compile_text("test.yaml", text, &Overrides::default(), &|_| Ok(None)) {
         Ok(_) => Vec::new(),
-        Err(problems) => problems,
+        Err(problems) => {
+            assert!(!problems.is_empty(), "refused without a reason: {text:?}");
+            problems
+        }
     }
 }
 
@@ -160,6 +163,12 @@ const PARTS: &[&str] = &[
     "\u{85}",
     "\u{2028}",
     "store: { redis: { url: redis://a } }\n",
+    "store: { redis: { ",
+    "sentinel: { master: m, urls: ",
+    "cluster: [redis://a, ",
+    "tls: { ca_file: a, ",
+    "rediss://[::1]:1/2",
+    " } }\n",
     "bypass: ",
     "key: ",
     "match: ",
@@ -187,6 +196,16 @@ proptest! {
     #[test]
     fn any_text(text in "\\PC{0,200}") {
         bytes(text.as_bytes());
+    }
+
+    #[test]
+    fn any_redis_url(rest in "\\PC{0,40}", part in "[a-f0-9:/@.%\\[\\]-]{0,30}") {
+        for key in ["url", "cluster"] {
+            for url in [&rest, &part] {
+                let url = format!("rediss://{url}").replace('\'', "''");
+                bytes(file(&format!("store: {{ redis: {{ {key}: '{url}' }} }}\n")).as_bytes());
+            }
+        }
     }
 
     #[test]

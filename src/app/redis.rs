@@ -1,0 +1,73 @@
+//! From the settings of the Redis store to what the store needs.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use bb8_redis::redis::RedisConnectionInfo;
+
+use crate::config::{Credentials, RedisAddress, RedisSettings, RedisTls, RedisTopology};
+use crate::store::{Access, Address, RedisOptions, Tls, Topology};
+use crate::tls::{self, Roots};
+
+pub(super) fn options(settings: &RedisSettings) -> anyhow::Result<RedisOptions> {
+    let addresses = |addresses: &[RedisAddress]| addresses.iter().map(address).collect();
+    Ok(RedisOptions {
+        topology: match &settings.topology {
+            RedisTopology::Standalone { server, .. } => Topology::Standalone(address(server)),
+            RedisTopology::Sentinel { sentinels, primary, .. } => {
+                Topology::Sentinel { sentinels: addresses(sentinels), primary: primary.clone() }
+            }
+            RedisTopology::Cluster { seeds } => Topology::Cluster(addresses(seeds)),
+        },
+        access: access(settings)?,
+        timeout: settings.timeout,
+        key_prefix: settings.key_prefix.clone(),
+        connections: settings.connections,
+    })
+}
+
+/// What may change while tidegate runs.
+pub(super) fn access(settings: &RedisSettings) -> anyhow::Result<Access> {
+    let (database, sentinel) = match &settings.topology {
+        RedisTopology::Standalone { database, .. } => (*database, &Credentials::default()),
+        RedisTopology::Sentinel { database, credentials, .. } => (*database, credentials),
+        RedisTopology::Cluster { .. } => (0, &Credentials::default()),
+    };
+    Ok(Access {
+        server: login(&settings.credentials).set_db(database),
+        sentinel: login(sentinel),
+        tls: settings.tls.as_ref().map(tls).transpose()?,
+    })
+}
+
+fn address(RedisAddress { host, port }: &RedisAddress) -> Address {
+    Address { host: host.clone(), port: *port }
+}
+
+fn login(credentials: &Credentials) -> RedisConnectionInfo {
+    let mut login = RedisConnectionInfo::default();
+    if let Some(username) = &credentials.username {
+        login = login.set_username(username);
+    }
+    if let Some(password) = &credentials.password {
+        login = login.set_password(password.expose());
+    }
+    login
+}
+
+fn tls(settings: &RedisTls) -> anyhow::Result<Tls> {
+    let system;
+    let roots = match &settings.ca {
+        Some(pem) => Roots::Pem(pem),
+        None => {
+            // What cannot be read is left out, as by everybody else on the system.
+            system = rustls_native_certs::load_native_certs().certs;
+            Roots::System(&system)
+        }
+    };
+    let identity =
+        settings.identity.as_ref().map(|identity| (&*identity.certificate, identity.key.expose().as_bytes()));
+    let config = tls::client(roots, identity).context("store.redis.tls")?;
+    let server_name = settings.server_name.as_deref().map(tls::server_name).transpose();
+    Ok(Tls { config: Arc::new(config), server_name: server_name.context("store.redis.tls.server_name")? })
+}

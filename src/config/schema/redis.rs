@@ -1,0 +1,197 @@
+//! The shape of the Redis store. Pure.
+
+use std::time::Duration;
+
+use super::{file_name, is_name};
+use crate::config::problem::{Wrong, shown};
+use crate::config::reader::{Cursor, Fields, Keys};
+use crate::config::report::{At, Report};
+use crate::config::yaml::Node;
+
+const REDIS: Keys = Keys {
+    known: &[
+        "url",
+        "sentinel",
+        "cluster",
+        "username",
+        "password_file",
+        "tls",
+        "timeout",
+        "key_prefix",
+        "connections",
+    ],
+    hints: &[
+        (
+            "password",
+            "a password does not stand in this file",
+            "name a file in password_file, or set TIDEGATE_REDIS_PASSWORD",
+        ),
+        (
+            "urls",
+            "the servers of a cluster stand in cluster",
+            "write cluster: and the list, or url: and one of them",
+        ),
+        ("database", "the database stands in the url", "write url: redis://HOST:PORT/DATABASE"),
+    ],
+};
+const SENTINEL: Keys = Keys {
+    known: &["urls", "master", "database", "username", "password_file"],
+    hints: &[
+        (
+            "password",
+            "a password does not stand in this file",
+            "name a file in password_file, or set TIDEGATE_REDIS_SENTINEL_PASSWORD",
+        ),
+        ("primary", "the primary goes by the name that the sentinels have for it", "write master: NAME"),
+    ],
+};
+const UNCHECKED: (&str, &str) = (
+    "certificates are always checked",
+    "name the authority that signed the servers' certificates in ca_file",
+);
+const TLS: Keys = Keys {
+    known: &["ca_file", "cert_file", "key_file", "server_name"],
+    hints: &[("insecure", UNCHECKED.0, UNCHECKED.1), ("insecure_skip_verify", UNCHECKED.0, UNCHECKED.1)],
+};
+
+#[derive(Debug, Default)]
+pub(in crate::config) struct Redis {
+    // Of the ways to the servers, the outer None: not there; the inner one: there, but wrong.
+    pub(in crate::config) url: Option<At<Option<String>>>,
+    pub(in crate::config) sentinel: Option<At<Option<Sentinel>>>,
+    pub(in crate::config) cluster: Option<At<Option<Vec<At<String>>>>>,
+    pub(in crate::config) username: Option<String>,
+    pub(in crate::config) password_file: Option<At<String>>,
+    pub(in crate::config) tls: Option<At<Tls>>,
+    pub(in crate::config) timeout: Option<Duration>,
+    pub(in crate::config) key_prefix: Option<String>,
+    pub(in crate::config) connections: Option<i64>,
+}
+
+/// Without urls or master it is wrong, and the report says so.
+#[derive(Debug)]
+pub(in crate::config) struct Sentinel {
+    pub(in crate::config) urls: Option<Vec<At<String>>>,
+    pub(in crate::config) master: Option<String>,
+    pub(in crate::config) database: Option<i64>,
+    pub(in crate::config) username: Option<String>,
+    pub(in crate::config) password_file: Option<At<String>>,
+}
+
+#[derive(Debug, Default)]
+pub(in crate::config) struct Tls {
+    pub(in crate::config) ca_file: Option<At<String>>,
+    pub(in crate::config) cert_file: Option<At<String>>,
+    pub(in crate::config) key_file: Option<At<String>>,
+    pub(in crate::config) server_name: Option<At<String>>,
+    /// Everything in it could be read.
+    pub(in crate::config) sound: bool,
+}
+
+pub(super) fn redis(cursor: &Cursor<'_>, report: &mut Report) -> Redis {
+    let Some(fields) = cursor.fields(report, &REDIS) else { return Redis::default() };
+    let url = "write redis://HOST:PORT/DATABASE";
+    let seeds = "write the URLs of some servers, such as [redis://a:6379, redis://b:6379]";
+    let prefix = "write 1 to 32 letters, digits, '.', '_' or '-'";
+    let key_prefix = fields.get("key_prefix").and_then(|cursor| {
+        cursor.parsed(report, prefix, |text| {
+            let fits = is_name(text, 32).then(|| text.to_owned());
+            fits.ok_or_else(|| {
+                Wrong::new(format!("'{}' cannot start the keys in Redis", shown(text)), prefix)
+            })
+        })
+    });
+    Redis {
+        url: fields.get("url").map(|cursor| {
+            let value = cursor.text(report, url).map(|at| at.value);
+            At { value, place: cursor.place }
+        }),
+        sentinel: fields
+            .get("sentinel")
+            .map(|cursor| At { value: sentinel(&cursor, report), place: cursor.place }),
+        cluster: fields
+            .get("cluster")
+            .map(|cursor| At { value: urls(&cursor, report, seeds), place: cursor.place }),
+        username: username(&fields, report),
+        password_file: file_name(&fields, "password_file", report),
+        tls: fields.get("tls").map(|cursor| At { value: tls(&cursor, report), place: cursor.place }),
+        timeout: fields
+            .get("timeout")
+            .and_then(|cursor| cursor.duration(report, "1ms", "10s"))
+            .map(|at| at.value),
+        key_prefix: key_prefix.map(|at| at.value),
+        connections: fields
+            .get("connections")
+            .and_then(|cursor| cursor.integer(report, 1, 256))
+            .map(|at| at.value),
+    }
+}
+
+fn sentinel(cursor: &Cursor<'_>, report: &mut Report) -> Option<Sentinel> {
+    let fields = cursor.fields(report, &SENTINEL)?;
+    let remedy = "write the URLs of the sentinels, such as [redis://a:26379, redis://b:26379]";
+    let urls = required(&fields, "urls", "the urls of the sentinels are missing", remedy, report)
+        .and_then(|cursor| urls(&cursor, report, remedy));
+    let remedy = "write master: and the name that the sentinels have for the primary, such as mymaster";
+    let master = required(&fields, "master", "the name of the master is missing", remedy, report)
+        .and_then(|cursor| cursor.text(report, remedy));
+    Some(Sentinel {
+        urls,
+        master: master.map(|at| at.value),
+        database: fields
+            .get("database")
+            .and_then(|cursor| cursor.integer(report, 0, i32::MAX.into()))
+            .map(|at| at.value),
+        username: username(&fields, report),
+        password_file: file_name(&fields, "password_file", report),
+    })
+}
+
+fn tls(cursor: &Cursor<'_>, report: &mut Report) -> Tls {
+    // `tls:` alone means the defaults.
+    if matches!(cursor.node, Node::Null) {
+        return Tls { sound: true, ..Tls::default() };
+    }
+    let before = report.errors();
+    let Some(fields) = cursor.fields(report, &TLS) else { return Tls::default() };
+    let file = |key: &str, report: &mut Report| {
+        fields.get(key).and_then(|cursor| cursor.text(report, "write the name of a file in PEM"))
+    };
+    let tls = Tls {
+        ca_file: file("ca_file", report),
+        cert_file: file("cert_file", report),
+        key_file: file("key_file", report),
+        server_name: fields
+            .get("server_name")
+            .and_then(|cursor| cursor.text(report, "write the name that the servers' certificates have")),
+        sound: true,
+    };
+    Tls { sound: report.errors() == before, ..tls }
+}
+
+fn username(fields: &Fields<'_>, report: &mut Report) -> Option<String> {
+    let cursor = fields.get("username")?;
+    cursor.text(report, "write the ACL user's name").map(|at| at.value)
+}
+
+/// A list of URLs. None: it is empty, or none, and the report says so.
+fn urls(cursor: &Cursor<'_>, report: &mut Report, remedy: &str) -> Option<Vec<At<String>>> {
+    if matches!(cursor.node, Node::List(items) if items.is_empty()) {
+        report.error(&cursor.place, Wrong::new("the list is empty", remedy));
+    }
+    Some(cursor.texts(report, remedy)).filter(|urls| !urls.is_empty())
+}
+
+fn required<'n>(
+    fields: &Fields<'n>,
+    key: &'static str,
+    missing: &str,
+    remedy: &str,
+    report: &mut Report,
+) -> Option<Cursor<'n>> {
+    let found = fields.get(key);
+    if found.is_none() {
+        report.error(&fields.absent(key), Wrong::new(missing, remedy));
+    }
+    found
+}

@@ -1,0 +1,211 @@
+//! Where the servers are: one of them, those that Sentinel names, or a cluster. Pure.
+
+use std::fmt;
+
+use super::url::{self, RedisUrl};
+use super::{Credentials, credentials};
+use crate::config::problem::Wrong;
+use crate::config::report::{At, Report};
+use crate::config::settings::Secret;
+use crate::config::{Secrets, schema};
+
+/// Where the servers are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisTopology {
+    /// One server.
+    Standalone {
+        /// The server.
+        server: RedisAddress,
+        /// The number of the database.
+        database: i64,
+    },
+    /// The server that the sentinels call the primary.
+    Sentinel {
+        /// The sentinels, at least one.
+        sentinels: Vec<RedisAddress>,
+        /// The name that they have for the primary and its replicas.
+        primary: String,
+        /// The number of the database.
+        database: i64,
+        /// For the sentinels themselves.
+        credentials: Credentials,
+    },
+    /// A cluster.
+    Cluster {
+        /// Some of its servers, at least one: they know the others.
+        seeds: Vec<RedisAddress>,
+    },
+}
+
+/// Where one server is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RedisAddress {
+    /// A name or an address; IPv6 without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl fmt::Display for RedisAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.host {
+            host if host.contains(':') => write!(f, "[{host}]:{}", self.port),
+            host => write!(f, "{host}:{}", self.port),
+        }
+    }
+}
+
+/// Fit to be logged: no user and no password.
+impl fmt::Display for RedisTopology {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list =
+            |servers: &[RedisAddress]| servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        match self {
+            Self::Standalone { server, database } => write!(f, "{server}/{database}"),
+            Self::Sentinel { sentinels, primary, database, .. } => {
+                write!(f, "{primary}/{database} of the sentinels {}", list(sentinels))
+            }
+            Self::Cluster { seeds } => write!(f, "the cluster of {}", list(seeds)),
+        }
+    }
+}
+
+/// A topology, and what the URLs say beside it.
+pub(super) struct Servers {
+    pub(super) topology: RedisTopology,
+    pub(super) tls: bool,
+    /// Those in the URL of a single server.
+    pub(super) credentials: Credentials,
+}
+
+pub(super) const URL_REMEDY: &str = "write redis://HOST:PORT/DATABASE, such as redis://127.0.0.1:6379/0";
+const SENTINEL_PASSWORD_ENV: &str = "TIDEGATE_REDIS_SENTINEL_PASSWORD";
+
+/// What the file says. The outer None: nothing; the inner one: it is wrong, and the report says why.
+pub(super) fn written(
+    file: &schema::Redis,
+    secrets: &Secrets<'_>,
+    report: &mut Report,
+) -> Option<Option<Servers>> {
+    let ways = [
+        file.url.as_ref().map(|at| &at.place),
+        file.sentinel.as_ref().map(|at| &at.place),
+        file.cluster.as_ref().map(|at| &at.place),
+    ];
+    let mut ways = ways.into_iter().flatten();
+    let first = ways.next();
+    for other in ways {
+        let wrong = Wrong::new("Redis is reached in two ways", "keep one of url, sentinel and cluster");
+        report.collision(&other.clone().key(), wrong, &first.unwrap_or(other).clone().key());
+    }
+    // Each must be right, also where there are too many.
+    let url = file.url.as_ref().map(|at| {
+        let text = at.value.clone()?;
+        standalone(&At { value: text, place: at.place.clone() }, report)
+    });
+    let sentinel = file.sentinel.as_ref().map(|at| sentinel(at.value.as_ref()?, secrets, report));
+    let cluster = file.cluster.as_ref().map(|at| cluster(at.value.as_ref()?, report));
+    url.or(sentinel).or(cluster)
+}
+
+/// A single server.
+pub(super) fn standalone(at: &At<String>, report: &mut Report) -> Option<Servers> {
+    let parsed = url::parse(&at.value, 6379).map_err(|message| Wrong::new(message, URL_REMEDY));
+    let RedisUrl { tls, server, database, username, password } = report.take(&at.place, parsed)?;
+    if password.is_some() {
+        let env = super::PASSWORD_ENV;
+        let remedy = format!("name a file in password_file, or set {env}, and change the password");
+        report.warn(&at.place, "the password stands in the URL, where others can read it", remedy);
+    }
+    let credentials = Credentials { username, password: password.map(Secret::new) };
+    let topology = RedisTopology::Standalone { server, database: database.unwrap_or_default() };
+    Some(Servers { topology, tls, credentials })
+}
+
+fn sentinel(shape: &schema::Sentinel, secrets: &Secrets<'_>, report: &mut Report) -> Option<Servers> {
+    let found = shape.urls.as_ref().and_then(|urls| addresses(urls, &SENTINEL, report));
+    let login = credentials(
+        shape.username.as_ref(),
+        shape.password_file.as_ref(),
+        SENTINEL_PASSWORD_ENV,
+        secrets,
+        report,
+    );
+    let (sentinels, tls) = found?;
+    let topology = RedisTopology::Sentinel {
+        sentinels,
+        primary: shape.master.clone()?,
+        database: shape.database.unwrap_or_default(),
+        credentials: login?,
+    };
+    Some(Servers { topology, tls, credentials: Credentials::default() })
+}
+
+fn cluster(urls: &[At<String>], report: &mut Report) -> Option<Servers> {
+    let (seeds, tls) = addresses(urls, &CLUSTER, report)?;
+    let topology = RedisTopology::Cluster { seeds };
+    Some(Servers { topology, tls, credentials: Credentials::default() })
+}
+
+/// What the URLs of a list may say.
+struct Kind {
+    port: u16,
+    remedy: &'static str,
+    /// The one database that they may name, if any.
+    database: Option<i64>,
+    // What is said of other databases, of users and passwords, and of two schemes.
+    no_database: (&'static str, &'static str),
+    no_credentials: (&'static str, &'static str),
+    mixed: &'static str,
+}
+
+const SENTINEL: Kind = Kind {
+    port: 26379,
+    remedy: "write redis://HOST:PORT, such as redis://10.0.0.1:26379",
+    database: None,
+    no_database: ("the URL of a sentinel takes no database", "write database: NUMBER beside urls"),
+    no_credentials: (
+        "the URL of a sentinel takes no user or password",
+        "write username and password_file beside urls",
+    ),
+    mixed: "some of the sentinels are reached by TLS, and others are not",
+};
+const CLUSTER: Kind = Kind {
+    port: 6379,
+    remedy: "write redis://HOST:PORT, such as redis://10.0.0.1:6379",
+    database: Some(0),
+    no_database: ("a cluster has only database 0", "leave the number out"),
+    no_credentials: (
+        "the URL of a server of a cluster takes no user or password",
+        "write username and password_file beside cluster",
+    ),
+    mixed: "some of the servers are reached by TLS, and others are not",
+};
+
+/// The addresses of a list, and whether TLS leads there.
+fn addresses(urls: &[At<String>], kind: &Kind, report: &mut Report) -> Option<(Vec<RedisAddress>, bool)> {
+    let before = report.errors();
+    let mut servers = Vec::new();
+    let mut first = None;
+    for at in urls {
+        let Some(url) = report.take(&at.place, bare(&at.value, kind)) else { continue };
+        if url.tls != *first.get_or_insert(url.tls) {
+            let remedy = "write redis:// in all of the URLs, or rediss:// in all of them";
+            report.error(&at.place, Wrong::new(kind.mixed, remedy));
+        }
+        servers.push(url.server);
+    }
+    (report.errors() == before).then_some((servers, first?))
+}
+
+fn bare(text: &str, kind: &Kind) -> Result<RedisUrl, Wrong> {
+    let url = url::parse(text, kind.port).map_err(|message| Wrong::new(message, kind.remedy))?;
+    let (message, remedy) = if url.username.is_some() || url.password.is_some() {
+        kind.no_credentials
+    } else if url.database.is_some() && url.database != kind.database {
+        kind.no_database
+    } else {
+        return Ok(url);
+    };
+    Err(Wrong::new(message, remedy))
+}
