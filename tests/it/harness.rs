@@ -3,12 +3,14 @@
 mod body;
 mod process;
 mod redis;
+mod tls;
 mod upstream;
 mod wire;
 
 pub use body::{chunks, zeros};
 pub use process::{Finished, Tidegate, command};
-pub use redis::Redis;
+pub use redis::{Redis, Setup};
+pub use tls::Certificates;
 pub use upstream::{Upstream, full};
 pub use wire::Wire;
 

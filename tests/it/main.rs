@@ -26,3 +26,4 @@ mod proxying;
 mod reload;
 mod store_conformance;
 mod tls;
+mod topologies;
