@@ -3,6 +3,7 @@
 mod body;
 mod process;
 mod redis;
+mod sentinel;
 mod tls;
 mod upstream;
 mod wire;
@@ -10,6 +11,7 @@ mod wire;
 pub use body::{chunks, zeros};
 pub use process::{Finished, Tidegate, command};
 pub use redis::{Redis, Setup};
+pub use sentinel::Sentinels;
 pub use tls::Certificates;
 pub use upstream::{Upstream, full};
 pub use wire::Wire;

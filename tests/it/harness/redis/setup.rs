@@ -44,6 +44,11 @@ impl Setup {
         self
     }
 
+    /// A sentinel with these lines in its configuration.
+    pub(in crate::harness) fn watching(&self, watch: String) -> Self {
+        Self { watch: Some(watch), ..self.clone() }
+    }
+
     /// The password that clients of such a server need.
     pub(in crate::harness) fn password(&self) -> Option<&str> {
         let at = self.arguments.iter().position(|argument| argument == "--requirepass")?;
