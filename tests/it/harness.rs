@@ -1,6 +1,7 @@
 //! The real parts that tests are made of. Each starts on a port of its own and ends with its owner.
 
 mod body;
+mod cluster;
 mod process;
 mod redis;
 mod sentinel;
@@ -9,6 +10,7 @@ mod upstream;
 mod wire;
 
 pub use body::{chunks, zeros};
+pub use cluster::Cluster;
 pub use process::{Finished, Tidegate, command};
 pub use redis::{Redis, Setup};
 pub use sentinel::Sentinels;

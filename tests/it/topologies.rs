@@ -1,6 +1,6 @@
 //! The harness itself: every shape of Redis that tests ask for is what it says.
 
-use crate::harness::{Certificates, Redis, Sentinels, Setup, eventually};
+use crate::harness::{Certificates, Cluster, Redis, Sentinels, Setup, eventually};
 
 #[tokio::test]
 async fn a_server_that_speaks_tls_wants_a_certificate_if_told_to() {
@@ -64,4 +64,60 @@ async fn sentinels_and_servers_speak_tls_and_have_passwords() {
     assert_ne!(primary, 0);
     topology.settled().await;
     let _: String = topology.servers[primary].command(&["SET", "greeting", "hello"]).await;
+}
+
+#[tokio::test]
+async fn a_cluster_serves_on_every_master_and_replaces_one_that_is_gone() {
+    let mut cluster = Cluster::start().await;
+    assert_eq!(cluster.urls().len(), 6);
+    for master in 0..3 {
+        let key = cluster.key_on(master, |n| format!("key-{n}")).await;
+        let _: String = cluster.nodes[master].command(&["SET", &key, "here"]).await;
+        let elsewhere = &cluster.nodes[(master + 1) % 3];
+        let moved = elsewhere.try_command::<String>(&["GET", &key]).await.unwrap_err();
+        let slot = cluster.slot_of(&key).await;
+        assert_eq!(moved, format!("MOVED {slot} 127.0.0.1:{}", cluster.nodes[master].port()));
+    }
+    let replica = cluster.replica_of(0).await;
+    cluster.failover(replica).await;
+    assert_eq!((cluster.owner(0).await, cluster.replica_of(replica).await), (replica, 0));
+    cluster.kill(replica).await;
+    cluster.promoted(0).await;
+    assert_eq!(cluster.owner(0).await, 0);
+    let key = cluster.key_on(0, |n| format!("key-{n}")).await;
+    assert_eq!(cluster.nodes[0].command::<String>(&["GET", &key]).await, "here");
+    cluster.nodes[replica].restart().await;
+    assert_eq!(cluster.replica_of(0).await, replica);
+    cluster.settled().await;
+}
+
+#[tokio::test]
+async fn a_slot_of_a_cluster_moves_in_steps() {
+    let certificates = Certificates::new();
+    let cluster = Cluster::with(&Setup::tls(&certificates, &["--requirepass", "open-sesame"])).await;
+    let slot = cluster.slot_of("{client}").await;
+    let from = cluster.owner(slot).await;
+    let to = (from + 1) % 3;
+    let [old, new] = [from, to].map(|node| &cluster.nodes[node]);
+    let keys = ["{client}:1", "{client}:2"];
+    for key in keys {
+        let _: String = old.command(&["SET", key, "hello"]).await;
+    }
+    let migration = cluster.begin_migration(slot, to).await;
+    assert_eq!((migration.slot, migration.from), (slot, from));
+    let moved = cluster.move_keys(migration, 1).await;
+    let stayed = keys.into_iter().find(|key| moved != [*key]).unwrap();
+    assert_eq!(old.command::<String>(&["GET", stayed]).await, "hello");
+    let asked = old.try_command::<String>(&["GET", &moved[0]]).await.unwrap_err();
+    assert_eq!(asked, format!("ASK {slot} 127.0.0.1:{}", new.port()));
+    let both = old.try_command::<Vec<String>>(&["MGET", keys[0], keys[1]]).await.unwrap_err();
+    assert!(both.starts_with("TRYAGAIN "), "{both}");
+    cluster.end_migration(migration).await;
+    for key in keys {
+        let refused = old.try_command::<String>(&["GET", key]).await.unwrap_err();
+        assert_eq!(refused, format!("MOVED {slot} 127.0.0.1:{}", new.port()));
+        assert_eq!(new.command::<String>(&["GET", key]).await, "hello");
+    }
+    cluster.migrate(slot, from).await;
+    assert_eq!(old.command::<String>(&["GET", keys[0]]).await, "hello");
 }

@@ -103,6 +103,11 @@ impl Redis {
         self.ports.clients
     }
 
+    /// Where the nodes of its cluster reach it.
+    pub(super) fn bus_port(&self) -> u16 {
+        self.ports.bus
+    }
+
     /// Its address for clients, without credentials.
     pub fn url(&self) -> String {
         format!("{}://127.0.0.1:{}/0", self.setup.scheme(), self.port())
