@@ -1,7 +1,12 @@
 //! The Redis store against the usual ways to call the same script, with 64 tasks that each wait for their answer:
 //! one connection that all share (multiplexed), and a pool with one command per checkout. Rounds are interleaved, so
 //! that what else the machine does meets all alike: compare within one run.
-#![allow(clippy::expect_used, clippy::print_stdout, reason = "a bench that cannot run says so and ends")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a bench that cannot run says so and ends"
+)]
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -37,6 +42,8 @@ struct Figures {
     checks_per_second: f64,
     client_us: f64,
     redis_us: f64,
+    /// Times that Redis read from a socket, per check.
+    reads: f64,
 }
 
 #[tokio::main]
@@ -64,11 +71,14 @@ async fn main() {
         }
     }
     println!("{TASKS} tasks, medians of {ROUNDS} rounds of {CHECKS} checks");
-    println!("{:28}{:>12}{:>16}{:>16}", "", "checks/s", "client us/check", "Redis us/check");
+    println!(
+        "{:28}{:>12}{:>17}{:>16}{:>14}",
+        "", "checks/s", "client us/check", "Redis us/check", "reads/check"
+    );
     let medians: Vec<Figures> = rounds.iter().map(|rounds| median(rounds)).collect();
     for ((name, _), figures) in ways.iter().zip(&medians) {
-        let Figures { checks_per_second, client_us, redis_us } = figures;
-        println!("{name:28}{checks_per_second:>12.0}{client_us:>16.2}{redis_us:>16.2}");
+        let Figures { checks_per_second, client_us, redis_us, reads } = figures;
+        println!("{name:28}{checks_per_second:>12.0}{client_us:>17.2}{redis_us:>16.2}{reads:>14.3}");
     }
     if let [batching, others @ ..] = &medians[..] {
         for ((name, _), other) in ways.iter().skip(1).zip(others) {
@@ -81,6 +91,7 @@ async fn main() {
 
 /// Sends the checks by one way.
 async fn round(way: &Way, server: &Server) -> Figures {
+    let reads = server.reads().await;
     let (mine, redis) = (cpu_seconds(std::process::id()), cpu_seconds(server.child.id()));
     let (watch, next) = (Stopwatch::start(), Arc::new(AtomicU64::new(0)));
     let tasks: Vec<_> = (0..TASKS)
@@ -105,6 +116,7 @@ async fn round(way: &Way, server: &Server) -> Figures {
         checks_per_second: checks / seconds,
         client_us: (cpu_seconds(std::process::id()) - mine) * 1e6 / checks,
         redis_us: (cpu_seconds(server.child.id()) - redis) * 1e6 / checks,
+        reads: (server.reads().await - reads) / checks,
     }
 }
 
@@ -154,6 +166,7 @@ fn median(rounds: &[Figures]) -> Figures {
         checks_per_second: of(|figures| figures.checks_per_second),
         client_us: of(|figures| figures.client_us),
         redis_us: of(|figures| figures.redis_us),
+        reads: of(|figures| figures.reads),
     }
 }
 
@@ -188,6 +201,15 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("redis-server does not answer");
+    }
+
+    /// How often it has read from a socket.
+    async fn reads(&self) -> f64 {
+        let client = redis::Client::open(self.url()).expect("the URL is one");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("Redis is there");
+        let info: String = cmd("INFO").arg("stats").query_async(&mut connection).await.expect("an answer");
+        let reads = info.lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
+        reads.and_then(|reads| reads.parse().ok()).expect("Redis 6 or later")
     }
 
     fn url(&self) -> String {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Where a store's milliseconds come from.
 #[derive(Clone, Debug)]
@@ -57,6 +57,33 @@ impl Stopwatch {
     #[expect(clippy::disallowed_methods, reason = "this is the place")]
     pub fn millis(&self) -> i64 {
         i64::try_from(self.0.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+impl Stopwatch {
+    /// The point in time that is so long after the start.
+    #[must_use]
+    pub fn deadline(&self, after: Duration) -> Deadline {
+        // Beyond what the clock can tell there is nothing to wait for: the farthest that it can.
+        Deadline(self.0.checked_add(after).unwrap_or_else(|| self.0 + Duration::from_secs(86_400 * 365)))
+    }
+
+    /// Whole milliseconds from the start to `deadline`.
+    #[must_use]
+    pub fn millis_to(&self, deadline: Deadline) -> i64 {
+        i64::try_from(deadline.0.saturating_duration_since(self.0).as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// When something is given up. Comparing it with others, and waiting for it, need no reading of the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(Instant);
+
+impl Deadline {
+    /// For a timer.
+    #[must_use]
+    pub fn instant(self) -> Instant {
+        self.0
     }
 }
 

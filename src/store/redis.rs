@@ -23,7 +23,7 @@ use bb8_redis::redis::{ErrorKind, ServerErrorKind, Value};
 use futures_util::future::join_all;
 
 use super::{Answer, Ask, Decision, StoreError};
-use crate::clock::{Clock, Stopwatch};
+use crate::clock::{Clock, Deadline, Stopwatch};
 use crate::metrics::StoreMeter;
 use crate::window::Charge;
 use cluster::Cluster;
@@ -115,10 +115,10 @@ impl RedisStore {
     pub async fn take(&self, asks: &[Ask]) -> Answer {
         let watch = Stopwatch::start();
         let everything: Vec<&Ask> = asks.iter().collect();
-        let deadline_ms = self.shared.deadline_ms();
+        let deadline = self.shared.deadline(&watch);
         let mut answer = match &self.routes {
-            Routes::One(_) => self.take_part(0, &everything, deadline_ms).await,
-            Routes::Cluster(_) => self.take_across(&everything, deadline_ms).await,
+            Routes::One(_) => self.take_part(0, &everything, deadline).await,
+            Routes::Cluster(_) => self.take_across(&everything, deadline).await,
         };
         if answer.iter().any(Result::is_err) {
             self.routes.doubt();
@@ -135,15 +135,16 @@ impl RedisStore {
 
     /// Takes back what was charged.
     pub async fn give_back(&self, asks: &[Ask], answer: &Answer) {
+        let deadline = self.shared.deadline(&Stopwatch::start());
         let charged = asks.iter().zip(answer).filter_map(|(ask, decision)| {
             let decision = decision.as_ref().ok().filter(|decision| decision.taken.charged)?;
             Some((ask, decision))
         });
         let calls = self.by_slot(charged, |(ask, _)| ask).into_iter().map(|(slot, charged)| {
-            let call = Call::give_back(&self.key_prefix, &charged, self.shared.deadline_ms());
+            let call = Call::give_back(&self.key_prefix, &charged, deadline);
             let routes = self.routes.clone();
             // To be done even if the client does not wait for its answer any more.
-            tokio::spawn(async move { routes.call(slot, &call).await })
+            tokio::spawn(async move { routes.call(slot, call).await })
         });
         let calls: Vec<_> = calls.collect();
         for call in calls {
@@ -153,15 +154,15 @@ impl RedisStore {
     }
 
     /// Asks in several slots are decided there at the same time.
-    async fn take_across(&self, asks: &[&Ask], deadline_ms: i64) -> Answer {
+    async fn take_across(&self, asks: &[&Ask], deadline: Deadline) -> Answer {
         let parts = self.by_slot(asks.iter().copied().enumerate(), |(_, ask)| ask);
         let answers = join_all(parts.into_iter().map(|(slot, part)| async move {
             let (places, asks): (Vec<usize>, Vec<&Ask>) = part.into_iter().unzip();
-            let mut answer = self.take_part(slot, &asks, deadline_ms).await;
+            let mut answer = self.take_part(slot, &asks, deadline).await;
             if asks.len() > 1 && answer.iter().any(is_split) {
                 // The slot is on its way to another server, and its keys are not all in one place: nothing was
                 // counted. One key always is.
-                let one = |ask| self.take_part(slot, std::slice::from_ref(ask), deadline_ms);
+                let one = |ask| self.take_part(slot, std::slice::from_ref(ask), deadline);
                 answer = join_all(asks.iter().map(one)).await.into_iter().flatten().collect();
             }
             places.into_iter().zip(answer)
@@ -172,9 +173,9 @@ impl RedisStore {
     }
 
     /// Decides about asks in one slot, all or none.
-    async fn take_part(&self, slot: u16, asks: &[&Ask], deadline_ms: i64) -> Answer {
-        let call = Call::take(&self.key_prefix, asks, &self.clock, deadline_ms);
-        let reply = self.routes.call(slot, &call).await;
+    async fn take_part(&self, slot: u16, asks: &[&Ask], deadline: Deadline) -> Answer {
+        let call = Call::take(&self.key_prefix, asks, &self.clock, deadline);
+        let reply = self.routes.call(slot, call).await;
         let decisions =
             reply.and_then(|reply| script::decisions(asks, reply, || self.shared.meter.disagreed()));
         match decisions {
@@ -224,10 +225,10 @@ fn is_split(decision: &Result<Decision, StoreError>) -> bool {
 }
 
 impl Routes {
-    async fn call(&self, slot: u16, call: &Call) -> Result<Value, StoreError> {
+    async fn call(&self, slot: u16, call: Call) -> Result<Value, StoreError> {
         match self {
-            Self::One(node) => node.call(call.clone(), false).await,
-            Self::Cluster(cluster) => cluster.call(slot, call).await,
+            Self::One(node) => node.call(call, false).await,
+            Self::Cluster(cluster) => cluster.call(slot, &call).await,
         }
     }
 

@@ -16,7 +16,7 @@ use super::backoff;
 use super::connection::Server;
 use super::node::Node;
 use super::script::Call;
-use super::server::{Address, Link};
+use super::server::{Address, Link, pipeline};
 use super::shared::Shared;
 use crate::store::StoreError;
 
@@ -157,7 +157,7 @@ impl Inner {
     async fn ranges(&self, address: &Address) -> Result<Vec<Range>, RedisError> {
         let access = self.shared.access.load_full();
         let mut link = Link::open(address, &access.server, access.tls.as_ref()).await?;
-        let replies = link.send([redis::cmd("CLUSTER").arg("SLOTS").to_owned()]).await?;
+        let replies = link.send(&pipeline([redis::cmd("CLUSTER").arg("SLOTS").take()])).await?;
         let reply = replies.into_iter().next().ok_or((ErrorKind::Client, "no answer"))??;
         let ranges: Vec<(u16, u16, Vec<Value>)> = ranges_of(reply)?;
         ranges

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bb8_redis::bb8::{ErrorSink, ManageConnection};
-use bb8_redis::redis::{self, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+use bb8_redis::redis::{self, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 
 use super::backoff::Backoff;
 use super::offset::Offset;
 use super::script;
 use super::sentinel::Sentinels;
-use super::server::{Address, Link};
+use super::server::{Address, Link, Replies, pipeline};
 use super::shared::Shared;
 
 /// How long connecting, with log-in and loading the scripts, may take. It goes on after the check that asked
@@ -55,14 +55,18 @@ impl Manager {
         let mut link = Link::open(&address, &access.server, access.tls.as_ref()).await?;
         if let Server::Primary(_) = self.server {
             // The sentinels may not have noticed yet, or the server has not.
-            let role = link.send([redis::cmd("ROLE")]).await?.into_iter().collect::<Result<Vec<_>, _>>()?;
+            let role = link
+                .send(&pipeline([redis::cmd("ROLE")]))
+                .await?
+                .into_iter()
+                .collect::<Result<Vec<_>, _>>()?;
             if !is_primary(&role) {
                 return Err((ErrorKind::Client, "the server that the sentinels name is no primary").into());
             }
         }
         // It helps whoever looks at the server, but is no reason to go without one that forbids it.
-        let _ = link.send([redis::cmd("CLIENT").arg("SETNAME").arg(CLIENT_NAME).to_owned()]).await?;
-        let replies = link.send([redis::cmd("TIME")]).await?;
+        let _ = link.send(&pipeline([redis::cmd("CLIENT").arg("SETNAME").arg(CLIENT_NAME).take()])).await?;
+        let replies = link.send(&pipeline([redis::cmd("TIME")])).await?;
         let local_ms = self.shared.now_ms();
         let time = replies.into_iter().next().ok_or((ErrorKind::Client, "no time"))??;
         let (seconds, micros): (i64, i64) = redis::from_redis_value(time)?;
@@ -129,15 +133,12 @@ pub(super) struct Connection {
 impl Connection {
     /// Loads the scripts.
     pub(super) async fn load(&mut self) -> Result<(), RedisError> {
-        self.send(script::loading()).await?.into_iter().try_for_each(|reply| reply.map(drop))
+        self.send(&pipeline(script::loading())).await?.into_iter().try_for_each(|reply| reply.map(drop))
     }
 
     /// Sends commands in one trip; each has its own answer. The connection counts as broken until they are
     /// there: if the caller gives up on them, it is not used again.
-    pub(super) async fn send(
-        &mut self,
-        commands: impl IntoIterator<Item = Cmd>,
-    ) -> Result<Vec<Result<Value, RedisError>>, RedisError> {
+    pub(super) async fn send(&mut self, commands: &Pipeline) -> Replies {
         self.broken = true;
         let replies = self.link.send(commands).await;
         self.broken = match &replies {

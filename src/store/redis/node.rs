@@ -44,9 +44,9 @@ impl Node {
     /// Calls a script, and waits until the call's deadline. With `asking`, also in a slot that is only about to become
     /// this server's. Dropping the future takes the call back if it has not been sent.
     pub(super) async fn call(&self, call: Call, asking: bool) -> Result<Value, StoreError> {
-        let left_ms = u64::try_from(call.deadline_ms - self.shared.now_ms()).unwrap_or_default();
+        let deadline = tokio::time::Instant::from_std(call.deadline.instant());
         let answer = self.queue.call(call, asking)?;
-        let answer = tokio::time::timeout(Duration::from_millis(left_ms), answer).await;
+        let answer = tokio::time::timeout_at(deadline, answer).await;
         match answer {
             Ok(Ok(reply)) => Ok(reply?),
             // It took too long, or the queue has let go of it for that reason.

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bb8_redis::bb8::Pool;
-use bb8_redis::redis::{self, ErrorKind, RedisError, ServerErrorKind, Value};
+use bb8_redis::redis::{self, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::connection::{Connection, Manager};
 use super::script::{self, Call};
+use super::server::pipeline;
 use super::shared::Shared;
 use crate::store::StoreError;
 
@@ -75,6 +76,8 @@ async fn flush(queue: Arc<Mutex<mpsc::Receiver<Waiting>>>, pool: Pool<Manager>, 
         let Some(first) = waiting.recv().await else { return };
         batch.push(first);
         let connection = pool.get().await;
+        // Whoever is about to ask gets the chance to share this trip; with nobody else to run, it costs nothing.
+        tokio::task::yield_now().await;
         let most = if connection.is_ok() { BATCH } else { CAPACITY };
         while batch.len() < most
             && let Ok(next) = waiting.try_recv()
@@ -102,57 +105,54 @@ async fn send(connection: &mut Connection, batch: &mut Vec<Waiting>, shared: &Sh
         if batch.is_empty() {
             return;
         }
-        let mut unloaded = false;
+        let sent = commands(connection, batch, shared);
+        shared.meter.round_trip();
+        let answers = match connection.send(&sent).await {
+            Ok(answers) => answers,
+            Err(error) => return fail(batch, &error),
+        };
+        let now_ms = shared.now_ms();
+        if let Some(server_ms) = answers.iter().rev().find_map(|answer| script::time(answer.as_ref().ok()?)) {
+            connection.offset.learn(now_ms, server_ms);
+        }
         let mut again = Vec::new();
-        match trip(connection, batch, shared).await {
-            Err(error) => batch.drain(..).for_each(|waiting| drop(waiting.answer.send(Err(error.clone())))),
-            Ok(answers) => {
-                for (waiting, answer) in batch.drain(..).zip(answers) {
-                    match Fate::of(&answer) {
-                        Fate::Answered => drop(waiting.answer.send(answer)),
-                        // The caller has gone, or has its own deadline.
-                        _ if attempt == Attempt::Last => {}
-                        fate => {
-                            unloaded |= fate == Fate::Unloaded;
-                            again.push(waiting);
-                        }
-                    }
+        let mut unloaded = false;
+        let mut answers = sent.cmd_iter().zip(answers);
+        for mut waiting in batch.drain(..) {
+            if waiting.asking {
+                answers.next();
+            }
+            let Some((command, answer)) = answers.next() else { continue };
+            match Fate::of(&answer) {
+                Fate::Answered => drop(waiting.answer.send(answer)),
+                // The caller has gone, or has its own deadline.
+                _ if attempt == Attempt::Last => {}
+                fate => {
+                    unloaded |= fate == Fate::Unloaded;
+                    waiting.call.restore(command);
+                    again.push(waiting);
                 }
             }
         }
-        if unloaded && let Err(error) = connection.load().await {
-            again.drain(..).for_each(|waiting| drop(waiting.answer.send(Err(error.clone()))));
-        }
         batch.append(&mut again);
+        if unloaded && let Err(error) = connection.load().await {
+            return fail(batch, &error);
+        }
     }
-    batch.clear();
 }
 
-/// One trip: an answer for each call of the batch.
-async fn trip(
-    connection: &mut Connection,
-    batch: &[Waiting],
-    shared: &Shared,
-) -> Result<Vec<Result<Value, RedisError>>, RedisError> {
-    let offset = connection.offset;
-    let commands = batch.iter().flat_map(|waiting| {
+/// The commands of a batch.
+fn commands(connection: &Connection, batch: &mut [Waiting], shared: &Shared) -> Pipeline {
+    let calls = batch.iter_mut().flat_map(|waiting| {
         let asking = waiting.asking.then(|| redis::cmd("ASKING"));
-        asking.into_iter().chain([waiting.call.command(offset)])
+        let deadline_ms = shared.started.millis_to(waiting.call.deadline);
+        asking.into_iter().chain([waiting.call.send(connection.offset.server_ms(deadline_ms))])
     });
-    shared.meter.round_trip();
-    let replies = connection.send(commands).await?;
-    let now_ms = shared.now_ms();
-    if let Some(server_ms) = replies.iter().rev().find_map(|reply| script::time(reply.as_ref().ok()?)) {
-        connection.offset.learn(now_ms, server_ms);
-    }
-    let mut replies = replies.into_iter();
-    let answers = batch.iter().filter_map(|waiting| {
-        if waiting.asking {
-            replies.next();
-        }
-        replies.next()
-    });
-    Ok(answers.collect())
+    pipeline(calls)
+}
+
+fn fail(batch: &mut Vec<Waiting>, error: &RedisError) {
+    batch.drain(..).for_each(|waiting| drop(waiting.answer.send(Err(error.clone()))));
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -2,11 +2,10 @@
 
 use std::sync::LazyLock;
 
-use bb8_redis::redis::{self, Cmd, Script, Value};
+use bb8_redis::redis::{self, Arg, Cmd, Script, Value};
 
 use super::codec;
-use super::offset::Offset;
-use crate::clock::Clock;
+use crate::clock::{Clock, Deadline};
 use crate::store::{Ask, Decision, StoreError};
 use crate::window::{Charge, Counter, Taken, take_all};
 
@@ -16,37 +15,34 @@ static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("
 /// The commands that load the scripts.
 pub(super) fn loading() -> [Cmd; 2] {
     [include_str!("../take.lua"), include_str!("../give_back.lua")]
-        .map(|code| redis::cmd("SCRIPT").arg("LOAD").arg(code).to_owned())
+        .map(|code| redis::cmd("SCRIPT").arg("LOAD").arg(code).take())
 }
 
 /// A call of a script. Its keys share a slot.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     command: Cmd,
-    /// Until when an answer is waited for, in milliseconds of the store's own time.
-    pub(super) deadline_ms: i64,
-    /// Whether the script is told the deadline, and counts nothing after it.
+    /// Until when an answer is waited for.
+    pub(super) deadline: Deadline,
+    /// Whether the script is told the deadline, as the last argument, and counts nothing after it.
     bounded: bool,
 }
 
 impl Call {
-    /// Decides about `asks`, if it is executed until `deadline_ms`.
-    pub(super) fn take(key_prefix: &str, asks: &[&Ask], clock: &Clock, deadline_ms: i64) -> Self {
+    /// Decides about `asks`, if it is executed until the deadline.
+    pub(super) fn take(key_prefix: &str, asks: &[&Ask], clock: &Clock, deadline: Deadline) -> Self {
         let mut command = call(&TAKE, key_prefix, asks.iter().copied());
         for ask in asks {
             command.arg(codec::charge(&ask.charge));
         }
-        match clock {
-            Clock::Real => Self { command, deadline_ms, bounded: true },
-            Clock::Driven(driven) => {
-                command.arg(format!("={}", driven.now_ms()));
-                Self { command, deadline_ms, bounded: false }
-            }
+        if let Clock::Driven(driven) = clock {
+            command.arg(format!("={}", driven.now_ms()));
         }
+        Self { command, deadline, bounded: matches!(clock, Clock::Real) }
     }
 
     /// Takes back what was decided about these asks.
-    pub(super) fn give_back(key_prefix: &str, charged: &[(&Ask, &Decision)], deadline_ms: i64) -> Self {
+    pub(super) fn give_back(key_prefix: &str, charged: &[(&Ask, &Decision)], deadline: Deadline) -> Self {
         let mut command = call(&GIVE_BACK, key_prefix, charged.iter().map(|(ask, _)| *ask));
         for (Ask { charge, .. }, Decision { now_ms, before, counter, .. }) in charged {
             let lent = before.lent(&charge.limit, *now_ms, charge.cost);
@@ -54,22 +50,34 @@ impl Call {
             command.arg(codec::encode(counter, charge.limit.window_ms()));
             command.arg(codec::returned(charge, lent, counter.last_ms()));
         }
-        Self { command, deadline_ms, bounded: false }
+        Self { command, deadline, bounded: false }
     }
 
-    /// The command, for a server whose clock is that far from ours.
-    pub(super) fn command(&self, offset: Offset) -> Cmd {
-        let mut command = self.command.clone();
+    /// Takes the command out, for a server that will have this time at the deadline.
+    pub(super) fn send(&mut self, deadline_ms: i64) -> Cmd {
         if self.bounded {
-            command.arg(offset.server_ms(self.deadline_ms));
+            self.command.arg(deadline_ms);
         }
-        command
+        self.command.take()
+    }
+
+    /// Puts the command back, as it was before it was sent.
+    pub(super) fn restore(&mut self, sent: &Cmd) {
+        let arguments = sent.args_iter();
+        let own = arguments.len() - usize::from(self.bounded);
+        for argument in arguments.take(own) {
+            if let Arg::Simple(argument) = argument {
+                self.command.arg(argument);
+            }
+        }
     }
 }
 
 fn call<'a>(script: &Script, key_prefix: &str, asks: impl ExactSizeIterator<Item = &'a Ask>) -> Cmd {
-    let mut command = redis::cmd("EVALSHA");
-    command.arg(script.get_hash()).arg(asks.len());
+    let keys = asks.len();
+    // One allocation, for what the usual key and charge are long.
+    let mut command = Cmd::with_capacity(4 + 3 * keys, 80 + 160 * keys);
+    command.arg("EVALSHA").arg(script.get_hash()).arg(keys);
     for ask in asks {
         command.arg(key(key_prefix, ask));
     }

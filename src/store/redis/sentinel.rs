@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::backoff;
-use super::server::{Address, Link};
+use super::server::{Address, Link, pipeline};
 use super::shared::Shared;
 
 /// How long a sentinel may take for its answer, with connecting.
@@ -110,8 +110,8 @@ impl Sentinel {
                     Link::open(&self.address, &access.sentinel, access.tls.as_ref()).await?
                 }
             };
-            let command = redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name).to_owned();
-            let replies = open.send([command]).await?;
+            let command = redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name).take();
+            let replies = open.send(&pipeline([command])).await?;
             Ok((open, replies))
         });
         let asked = asked.await.unwrap_or_else(|_| Err((ErrorKind::Io, "no answer in time").into()));

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use bb8_redis::redis::aio::MultiplexedConnection;
-use bb8_redis::redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value, pipe};
+use bb8_redis::redis::{
+    AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, RedisConnectionInfo, RedisError, Value,
+};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -84,21 +86,28 @@ impl Link {
     }
 
     /// Sends commands in one trip; each has its own answer.
-    pub(super) async fn send(
-        &mut self,
-        commands: impl IntoIterator<Item = Cmd>,
-    ) -> Result<Vec<Result<Value, RedisError>>, RedisError> {
-        let mut pipeline = pipe();
-        for command in commands {
-            pipeline.add_command(command);
-        }
-        pipeline.ignore_errors().query_async(&mut self.inner).await
+    pub(super) async fn send(&mut self, commands: &Pipeline) -> Replies {
+        commands.query_async(&mut self.inner).await
     }
 
     /// Whether the server has not closed it. Costs no trip.
     pub(super) fn is_open(&self) -> bool {
         !self.driver.is_finished()
     }
+}
+
+/// The answers of one trip. The outer error: there are none, as the connection broke.
+pub(super) type Replies = Result<Vec<Result<Value, RedisError>>, RedisError>;
+
+/// Commands of one trip. Each has its own answer: the error of one must not hide what became of the others.
+pub(super) fn pipeline(commands: impl IntoIterator<Item = Cmd>) -> Pipeline {
+    let commands = commands.into_iter();
+    let mut pipeline = Pipeline::with_capacity(commands.size_hint().0);
+    pipeline.ignore_errors();
+    for command in commands {
+        pipeline.add_command(command);
+    }
+    pipeline
 }
 
 impl Tls {

@@ -4,7 +4,7 @@ use arc_swap::ArcSwap;
 use std::time::Duration;
 
 use super::server::Access;
-use crate::clock::Stopwatch;
+use crate::clock::{Deadline, Stopwatch};
 use crate::metrics::StoreMeter;
 
 /// One store's settings, clock and metrics.
@@ -26,8 +26,8 @@ impl Shared {
         self.started.millis()
     }
 
-    /// The deadline of a check that begins now.
-    pub(super) fn deadline_ms(&self) -> i64 {
-        self.now_ms().saturating_add(i64::try_from(self.timeout.as_millis()).unwrap_or(i64::MAX))
+    /// The deadline of what began with `watch`.
+    pub(super) fn deadline(&self, watch: &Stopwatch) -> Deadline {
+        watch.deadline(self.timeout)
     }
 }
