@@ -47,10 +47,20 @@ impl Manager {
     }
 
     async fn open(&self) -> Result<Connection, RedisError> {
-        let address = match &self.server {
-            Server::Fixed(address) => address.clone(),
-            Server::Primary(sentinels) => sentinels.primary().await?,
-        };
+        match &self.server {
+            Server::Fixed(address) => self.open_to(address.clone()).await,
+            Server::Primary(sentinels) => {
+                let address = sentinels.primary().await?;
+                tokio::select! {
+                    opened = self.open_to(address.clone()) => opened,
+                    // One that hangs is not waited for when there is another.
+                    () = sentinels.another_than(&address) => Err(replaced()),
+                }
+            }
+        }
+    }
+
+    async fn open_to(&self, address: Address) -> Result<Connection, RedisError> {
         let access = self.shared.access.load_full();
         let mut link = Link::open(&address, &access.server, access.tls.as_ref()).await?;
         if let Server::Primary(_) = self.server {
@@ -99,9 +109,7 @@ impl ManageConnection for Manager {
             return Err((ErrorKind::Io, "the server closed the connection").into());
         }
         match &self.server {
-            Server::Primary(sentinels) if !sentinels.still_name(&connection.address) => {
-                Err((ErrorKind::Io, "the sentinels have made another server the primary").into())
-            }
+            Server::Primary(sentinels) if !sentinels.still_name(&connection.address) => Err(replaced()),
             _ => Ok(()),
         }
     }
@@ -114,6 +122,10 @@ impl ManageConnection for Manager {
         }
         connection.broken
     }
+}
+
+fn replaced() -> RedisError {
+    (ErrorKind::Io, "the sentinels have made another server the primary").into()
 }
 
 /// Whether this is what `ROLE` says of a primary.

@@ -2,15 +2,16 @@
 //!
 //! They are asked before each connection, and about once a second beside: a primary that was cut off from the rest
 //! does not know that it has been replaced, and a demoted one keeps its connections open. All are asked, and the
-//! answer that most give is taken, as one that is cut off with an old primary still names it.
+//! answer of the highest configuration epoch is taken, as among themselves: one that is cut off with an old primary
+//! still names it, and after a failover the others know the new one a second or two later than their leader.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use bb8_redis::redis::{self, ErrorKind, RedisError};
+use bb8_redis::redis::{self, ErrorKind, RedisError, Value};
 use futures_util::future::join_all;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -22,6 +23,12 @@ use super::shared::Shared;
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long the answer is believed, at most.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// What one of them says.
+struct Naming {
+    primary: Address,
+    epoch: u64,
+}
 
 /// The sentinels of one primary.
 #[derive(Debug)]
@@ -36,7 +43,7 @@ struct Inner {
     name: String,
     sentinels: Vec<Sentinel>,
     /// Whom they last named.
-    named: ArcSwapOption<Address>,
+    named: watch::Sender<Option<Address>>,
     shared: Arc<Shared>,
 }
 
@@ -55,7 +62,7 @@ impl Sentinels {
     pub(super) fn new(sentinels: Vec<Address>, name: String, shared: Arc<Shared>) -> Self {
         let sentinel = |address| Sentinel { address, link: Mutex::default() };
         let sentinels = sentinels.into_iter().map(sentinel).collect();
-        let inner = Arc::new(Inner { name, sentinels, named: ArcSwapOption::empty(), shared });
+        let inner = Arc::new(Inner { name, sentinels, named: watch::Sender::default(), shared });
         let watched = Arc::clone(&inner);
         let watch = tokio::spawn(async move {
             loop {
@@ -74,31 +81,45 @@ impl Sentinels {
 
     /// Whether this is still the primary, by the last that is known.
     pub(super) fn still_name(&self, address: &Address) -> bool {
-        self.inner.named.load().as_ref().is_none_or(|named| **named == *address)
+        is(&self.inner.named.borrow(), address)
     }
+
+    /// Waits until another is the primary.
+    pub(super) async fn another_than(&self, address: &Address) {
+        // It fails only when there are no sentinels any more, and whoever waits is one of their own then.
+        let _ = self.inner.named.subscribe().wait_for(|named| !is(named, address)).await;
+    }
+}
+
+fn is(named: &Option<Address>, address: &Address) -> bool {
+    named.as_ref().is_none_or(|named| named == address)
 }
 
 impl Inner {
     async fn ask(&self) -> Result<Address, RedisError> {
-        let answers =
-            join_all(self.sentinels.iter().map(|sentinel| sentinel.ask(&self.name, &self.shared))).await;
-        let (named, silent): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
-        let named: Vec<Address> = named.into_iter().filter_map(Result::ok).collect();
-        let votes = |address: &Address| named.iter().filter(|each| *each == address).count();
-        // Of equals the first: max_by_key would take the last.
-        match named.iter().rev().max_by_key(|address| votes(address)) {
-            Some(primary) => {
-                self.named.store(Some(Arc::new(primary.clone())));
-                Ok(primary.clone())
+        let answers = join_all(self.sentinels.iter().map(|sentinel| sentinel.ask(&self.name, &self.shared)));
+        let mut newest: Option<Naming> = None;
+        let mut silent = None;
+        for answer in answers.await {
+            match answer {
+                Ok(naming) if newest.as_ref().is_none_or(|newest| newest.epoch < naming.epoch) => {
+                    newest = Some(naming);
+                }
+                Ok(_) => {}
+                Err(error) => silent = Some(error),
             }
-            None => Err(silent.into_iter().find_map(Result::err).unwrap_or_else(|| unknown(&self.name))),
         }
+        let Some(Naming { primary, .. }) = newest else {
+            return Err(silent.unwrap_or_else(|| unknown(&self.name)));
+        };
+        self.named.send_if_modified(|named| named.replace(primary.clone()).as_ref() != Some(&primary));
+        Ok(primary)
     }
 }
 
 impl Sentinel {
     /// Whom this one names.
-    async fn ask(&self, name: &str, shared: &Shared) -> Result<Address, RedisError> {
+    async fn ask(&self, name: &str, shared: &Shared) -> Result<Naming, RedisError> {
         let mut link = self.link.lock().await;
         // Taken out: a link on which an answer is missing must not be used again.
         let kept = link.take().filter(Link::is_open);
@@ -110,17 +131,20 @@ impl Sentinel {
                     Link::open(&self.address, &access.sentinel, access.tls.as_ref()).await?
                 }
             };
-            let command = redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(name).take();
-            let replies = open.send(&pipeline([command])).await?;
+            let ask = |what| redis::cmd("SENTINEL").arg(what).arg(name).take();
+            let replies = open.send(&pipeline([ask("GET-MASTER-ADDR-BY-NAME"), ask("MASTER")])).await?;
             Ok((open, replies))
         });
         let asked = asked.await.unwrap_or_else(|_| Err((ErrorKind::Io, "no answer in time").into()));
         let (open, replies) = asked.map_err(|error| self.says(&error))?;
         *link = Some(open);
-        let reply =
-            replies.into_iter().next().ok_or_else(|| unknown(name))?.map_err(|error| self.says(&error))?;
-        let named: Option<(String, u16)> = redis::from_redis_value(reply)?;
-        named.map(|(host, port)| Address { host, port }).ok_or_else(|| unknown(name))
+        let mut replies = replies.into_iter();
+        let mut next = || replies.next().unwrap_or(Ok(Value::Nil)).map_err(|error| self.says(&error));
+        let named: Option<(String, u16)> = redis::from_redis_value(next()?)?;
+        let (host, port) = named.ok_or_else(|| unknown(name))?;
+        let about: HashMap<String, String> = redis::from_redis_value(next()?)?;
+        let epoch = about.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or_default();
+        Ok(Naming { primary: Address { host, port }, epoch })
     }
 
     fn says(&self, error: &RedisError) -> RedisError {
