@@ -21,7 +21,12 @@ impl Backoff {
         }
     }
 
-    /// A connection could not be made, or was lost.
+    /// A connection that had worked was lost: with it all the others, perhaps, so it is one failure.
+    pub(super) fn lost(&self) {
+        self.0.fetch_max(1, Ordering::Relaxed);
+    }
+
+    /// A connection could not be made, or did not work from the start.
     pub(super) fn failed(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }

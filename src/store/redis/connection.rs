@@ -81,7 +81,7 @@ impl Manager {
         let time = replies.into_iter().next().ok_or((ErrorKind::Client, "no time"))??;
         let (seconds, micros): (i64, i64) = redis::from_redis_value(time)?;
         let offset = Offset::new(local_ms, seconds * 1000 + micros / 1000);
-        let mut connection = Connection { link, address, offset, broken: false };
+        let mut connection = Connection { link, address, offset, broken: false, has_worked: false };
         connection.load().await?;
         self.last_error.clear();
         Ok(connection)
@@ -105,7 +105,7 @@ impl ManageConnection for Manager {
     /// Asked at each checkout. It costs no trip: the driver ends when the server closes the connection.
     async fn is_valid(&self, connection: &mut Connection) -> Result<(), RedisError> {
         if !connection.link.is_open() {
-            self.backoff.failed();
+            self.backoff.lost();
             return Err((ErrorKind::Io, "the server closed the connection").into());
         }
         match &self.server {
@@ -115,10 +115,13 @@ impl ManageConnection for Manager {
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {
-        if connection.broken {
-            self.backoff.failed();
-        } else {
-            self.backoff.succeeded();
+        match (connection.broken, connection.has_worked) {
+            (false, _) => {
+                connection.has_worked = true;
+                self.backoff.succeeded();
+            }
+            (true, true) => self.backoff.lost(),
+            (true, false) => self.backoff.failed(),
         }
         connection.broken
     }
@@ -140,6 +143,8 @@ pub(super) struct Connection {
     address: Address,
     pub(super) offset: Offset,
     broken: bool,
+    /// It has brought answers.
+    has_worked: bool,
 }
 
 impl Connection {
