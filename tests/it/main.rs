@@ -23,6 +23,7 @@ mod limiting;
 mod ops;
 mod outage;
 mod proxying;
+mod redis;
 mod reload;
 mod store_conformance;
 mod tls;

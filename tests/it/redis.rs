@@ -1,0 +1,86 @@
+//! The store on servers that change: Redis Sentinel and Redis Cluster.
+
+mod across_slots;
+mod cluster;
+mod load;
+mod migration;
+
+use std::time::Duration;
+
+use bb8_redis::redis::RedisConnectionInfo;
+use tidegate::clock::Clock;
+use tidegate::store::{Access, Address, Ask, RedisOptions, RedisStore, Topology};
+use tidegate::window::{Charge, Limit};
+
+use crate::harness::{Cluster, Redis, eventually};
+
+/// More than a busy machine needs: with this, no answer is late.
+const PATIENT: Duration = Duration::from_secs(10);
+/// A server that is gone is given up soon enough for a test to see it.
+const BRIEF: Duration = Duration::from_secs(1);
+
+/// A quota that no test uses up.
+const PLENTY: i64 = 1_000_000;
+
+fn options(topology: Topology, timeout: Duration) -> RedisOptions {
+    let login = RedisConnectionInfo::default();
+    RedisOptions {
+        topology,
+        access: Access { server: login.clone(), sentinel: login, tls: None },
+        timeout,
+        key_prefix: "tg".to_owned(),
+        connections: 2,
+    }
+}
+
+fn on_cluster(cluster: &Cluster, timeout: Duration) -> RedisStore {
+    RedisStore::new(options(Topology::Cluster(addresses(&cluster.nodes)), timeout), Clock::Real)
+}
+
+fn addresses<'a>(servers: impl IntoIterator<Item = &'a Redis>) -> Vec<Address> {
+    servers.into_iter().map(|server| local(server.port())).collect()
+}
+
+fn local(port: u16) -> Address {
+    Address { host: "127.0.0.1".to_owned(), port }
+}
+
+/// Nobody listens there: the port is not for everybody.
+fn nowhere() -> Address {
+    local(1)
+}
+
+/// One unit of so many an hour.
+fn ask(key: &str, quota: i64) -> Ask {
+    let limit = Limit::new(quota, 0, 3_600_000, 4).unwrap();
+    Ask { key: key.to_owned(), charge: Charge { limit, cost: 1, group: Charge::BINDING } }
+}
+
+/// A client whose counters are on this node, in braces.
+async fn client_on(cluster: &Cluster, node: usize) -> String {
+    cluster.key_on(node, |count| format!("{{client-{count}}}")).await
+}
+
+/// What the counter of an ask has counted. To ask for too much changes nothing.
+async fn used(store: &RedisStore, ask: &Ask) -> i64 {
+    let mut ask = ask.clone();
+    ask.charge.cost = ask.charge.limit.quota() + 1;
+    let decision = store.take(std::slice::from_ref(&ask)).await.remove(0).unwrap();
+    assert!(!decision.taken.fits);
+    decision.counter.used(&ask.charge.limit, decision.now_ms)
+}
+
+/// Whether a request with these asks is let through.
+async fn passes(store: &RedisStore, asks: &[Ask]) -> bool {
+    store.take(asks).await.into_iter().all(|decision| decision.unwrap().taken.charged)
+}
+
+/// Waits until the replica has all that the primary has now.
+async fn replicated(primary: &Redis, replica: &Redis) {
+    let offset = async |server: &Redis, field: &str| server.info(field).await?.parse::<i64>().ok();
+    let written = offset(primary, "master_repl_offset").await.unwrap();
+    eventually("the replica to have everything", async || {
+        (offset(replica, "slave_repl_offset").await? >= written).then_some(())
+    })
+    .await;
+}
