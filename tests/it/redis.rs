@@ -4,6 +4,8 @@ mod across_slots;
 mod cluster;
 mod load;
 mod migration;
+mod sentinel;
+mod tls;
 
 use std::time::Duration;
 

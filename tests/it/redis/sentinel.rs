@@ -1,0 +1,99 @@
+//! A primary that the sentinels replace.
+
+use std::time::Duration;
+
+use tidegate::clock::Clock;
+use tidegate::store::{Address, RedisStore, StoreError, Topology};
+
+use super::{BRIEF, PLENTY, addresses, ask, nowhere, options, passes, replicated};
+use crate::harness::{Sentinels, eventually};
+
+fn on_sentinels(topology: &Sentinels, timeout: Duration) -> RedisStore {
+    let (sentinels, primary) = (addresses(&topology.sentinels), Sentinels::MASTER.to_owned());
+    RedisStore::new(options(Topology::Sentinel { sentinels, primary }, timeout), Clock::Real)
+}
+
+async fn answers(store: &RedisStore) {
+    let any = [ask("{any}:x", PLENTY)];
+    eventually("an answer", async || store.take(&any).await[0].is_ok().then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_primary_that_is_gone_is_replaced_by_one_that_knows_the_counts() {
+    let mut topology = Sentinels::start().await;
+    let store = on_sentinels(&topology, BRIEF);
+    let asks = [ask("{a}:x", 5)];
+    for _ in 0..3 {
+        assert!(passes(&store, &asks).await);
+    }
+    replicated(&topology.servers[0], &topology.servers[1]).await;
+    topology.servers[0].kill().await;
+    assert!(store.take(&asks).await[0].is_err(), "it was answered by a server that is gone");
+    let first =
+        eventually("the new primary to answer", async || store.take(&asks).await.remove(0).ok()).await;
+    assert!(first.taken.charged && first.counter.used(&asks[0].charge.limit, first.now_ms) == 4, "{first:?}");
+    assert_eq!(topology.promoted(0).await, 1);
+    assert!(passes(&store, &asks).await);
+    topology.servers[0].restart().await;
+    topology.settled().await;
+    assert!(!passes(&store, &asks).await, "the limit was 5");
+}
+
+#[tokio::test]
+async fn a_primary_that_has_not_heard_of_its_replacement_is_left() {
+    let topology = Sentinels::start().await;
+    let store = on_sentinels(&topology, BRIEF);
+    answers(&store).await;
+    // It stays a primary that takes writes and keeps its connections, like one that is cut off from the sentinels.
+    let [old, new] = [&topology.servers[0], &topology.servers[1]];
+    let _: String = old.command(&["ACL", "SETUSER", "default", "-replicaof", "-slaveof"]).await;
+    assert_eq!(topology.failover().await, 1);
+
+    let mut clients = 0;
+    let mut count = async || {
+        clients += 1;
+        let key = format!("{{{clients}}}:x");
+        let counted = store.take(&[ask(&key, 1)]).await[0].is_ok();
+        counted.then(|| format!("tg:{key}"))
+    };
+    eventually("counts at the new primary", async || {
+        (new.command::<i64>(&["EXISTS", &count().await?]).await == 1).then_some(())
+    })
+    .await;
+    assert_eq!(
+        old.info("role").await.as_deref(),
+        Some("master"),
+        "it was told after all: this shows nothing"
+    );
+    let at_the_old_one: i64 = old.command(&["DBSIZE"]).await;
+    for _ in 0..50 {
+        let key = count().await.unwrap();
+        assert_eq!(new.command::<i64>(&["EXISTS", &key]).await, 1);
+    }
+    assert_eq!(old.command::<i64>(&["DBSIZE"]).await, at_the_old_one, "the old primary still counts");
+}
+
+#[tokio::test]
+async fn one_sentinel_that_answers_is_enough_and_must_know_the_name() {
+    let topology = Sentinels::start().await;
+    topology.sentinels[0].kill().await;
+    topology.sentinels[1].signal("STOP");
+    let all = [vec![nowhere()], addresses(&topology.sentinels)].concat();
+    let named = |sentinels: &[Address], name: &str| {
+        let topology = Topology::Sentinel { sentinels: sentinels.to_vec(), primary: name.to_owned() };
+        RedisStore::new(options(topology, BRIEF), Clock::Real)
+    };
+    let store = named(&all, Sentinels::MASTER);
+    answers(&store).await;
+    let _: i64 = topology.servers[0].command(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+    answers(&store).await;
+
+    let misled = named(&all[3..], "limitless");
+    let said = eventually("a reason", async || match misled.take(&[ask("{a}:x", 1)]).await.remove(0) {
+        Err(StoreError::Connect(reason)) => Some(reason),
+        Err(_) => None,
+        Ok(decision) => panic!("a primary of no such name has answered: {decision:?}"),
+    })
+    .await;
+    assert!(said.contains("limitless"), "{said}");
+}

@@ -1,0 +1,72 @@
+//! Sentinels and servers that speak nothing but TLS, each with a password of its own.
+
+use std::sync::Arc;
+
+use bb8_redis::redis::RedisConnectionInfo;
+use tidegate::clock::Clock;
+use tidegate::store::{Access, RedisOptions, RedisStore, StoreError, Tls, Topology};
+use tidegate::tls::{Roots, client};
+
+use super::{BRIEF, PLENTY, addresses, ask, options};
+use crate::harness::{Certificates, Sentinels, Setup, eventually};
+
+const SERVERS: &str = "open-sesame";
+const SENTINELS: &str = "who-goes-there";
+
+/// With the client's certificate, or without any.
+fn tls(certificates: &Certificates, shown: bool) -> Tls {
+    let read = |path: String| std::fs::read(path).unwrap();
+    let ca = read(certificates.ca());
+    let (certificate, key) = (read(certificates.client_certificate()), read(certificates.client_key()));
+    let identity = shown.then_some((&*certificate, &*key));
+    Tls { config: Arc::new(client(Roots::Pem(&ca), identity).unwrap()), server_name: None }
+}
+
+fn access(password: &str, password_of_sentinels: &str, tls: Tls) -> Access {
+    let login = |password: &str| RedisConnectionInfo::default().set_password(password);
+    Access { server: login(password), sentinel: login(password_of_sentinels), tls: Some(tls) }
+}
+
+#[tokio::test]
+async fn sentinels_and_servers_are_reached_by_tls_each_with_its_password() {
+    let certificates = Certificates::new();
+    let setup = |password: &str| Setup::tls(&certificates, &["--requirepass", password]);
+    let topology = Sentinels::with(1, &setup(SERVERS), &setup(SENTINELS)).await;
+    let store = |access: Access| {
+        let (sentinels, primary) = (addresses(&topology.sentinels), Sentinels::MASTER.to_owned());
+        let options = options(Topology::Sentinel { sentinels, primary }, BRIEF);
+        RedisStore::new(RedisOptions { access, ..options }, Clock::Real)
+    };
+    let asks = [ask("{a}:x", PLENTY)];
+    let answers = async |store: &RedisStore| {
+        eventually("an answer", async || store.take(&asks).await.remove(0).ok()).await
+    };
+    let right = store(access(SERVERS, SENTINELS, tls(&certificates, true)));
+    answers(&right).await;
+
+    let strangers = Certificates::new();
+    for (wrong, tells) in [
+        (access(SERVERS, SERVERS, tls(&certificates, true)), &["wrongpass", "authentication"][..]),
+        (access(SENTINELS, SENTINELS, tls(&certificates, true)), &["wrongpass", "authentication"]),
+        (access(SERVERS, SENTINELS, tls(&certificates, false)), &["certificate"]),
+        (access(SERVERS, SENTINELS, tls(&strangers, true)), &["certificate"]),
+    ] {
+        let store = store(wrong);
+        let said = eventually("a reason", async || match store.take(&asks).await.remove(0) {
+            Err(StoreError::Connect(reason)) => Some(reason.to_lowercase()),
+            Err(_) => None,
+            Ok(decision) => panic!("a stranger was served: {decision:?}"),
+        })
+        .await;
+        assert!(tells.iter().any(|word| said.contains(word)), "{tells:?}: {said}");
+        // What was wrong can be put right while it runs.
+        store.renew(access(SERVERS, SENTINELS, tls(&certificates, true)));
+        answers(&store).await;
+    }
+
+    let primary = topology.failover().await;
+    topology.settled().await;
+    let decision = answers(&right).await;
+    assert!(decision.taken.charged);
+    assert_eq!(topology.servers[primary].command::<i64>(&["EXISTS", "tg:{a}:x"]).await, 1);
+}
