@@ -27,4 +27,3 @@ mod redis;
 mod reload;
 mod store_conformance;
 mod tls;
-mod topologies;

@@ -4,6 +4,7 @@ mod across_slots;
 mod cluster;
 mod load;
 mod migration;
+mod proxy;
 mod sentinel;
 mod tls;
 

@@ -12,12 +12,6 @@ pub struct Migration {
 }
 
 impl Cluster {
-    /// Moves a slot with all its keys, and waits until all nodes know.
-    pub async fn migrate(&self, slot: u16, to: usize) {
-        let migration = self.begin_migration(slot, to).await;
-        self.end_migration(migration).await;
-    }
-
     /// From now on the old master sends clients to the new one with `ASK`, for keys that it does not have.
     pub async fn begin_migration(&self, slot: u16, to: usize) -> Migration {
         let from = self.owner(slot).await;

@@ -1,0 +1,111 @@
+//! Requests through tidegate while the servers of its store change.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use crate::harness::{
+    Certificates, Cluster, Sentinels, Setup, Tidegate, Upstream, client, eventually, flood,
+};
+
+/// Three requests an hour and client; and one limit for everybody, in a slot of its own.
+fn config(redis: &str) -> String {
+    format!(
+        "store: {{ redis: {{ {redis}, timeout: 500ms }} }}
+rules: [{{ name: each, key: ['header:X-Client'], rate: 3/h }}]
+global: [{{ name: all, rate: 1000000/h }}]"
+    )
+}
+
+async fn limits_hold(tidegate: &Tidegate, of: &str) {
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        let request = client().get(tidegate.url("/")).header("X-Client", of);
+        statuses.push(request.send().await.unwrap().status().as_u16());
+    }
+    assert_eq!(statuses, [200, 200, 200, 429, 429], "{of}");
+}
+
+/// Sends requests, most of them of clients that nobody knows yet, until `change` is done and for a little longer;
+/// and tells which statuses came.
+async fn under_load(tidegate: &Tidegate, change: impl Future<Output = ()>) -> BTreeMap<u16, usize> {
+    let (http, sent, over) = (client(), Cell::new(0), Cell::new(false));
+    let some = async || {
+        let before = sent.replace(sent.get() + 16);
+        let client_of = |number: usize| match number % 4 {
+            0 => "regular".to_owned(),
+            _ => format!("client-{}", before + number),
+        };
+        flood(16, |number| http.get(tidegate.url("/")).header("X-Client", client_of(number))).await
+    };
+    let load = async {
+        let mut statuses = BTreeMap::new();
+        while !over.get() {
+            for (status, count) in some().await {
+                *statuses.entry(status).or_default() += count;
+            }
+        }
+        statuses
+    };
+    let change = async {
+        change.await;
+        let well = async || (tidegate.metric("tidegate_store_up").await == Some(1.0)).then_some(());
+        eventually("the store to be well again", well).await;
+        over.set(true);
+    };
+    tokio::join!(load, change).0
+}
+
+/// One server is killed while requests come, and another takes its place.
+async fn outlives(tidegate: &Tidegate, upstream: &Upstream, change: impl Future<Output = ()>) {
+    limits_hold(tidegate, "somebody").await;
+    let statuses = under_load(tidegate, async {
+        eventually("the load", async || (upstream.seen().len() > 50).then_some(())).await;
+        change.await;
+    })
+    .await;
+    assert_eq!(statuses.keys().copied().collect::<Vec<_>>(), [200, 429], "{statuses:?}");
+    limits_hold(tidegate, "somebody new").await;
+    let answers_again = async || tidegate.logged("the store answers again").pop();
+    eventually("the log line", answers_again).await;
+    let logged = ["the store does not answer", "the store answers again"].map(|line| tidegate.logged(line));
+    let [down, up] = &logged;
+    assert_eq!((down.len(), up.len()), (1, 1), "{logged:#?}");
+    assert_eq!((&down[0]["level"], &up[0]["level"]), (&"WARN".into(), &"INFO".into()));
+}
+
+#[tokio::test]
+async fn a_primary_under_sentinels_is_killed_and_no_request_fails() {
+    let (topology, upstream) = (Sentinels::start().await, Upstream::start().await);
+    let urls = topology.urls().join("', '").replace("/0", "");
+    let redis = format!("sentinel: {{ urls: ['{urls}'], master: {} }}", Sentinels::MASTER);
+    let tidegate = Tidegate::configured(upstream.address, &config(&redis)).await;
+    outlives(&tidegate, &upstream, async {
+        topology.servers[0].kill().await;
+        topology.promoted(0).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_master_of_a_cluster_with_tls_is_killed_and_no_request_fails() {
+    let (certificates, upstream) = (Certificates::new(), Upstream::start().await);
+    let cluster = Cluster::with(&Setup::tls(&certificates, &["--requirepass", "open-sesame"])).await;
+    let directory = tempfile::tempdir().unwrap();
+    let password = directory.path().join("password");
+    std::fs::write(&password, "open-sesame\n").unwrap();
+    let urls = cluster.urls().join("', '").replace("/0", "");
+    let redis = format!(
+        "cluster: ['{urls}'], password_file: {}, tls: {{ ca_file: {}, cert_file: {}, key_file: {} }}",
+        password.display(),
+        certificates.ca(),
+        certificates.client_certificate(),
+        certificates.client_key()
+    );
+    let tidegate = Tidegate::configured(upstream.address, &config(&redis)).await;
+    let replica = cluster.replica_of(0).await;
+    outlives(&tidegate, &upstream, async {
+        cluster.kill(0).await;
+        cluster.promoted(replica).await;
+    })
+    .await;
+}
