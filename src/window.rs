@@ -241,6 +241,15 @@ impl Counter {
         ((limit.quota - used).max(0) + allowance).min(limit.quota + limit.burst - used).max(0)
     }
 
+    /// The counter as a refusal at `now_ms` leaves it: nothing is counted, but its times are moved if the clock has
+    /// stepped far back.
+    #[must_use]
+    pub fn rebased(&self, limit: &Limit, now_ms: i64) -> Self {
+        let mut rebased = self.clone();
+        rebased.rebase(limit, now_ms);
+        rebased
+    }
+
     /// Counts `cost` units without asking whether they fit.
     fn add(&mut self, limit: &Limit, now_ms: i64, cost: i64) {
         let now = now_ms.max(self.last_ms);

@@ -1,8 +1,8 @@
--- Takes charges back: those of a request that another slot of the cluster has refused meanwhile.
+-- Takes a charge back: that of a request which another slot of the cluster has refused meanwhile.
 --
--- KEYS   one counter per charge
--- ARGV   for each key: the counter before the charge; the counter after it; and window (5 bytes), slices (1),
---        burst (4), cost (5), the units of it that the burst allowance lent (4), the time of the charge (6)
+-- KEYS   the counter
+-- ARGV   the counter before the charge; the counter after it; and window (5 bytes), slices (1), burst (4), cost (5),
+--        the units of it that the burst allowance lent (4), the time of the charge (6)
 --
 -- The packing is that of take.lua. Time to live stays: the counter matters no longer than it would have.
 
@@ -40,17 +40,15 @@ local function without(raw, window, slices, burst, cost, lent, at)
   return table.concat(parts)
 end
 
-for i, key in ipairs(KEYS) do
-  local before, after = ARGV[3 * i - 2], ARGV[3 * i - 1]
-  local raw, value = redis.call('GET', key), nil
-  if raw == after then
-    if before ~= '' then value = before end
-  elseif raw then
-    value = without(raw, unpack('<I5I1I4I5I4I6', ARGV[3 * i]))
-  end
-  if value then
-    redis.call('SET', key, value, 'KEEPTTL')
-  elseif raw then
-    redis.call('DEL', key)
-  end
+local before, after = ARGV[1], ARGV[2]
+local raw, value = redis.call('GET', KEYS[1]), nil
+if raw == after then
+  if before ~= '' then value = before end
+elseif raw then
+  value = without(raw, unpack('<I5I1I4I5I4I6', ARGV[3]))
+end
+if value then
+  redis.call('SET', KEYS[1], value, 'KEEPTTL')
+elseif raw then
+  redis.call('DEL', KEYS[1])
 end

@@ -140,9 +140,10 @@ impl RedisStore {
             let decision = decision.as_ref().ok().filter(|decision| decision.taken.charged)?;
             Some((ask, decision))
         });
-        let calls = self.by_slot(charged, |(ask, _)| ask).into_iter().map(|(slot, charged)| {
-            let call = Call::give_back(&self.key_prefix, &charged, deadline);
-            let routes = self.routes.clone();
+        let calls = charged.map(|charge| {
+            // One key each: those of a slot that is on its way to another server may be in two places.
+            let call = Call::give_back(&self.key_prefix, charge, deadline);
+            let (routes, slot) = (self.routes.clone(), self.slot(charge.0));
             // To be done even if the client does not wait for its answer any more.
             tokio::spawn(async move { routes.call(slot, call).await })
         });
@@ -184,20 +185,34 @@ impl RedisStore {
         }
     }
 
-    /// All or none, across slots: where one has refused, the others are given back.
+    /// All or none, across slots: where one has refused, the others of its group are given back; where a binding one
+    /// has, all are.
     async fn settle(&self, asks: &[Ask], answer: &mut Answer) {
-        let refused = asks.iter().zip(answer.iter()).any(|(ask, decision)| {
-            ask.charge.group == Charge::BINDING
-                && decision.as_ref().is_ok_and(|decision| !decision.taken.fits)
-        });
-        let charged =
-            |decision: &Result<Decision, _>| decision.as_ref().is_ok_and(|decision| decision.taken.charged);
-        if refused && answer.iter().any(charged) {
-            self.give_back(asks, answer).await;
-            for decision in answer.iter_mut().flatten() {
+        let refused: Vec<u32> = asks
+            .iter()
+            .zip(answer.iter())
+            .filter(|(_, decision)| decision.as_ref().is_ok_and(|decision| !decision.taken.fits))
+            .map(|(ask, _)| ask.charge.group)
+            .collect();
+        if refused.is_empty() {
+            return;
+        }
+        let falls = |ask: &Ask| refused.contains(&Charge::BINDING) || refused.contains(&ask.charge.group);
+        let mut undone: Answer = Vec::new();
+        let mut given: Vec<Ask> = Vec::new();
+        for (ask, decision) in asks.iter().zip(answer.iter_mut()) {
+            if let Ok(decision) = decision
+                && decision.taken.charged
+                && falls(ask)
+            {
+                given.push(ask.clone());
+                undone.push(Ok(decision.clone()));
                 decision.taken.charged = false;
-                decision.counter.clone_from(&decision.before);
+                decision.counter = decision.before.rebased(&ask.charge.limit, decision.now_ms);
             }
+        }
+        if !given.is_empty() {
+            self.give_back(&given, &undone).await;
         }
     }
 
@@ -205,16 +220,21 @@ impl RedisStore {
     fn by_slot<T>(&self, things: impl Iterator<Item = T>, ask: impl Fn(&T) -> &Ask) -> Vec<(u16, Vec<T>)> {
         let mut parts: Vec<(u16, Vec<T>)> = Vec::new();
         for thing in things {
-            let slot = match self.routes {
-                Routes::One(_) => 0,
-                Routes::Cluster(_) => cluster::slot(&script::key(&self.key_prefix, ask(&thing))),
-            };
+            let slot = self.slot(ask(&thing));
             match parts.iter_mut().find(|(known, _)| *known == slot) {
                 Some((_, part)) => part.push(thing),
                 None => parts.push((slot, vec![thing])),
             }
         }
         parts
+    }
+
+    /// The slot of an ask; one server has no slots.
+    fn slot(&self, ask: &Ask) -> u16 {
+        match self.routes {
+            Routes::One(_) => 0,
+            Routes::Cluster(_) => cluster::slot(&script::key(&self.key_prefix, ask)),
+        }
     }
 }
 

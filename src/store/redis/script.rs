@@ -41,15 +41,14 @@ impl Call {
         Self { command, deadline, bounded: matches!(clock, Clock::Real) }
     }
 
-    /// Takes back what was decided about these asks.
-    pub(super) fn give_back(key_prefix: &str, charged: &[(&Ask, &Decision)], deadline: Deadline) -> Self {
-        let mut command = call(&GIVE_BACK, key_prefix, charged.iter().map(|(ask, _)| *ask));
-        for (Ask { charge, .. }, Decision { now_ms, before, counter, .. }) in charged {
-            let lent = before.lent(&charge.limit, *now_ms, charge.cost);
-            command.arg(codec::encode(before, charge.limit.window_ms()));
-            command.arg(codec::encode(counter, charge.limit.window_ms()));
-            command.arg(codec::returned(charge, lent, counter.last_ms()));
-        }
+    /// Takes back what was decided about an ask.
+    pub(super) fn give_back(key_prefix: &str, charged: (&Ask, &Decision), deadline: Deadline) -> Self {
+        let (ask, Decision { now_ms, before, counter, .. }) = charged;
+        let Charge { limit, cost, .. } = &ask.charge;
+        let before = before.rebased(limit, *now_ms);
+        let mut command = call(&GIVE_BACK, key_prefix, std::iter::once(ask));
+        command.arg(codec::encode(&before, limit.window_ms())).arg(codec::encode(counter, limit.window_ms()));
+        command.arg(codec::returned(&ask.charge, before.lent(limit, *now_ms, *cost), counter.last_ms()));
         Self { command, deadline, bounded: false }
     }
 

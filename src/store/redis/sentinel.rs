@@ -106,7 +106,9 @@ impl Inner {
                     newest = Some(naming);
                 }
                 Ok(_) => {}
-                Err(error) => silent = Some(error),
+                // One that does not know the name tells more than those that cannot be reached.
+                Err(error) if error.kind() == ErrorKind::InvalidClientConfig => silent = Some(error),
+                Err(error) => silent = silent.or(Some(error)),
             }
         }
         let Some(Naming { primary, .. }) = newest else {

@@ -63,7 +63,7 @@ async fn a_cluster_decides_as_memory_does_and_on_every_master() {
         now += match requests.up_to(9) {
             0 => window * (1 + requests.up_to(2)),
             1..=4 => 0,
-            5 => -1,
+            5 => -(window * requests.up_to(5)) / 2,
             _ => window * requests.up_to(100) / 800,
         };
         clock.set_ms(now);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidegate::clock::Clock;
-use tidegate::store::{Address, RedisStore, StoreError, Topology};
+use tidegate::store::{RedisStore, StoreError, Topology};
 
 use super::{BRIEF, PLENTY, addresses, ask, nowhere, options, passes, replicated};
 use crate::harness::{Sentinels, eventually};
@@ -78,17 +78,18 @@ async fn one_sentinel_that_answers_is_enough_and_must_know_the_name() {
     let topology = Sentinels::start().await;
     topology.sentinels[0].kill().await;
     topology.sentinels[1].signal("STOP");
-    let all = [vec![nowhere()], addresses(&topology.sentinels)].concat();
-    let named = |sentinels: &[Address], name: &str| {
-        let topology = Topology::Sentinel { sentinels: sentinels.to_vec(), primary: name.to_owned() };
+    let mut sentinels = addresses(&topology.sentinels);
+    sentinels.insert(0, nowhere());
+    let named = |name: &str| {
+        let topology = Topology::Sentinel { sentinels: sentinels.clone(), primary: name.to_owned() };
         RedisStore::new(options(topology, BRIEF), Clock::Real)
     };
-    let store = named(&all, Sentinels::MASTER);
+    let store = named(Sentinels::MASTER);
     answers(&store).await;
     let _: i64 = topology.servers[0].command(&["CLIENT", "KILL", "TYPE", "normal"]).await;
     answers(&store).await;
 
-    let misled = named(&all[3..], "limitless");
+    let misled = named("limitless");
     let said = eventually("a reason", async || match misled.take(&[ask("{a}:x", 1)]).await.remove(0) {
         Err(StoreError::Connect(reason)) => Some(reason),
         Err(_) => None,
