@@ -24,6 +24,7 @@ mod ops;
 mod outage;
 mod proxying;
 mod redis;
+mod redis_server;
 mod reload;
 mod store_conformance;
 mod tls;

@@ -1,0 +1,162 @@
+//! Redis loses what it had, cuts connections, or takes no more: the outage policy holds meanwhile, and limits after.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+
+use super::{DOWN, UP, Visitor, configured, counting_in, decides, does_without, settings};
+use crate::harness::{Redis, Setup, eventually, flood};
+
+#[tokio::test]
+async fn scripts_that_are_flushed_come_back_without_anybody_noticing() {
+    let redis = Redis::start().await;
+    let (_upstream, tidegate) = counting_in(&redis, 10).await;
+    let visitor = Visitor::new(&tidegate);
+    for left in (0..10).rev() {
+        let _: String = redis.command(&["SCRIPT", "FLUSH"]).await;
+        let told = visitor.ask("/closed").await;
+        assert_eq!((told.status, told.left), (200, Some(left)));
+    }
+    let _: String = redis.command(&["SCRIPT", "FLUSH"]).await;
+    assert_eq!(visitor.status("/closed").await, 429);
+    assert_eq!(tidegate.metric(UP).await, Some(1.0));
+    assert!(tidegate.logged(DOWN).is_empty());
+}
+
+async fn cut(redis: &Redis) {
+    let _: i64 = redis.command(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+}
+
+#[tokio::test]
+async fn connections_that_are_cut_between_requests_cost_no_count() {
+    let redis = Redis::start().await;
+    let (_upstream, tidegate) = counting_in(&redis, 20).await;
+    let visitor = Visitor::new(&tidegate);
+    let mut left = Vec::new();
+    // What meets a connection that is gone already passes unchecked: it is not known to be gone before.
+    for _ in 0..200 {
+        cut(&redis).await;
+        let told = visitor.ask("/open").await;
+        match told.status {
+            200 => left.extend(told.left),
+            429 => break,
+            _ => panic!("{told:?}"),
+        }
+    }
+    assert_eq!(left, (0..20).rev().collect::<Vec<_>>());
+    decides(&tidegate).await;
+}
+
+#[tokio::test]
+async fn connections_that_are_cut_under_load_lose_at_most_what_was_under_way() {
+    let redis = Redis::start().await;
+    let (_upstream, tidegate) = counting_in(&redis, 400).await;
+    let visitor = Visitor::new(&tidegate);
+    let mut statuses = BTreeMap::new();
+    for _ in 0..10 {
+        let (answers, ()) = tokio::join!(flood(30, |_| visitor.request("/closed")), cut(&redis));
+        for (status, count) in answers {
+            *statuses.entry(status).or_insert(0) += count;
+        }
+    }
+    let failed = statuses.remove(&503).unwrap_or_default();
+    assert_eq!(statuses, [(200, 300 - failed)].into());
+    decides(&tidegate).await;
+    let after = visitor.ask("/closed").await;
+    let counted = 400 - usize::try_from(after.left.unwrap()).unwrap() - 1;
+    assert!(
+        (300 - failed..=300).contains(&counted),
+        "{counted} counted of 300, {failed} of which had no answer"
+    );
+}
+
+#[tokio::test]
+async fn without_memory_nothing_is_counted_and_with_it_all_is_as_before() {
+    let redis = Redis::with(&Setup::plain(&["--maxmemory-policy", "noeviction"])).await;
+    let (_upstream, tidegate) = counting_in(&redis, 3).await;
+    let visitor = Visitor::new(&tidegate);
+    assert_eq!(visitor.ask("/open").await.left, Some(2));
+    let _: String = redis.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let error = does_without(&tidegate, 1).await;
+    assert!(error.contains("OOM"), "{error}");
+    assert_eq!(visitor.ask("/open").await.left, None);
+    let _: String = redis.command(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    decides(&tidegate).await;
+    assert_eq!(visitor.ask("/open").await.left, Some(1), "what was not counted is, or the other way round");
+}
+
+#[tokio::test]
+async fn counters_that_are_deleted_start_anew_even_for_those_refused() {
+    let redis = Redis::start().await;
+    let (_upstream, tidegate) = counting_in(&redis, 2).await;
+    let [some, all] = [Visitor::new(&tidegate), Visitor::new(&tidegate)];
+    assert_eq!(some.ask("/open").await.left, Some(1));
+    for status in [200, 200, 429, 429] {
+        assert_eq!(all.status("/open").await, status);
+    }
+    let _: String = redis.command(&["FLUSHALL"]).await;
+    assert_eq!(some.ask("/open").await.left, Some(1));
+    // The refusal is remembered for a while.
+    let admitted = async || Some(all.ask("/open").await).filter(|told| told.status != 429);
+    let admitted = eventually("the refusal to be forgotten", admitted).await;
+    assert_eq!((admitted.status, admitted.left), (200, Some(1)));
+    assert!(tidegate.logged(DOWN).is_empty());
+}
+
+#[tokio::test]
+async fn a_replica_is_told_for_what_it_is_and_used_when_it_is_none_any_more() {
+    let (primary, replica) = (Redis::start().await, Redis::start().await);
+    replica.replica_of(&primary).await;
+    let (_upstream, tidegate) = counting_in(&replica, 5).await;
+    let error = does_without(&tidegate, 1).await;
+    assert!(error.contains("ReadOnly"), "{error}");
+    let _: String = replica.command(&["REPLICAOF", "NO", "ONE"]).await;
+    decides(&tidegate).await;
+    assert_eq!(Visitor::new(&tidegate).ask("/open").await.left, Some(4));
+}
+
+#[tokio::test]
+async fn while_redis_loads_its_data_the_outage_policy_holds() {
+    let slow = ["--loading-process-events-interval-bytes", "1024", "--enable-debug-command", "yes"];
+    let redis = Redis::with(&Setup::plain(&slow)).await;
+    let (_upstream, tidegate) = counting_in(&redis, 5).await;
+    let visitor = Visitor::new(&tidegate);
+    assert_eq!(visitor.ask("/open").await.left, Some(4));
+    let _: String = redis.command(&["DEBUG", "POPULATE", "20000", "key", "1024"]).await;
+    let _: String = redis.command(&["CONFIG", "SET", "key-load-delay", "5000"]).await;
+    let loads = async {
+        let _ = redis.try_command::<String>(&["DEBUG", "RELOAD"]).await;
+    };
+    let outage = async {
+        let error = does_without(&tidegate, 1).await;
+        let _: String = redis.command(&["CONFIG", "SET", "key-load-delay", "0"]).await;
+        error
+    };
+    let (error, ()) = tokio::join!(outage, loads);
+    assert!(error.contains("loading"), "{error}");
+    decides(&tidegate).await;
+    assert_eq!(visitor.ask("/open").await.left, Some(3), "what was counted before is forgotten");
+}
+
+#[tokio::test]
+async fn all_instances_join_again_when_redis_is_back_on_its_port() {
+    let mut redis = Redis::start().await;
+    let config = settings(&format!("url: '{}'", redis.url()), 12);
+    let mut fleet = Vec::new();
+    for _ in 0..3 {
+        fleet.push(configured(&config).await);
+    }
+    for outages in 1..=2 {
+        redis.kill().await;
+        join_all(fleet.iter().map(async |(_, tidegate)| does_without(tidegate, outages).await)).await;
+        redis.restart().await;
+        join_all(fleet.iter().map(async |(_, tidegate)| decides(tidegate).await)).await;
+    }
+    let mut left = Vec::new();
+    for _ in 0..2 {
+        for (_, tidegate) in &fleet {
+            left.extend(Visitor::of(tidegate, "everywhere").ask("/open").await.left);
+        }
+    }
+    assert_eq!(left, (6..12).rev().collect::<Vec<_>>());
+}

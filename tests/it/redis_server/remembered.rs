@@ -1,0 +1,152 @@
+//! Refusals are remembered: a client that is over its limit costs Redis next to nothing, and nobody else anything.
+
+use super::{Visitor, configured, counting_in, settings};
+use crate::harness::{Redis, Tidegate, Upstream, eventually};
+
+/// The calls of the scripts so far, as Redis counts them.
+async fn calls(redis: &Redis) -> usize {
+    let info: String = redis.command(&["INFO", "commandstats"]).await;
+    let line = info.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+    line.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
+}
+
+async fn decisions(tidegate: &Tidegate, origin: &str) -> usize {
+    let series = format!("tidegate_decisions_total{{origin=\"{origin}\"}}");
+    format!("{}", tidegate.metric(&series).await.unwrap()).parse().unwrap()
+}
+
+/// Waits until the process has read so many configurations, the first included.
+async fn read(tidegate: &Tidegate, times: f64) {
+    let series = "tidegate_config_reloads_total{result=\"ok\"}";
+    let done = async || (tidegate.metric(series).await? >= times).then_some(());
+    eventually("the configuration to be read", done).await;
+}
+
+fn config(redis: &Redis, quota: usize) -> String {
+    settings(&format!("url: '{}'", redis.url()), quota)
+}
+
+#[tokio::test]
+async fn a_client_that_will_not_stop_costs_redis_next_to_nothing() {
+    let redis = Redis::start().await;
+    let config = config(&redis, 10).replace("10/h", "10/min");
+    let (upstream, tidegate) = configured(&config).await;
+    let visitor = Visitor::new(&tidegate);
+    let mut refused = Vec::new();
+    for request in 0..300 {
+        let told = visitor.ask("/open").await;
+        assert_eq!(told.status, if request < 10 { 200 } else { 429 });
+        refused.extend(told.retry_after);
+    }
+    assert_eq!((upstream.seen().len(), refused.len()), (10, 290));
+    assert!((1..=60).contains(&refused[0]));
+    assert!(refused.is_sorted_by(|earlier, later| earlier >= later), "{refused:?}");
+    let asked = calls(&redis).await;
+    assert!(asked - 10 < 290 / 20, "{asked} calls");
+    let origins = [("store", asked), ("denied_cache", 300 - asked), ("open", 0), ("closed", 0)];
+    for (origin, count) in origins {
+        assert_eq!(decisions(&tidegate, origin).await, count, "{origin}");
+    }
+    assert_eq!(tidegate.counted("open", "limited").await, 290.0);
+    let falls = async || (visitor.ask("/open").await.retry_after? < refused[0]).then_some(());
+    eventually("Retry-After to fall", falls).await;
+}
+
+#[tokio::test]
+async fn what_is_remembered_of_one_holds_for_nobody_else() {
+    let redis = Redis::start().await;
+    let (_upstream, tidegate) = counting_in(&redis, 1).await;
+    let (_other_upstream, elsewhere) = counting_in(&redis, 1).await;
+    let [one, other] = [Visitor::new(&tidegate), Visitor::new(&tidegate)];
+    for status in [200, 429, 429] {
+        assert_eq!(one.status("/open").await, status);
+    }
+    assert_eq!(other.status("/open").await, 200);
+    assert_eq!(one.status("/closed").await, 200, "another rule's counter");
+    let there = Visitor::of(&elsewhere, &one.name);
+    assert_eq!(there.status("/open").await, 429, "the other instance asks Redis");
+    assert_eq!(decisions(&elsewhere, "denied_cache").await, 0);
+    assert_eq!(there.status("/closed").await, 429);
+    assert_eq!(Visitor::new(&elsewhere).status("/open").await, 200);
+}
+
+#[tokio::test]
+async fn a_rule_that_changes_is_another_question() {
+    let redis = Redis::start().await;
+    let (_upstream, tidegate) = counting_in(&redis, 2).await;
+    let visitor = Visitor::new(&tidegate);
+    for status in [200, 200, 429, 429] {
+        assert_eq!(visitor.status("/open").await, status);
+    }
+    // Each refusal before the change is remembered for seconds, and each change acts at once.
+    for (times, quota, statuses) in
+        [(2.0, 4, [200, 200, 429]), (3.0, 3, [429, 429, 429]), (4.0, 6, [200, 200, 429])]
+    {
+        tidegate.rewrite(&config(&redis, quota));
+        read(&tidegate, times).await;
+        for status in statuses {
+            assert_eq!(visitor.status("/open").await, status, "of {quota}");
+        }
+    }
+    tidegate.rewrite(&config(&redis, 6).replace("name: open,", "name: open, burst: 2,"));
+    read(&tidegate, 5.0).await;
+    for status in [200, 200, 429] {
+        assert_eq!(visitor.status("/open").await, status, "with the burst allowance");
+    }
+    for (times, mode, status) in [(6.0, "shadow", 200), (7.0, "enforce", 429), (8.0, "off", 200)] {
+        let named = format!("name: open, mode: {mode}, burst: 2,");
+        let changed = config(&redis, 6).replace("name: open,", &named);
+        tidegate.rewrite(&changed);
+        read(&tidegate, times).await;
+        for _ in 0..2 {
+            assert_eq!(visitor.status("/open").await, status, "mode: {mode}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_two_limits_the_one_that_refuses_is_remembered_and_the_other_not_charged() {
+    let redis = Redis::start().await;
+    let limits = |minute: usize| {
+        let one = "rate: 3/h".to_owned();
+        let two = format!("limits: [{{ rate: {minute}/min }}, {{ rate: 5/day }}]");
+        config(&redis, 3).replacen(&one, &two, 1)
+    };
+    let (_upstream, tidegate) = configured(&limits(3)).await;
+    let visitor = Visitor::new(&tidegate);
+    for status in [200, 200, 200, 429, 429, 429, 429] {
+        assert_eq!(visitor.status("/open").await, status);
+    }
+    assert!(
+        visitor.ask("/open").await.retry_after.unwrap() <= 60,
+        "the day's limit was charged for refusals"
+    );
+    assert!(decisions(&tidegate, "denied_cache").await > 0);
+    tidegate.rewrite(&limits(1_000));
+    read(&tidegate, 2.0).await;
+    for status in [200, 200, 429, 429] {
+        assert_eq!(visitor.status("/open").await, status, "the day's limit has room for two more");
+    }
+    assert!(visitor.ask("/open").await.retry_after.unwrap() > 60);
+}
+
+#[tokio::test]
+async fn a_shadow_rule_lets_pass_whatever_is_remembered() {
+    let redis = Redis::start().await;
+    let shadow = "global: [{ name: all, rate: 2/h, mode: shadow }]\n";
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::configured(upstream.address, &(config(&redis, 5) + shadow)).await;
+    let visitor = Visitor::new(&tidegate);
+    for request in 0..5 {
+        assert_eq!(visitor.status("/open").await, 200);
+        let marked = upstream.last().headers.contains_key("x-ratelimit-exceeded");
+        assert_eq!(marked, request >= 2);
+    }
+    assert_eq!(tidegate.counted("all", "shadow_limited").await, 3.0);
+    assert_eq!(decisions(&tidegate, "denied_cache").await, 0);
+    // The rule that refuses is remembered; the one beside it is neither asked nor does it refuse.
+    for status in [429, 429, 429] {
+        assert_eq!(visitor.status("/open").await, status);
+    }
+    assert_eq!(Visitor::new(&tidegate).status("/open").await, 200);
+}
