@@ -4,6 +4,8 @@ mod faults;
 mod late;
 mod memory;
 mod remembered;
+mod rotation;
+mod security;
 mod strangers;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

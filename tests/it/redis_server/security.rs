@@ -1,0 +1,108 @@
+//! Redis lets in those who know the password or show a certificate, and tidegate those who are Redis.
+
+use super::{Visitor, configured, decides, does_without, settings};
+use crate::harness::{Certificates, Redis, Setup, Tidegate};
+
+/// Rules of two an hour hold.
+async fn counts(tidegate: &Tidegate) {
+    decides(tidegate).await;
+    let visitor = Visitor::of(tidegate, "somebody");
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        statuses.push(visitor.status("/closed").await);
+    }
+    assert_eq!(statuses, [200, 200, 429]);
+}
+
+async fn server(certificates: &Certificates, asks_for_certificates: bool) -> Redis {
+    let asks = if asks_for_certificates { "yes" } else { "no" };
+    Redis::with(&Setup::tls(certificates, &["--tls-auth-clients", asks])).await
+}
+
+/// Settings of Redis with TLS, where it listens itself.
+fn tls(redis: &Redis, tls: &str) -> String {
+    settings(&format!("url: '{}', tls: {{ {tls} }}", redis.url()), 2)
+}
+
+fn trusting(certificates: &Certificates) -> String {
+    format!("ca_file: '{}'", certificates.ca())
+}
+
+/// The same, with the certificate for clients.
+fn known_to(certificates: &Certificates) -> String {
+    let (certificate, key) = (certificates.client_certificate(), certificates.client_key());
+    format!("{}, cert_file: '{certificate}', key_file: '{key}'", trusting(certificates))
+}
+
+/// Why there is no answer from Redis with these settings.
+async fn why_not(config: &str) -> String {
+    let (_upstream, tidegate) = configured(config).await;
+    does_without(&tidegate, 1).await
+}
+
+#[tokio::test]
+async fn tls_needs_no_more_than_the_authority() {
+    let certificates = Certificates::new();
+    let redis = server(&certificates, false).await;
+    let (_upstream, tidegate) = configured(&tls(&redis, &trusting(&certificates))).await;
+    counts(&tidegate).await;
+}
+
+#[tokio::test]
+async fn a_server_of_another_authority_is_refused() {
+    let redis = server(&Certificates::new(), false).await;
+    let error = why_not(&tls(&redis, &trusting(&Certificates::new()))).await;
+    assert!(error.contains("invalid peer certificate"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_of_another_name_is_refused_unless_that_is_the_name_to_have() {
+    let certificates = Certificates::for_server(&["redis.internal"]);
+    let redis = server(&certificates, false).await;
+    let error = why_not(&tls(&redis, &trusting(&certificates))).await;
+    assert!(error.contains("not valid for name \"127.0.0.1\""), "{error}");
+    let named = format!("{}, server_name: redis.internal", trusting(&certificates));
+    let (_upstream, tidegate) = configured(&tls(&redis, &named)).await;
+    counts(&tidegate).await;
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_a_certificate_lets_nobody_in_without() {
+    let certificates = Certificates::new();
+    let redis = server(&certificates, true).await;
+    let error = why_not(&tls(&redis, &trusting(&certificates))).await;
+    assert!(error.contains("CertificateRequired"), "{error}");
+    let (_upstream, tidegate) = configured(&tls(&redis, &known_to(&certificates))).await;
+    counts(&tidegate).await;
+}
+
+#[tokio::test]
+async fn tls_to_a_server_without_it_and_the_other_way_round_is_told() {
+    let certificates = Certificates::new();
+    let (with, without) = (server(&certificates, false).await, Redis::start().await);
+    let over_tls = without.url().replace("redis:", "rediss:");
+    let trust = trusting(&certificates);
+    let error = why_not(&settings(&format!("url: '{over_tls}', tls: {{ {trust} }}"), 2)).await;
+    assert!(error.starts_with("no connection"), "{error}");
+    let in_the_clear = with.url().replace("rediss:", "redis:");
+    let error = why_not(&settings(&format!("url: '{in_the_clear}'"), 2)).await;
+    assert!(error.starts_with("no connection"), "{error}");
+}
+
+#[tokio::test]
+async fn a_password_comes_from_a_file() {
+    let redis = Redis::with(&Setup::plain(&["--requirepass", "open-sesame"])).await;
+    let secrets = tempfile::tempdir().unwrap();
+    let file = secrets.path().join("password");
+    let config = settings(&format!("url: '{}', password_file: '{}'", redis.url(), file.display()), 2);
+    for (password, right) in [("hunter2", false), ("open-sesame\n", true)] {
+        std::fs::write(&file, password).unwrap();
+        if right {
+            let (_upstream, tidegate) = configured(&config).await;
+            counts(&tidegate).await;
+        } else {
+            let error = why_not(&config).await;
+            assert!(error.contains("authentication failed"), "{error}");
+        }
+    }
+}
