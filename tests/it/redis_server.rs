@@ -1,5 +1,6 @@
 //! Redis on one server, as clients and operators of tidegate notice it.
 
+mod acl;
 mod faults;
 mod late;
 mod memory;
