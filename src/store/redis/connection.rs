@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bb8_redis::bb8::{ErrorSink, ManageConnection};
+use bb8_redis::bb8::ManageConnection;
 use bb8_redis::redis::{self, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 
 use super::backoff::Backoff;
@@ -30,6 +30,22 @@ pub(super) enum Server {
     Fixed(Address),
     /// Whichever is the primary.
     Primary(Sentinels),
+}
+
+impl Server {
+    /// What went wrong, for whoever has to mend it.
+    fn says(&self, error: &RedisError) -> String {
+        let reason = match error.kind() {
+            ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
+                "what listens there does not speak Redis's protocol".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        match self {
+            Self::Fixed(address) => format!("{address}: {reason}"),
+            Self::Primary(_) => reason,
+        }
+    }
 }
 
 /// Makes connections for the pool.
@@ -96,8 +112,9 @@ impl ManageConnection for Manager {
         self.backoff.pause().await;
         let opened = tokio::time::timeout(CONNECT_TIMEOUT, self.open()).await;
         let opened = opened.unwrap_or_else(|_| Err((ErrorKind::Io, "connecting took too long").into()));
-        if opened.is_err() {
+        if let Err(error) = &opened {
             self.backoff.failed();
+            self.last_error.set(self.server.says(error));
         }
         opened
     }
@@ -106,7 +123,9 @@ impl ManageConnection for Manager {
     async fn is_valid(&self, connection: &mut Connection) -> Result<(), RedisError> {
         if !connection.link.is_open() {
             self.backoff.lost();
-            return Err((ErrorKind::Io, "the server closed the connection").into());
+            let error = (ErrorKind::Io, "the server closed the connection").into();
+            self.last_error.set(self.server.says(&error));
+            return Err(error);
         }
         match &self.server {
             Server::Primary(sentinels) if !sentinels.still_name(&connection.address) => Err(replaced()),
@@ -186,17 +205,11 @@ impl LastError {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn set(&self, reason: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+
     fn clear(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-}
-
-impl ErrorSink<RedisError> for LastError {
-    fn sink(&self, error: RedisError) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
-    }
-
-    fn boxed_clone(&self) -> Box<dyn ErrorSink<RedisError>> {
-        Box::new(self.clone())
     }
 }

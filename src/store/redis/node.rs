@@ -12,8 +12,8 @@ use super::script::Call;
 use super::shared::Shared;
 use crate::store::StoreError;
 
-/// How long the queue waits for a connection before it lets go of the checks, whose callers have mostly given up
-/// by then.
+/// How long the pool is waited for at a time. It pauses between two attempts to connect for up to half of this, so it
+/// does not grow with the patience of the checks: theirs is the queue's business.
 const CONNECTION_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// A server.
@@ -34,8 +34,7 @@ impl Node {
             .max_size(shared.connections)
             .min_idle(1)
             .max_lifetime(None)
-            .error_sink(Box::new(connect_error.clone()))
-            .connection_timeout(CONNECTION_TIMEOUT.max(shared.timeout))
+            .connection_timeout(CONNECTION_TIMEOUT)
             .build_unchecked(manager);
         let queue = Queue::start(&pool, &shared);
         Self { queue, pool, connect_error, shared }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bb8_redis::bb8::Pool;
+use bb8_redis::bb8::{Pool, PooledConnection};
 use bb8_redis::redis::{self, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -74,27 +74,31 @@ async fn flush(queue: Arc<Mutex<mpsc::Receiver<Waiting>>>, pool: Pool<Manager>, 
         // first would wait behind flushers that come back for the connection again and again.
         let mut waiting = queue.lock().await;
         let Some(first) = waiting.recv().await else { return };
+        let Some(mut connection) = connection(&pool, &first).await else { continue };
         batch.push(first);
-        let connection = pool.get().await;
         // Whoever is about to ask gets the chance to share this trip; with nobody else to run, it costs nothing.
         tokio::task::yield_now().await;
-        let most = if connection.is_ok() { BATCH } else { CAPACITY };
-        while batch.len() < most
+        while batch.len() < BATCH
             && let Ok(next) = waiting.try_recv()
         {
             batch.push(next);
         }
         drop(waiting);
-        let Ok(mut connection) = connection else {
-            // Nobody is served any sooner by waiting on; the pool has told its error sink why.
-            batch.clear();
-            continue;
-        };
         if tokio::time::timeout(trip_timeout, send(&mut connection, &mut batch, &shared)).await.is_err() {
             // Its callers have given up too. The connection goes with its answers.
             batch.clear();
         }
     }
+}
+
+/// A connection, unless the caller gives up before there is one. The manager remembers why there is none.
+async fn connection<'p>(pool: &'p Pool<Manager>, waiting: &Waiting) -> Option<PooledConnection<'p, Manager>> {
+    while !waiting.answer.is_closed() {
+        if let Ok(connection) = pool.get().await {
+            return Some(connection);
+        }
+    }
+    None
 }
 
 /// Sends the batch as one pipeline, and once more what Redis has not executed.
