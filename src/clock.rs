@@ -33,7 +33,7 @@ impl Driven {
     }
 }
 
-/// Measures how long something takes; the one other use of time beside deciding.
+/// Measures how long something takes, and says until when it may.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Instant);
 
@@ -58,9 +58,7 @@ impl Stopwatch {
     pub fn millis(&self) -> i64 {
         i64::try_from(self.0.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
-}
 
-impl Stopwatch {
     /// The point in time that is so long after the start.
     #[must_use]
     pub fn deadline(&self, after: Duration) -> Deadline {

@@ -88,7 +88,7 @@ impl Limiter {
     #[must_use]
     pub fn new(store: Store) -> Self {
         metrics::store_up(true);
-        let denied = matches!(store, Store::Redis(_)).then(Denied::new);
+        let denied = matches!(store, Store::Redis(_)).then(|| Denied::new(store.gives_back()));
         let (origins, started) = (Origins::default(), Stopwatch::start());
         Self { store, denied, origins, started, failed_ms: AtomicI64::new(WELL) }
     }
@@ -202,11 +202,12 @@ fn decide<'p>(asks: &[Ask], sources: &[Source<'p>], answer: &Answer) -> Verdict<
     let mut tightest: Option<Standing> = None;
     let mut unchecked: Vec<&Rule> = Vec::new();
     for ((ask, source), decision) in asks.iter().zip(sources).zip(answer) {
+        let binding = ask.charge.group == Charge::BINDING;
         let Ok(decision) = decision else {
-            unchecked.push(source.rule);
+            unchecked.extend(binding.then_some(source.rule));
             continue;
         };
-        if ask.charge.group != Charge::BINDING {
+        if !binding {
             if !decision.taken.fits && exceeded.last().is_none_or(|last| last.name != source.rule.name) {
                 exceeded.push(source.rule);
             }

@@ -77,6 +77,15 @@ impl Store {
         }
     }
 
+    /// Whether a counter may hold charges that are about to be given back, so that it is full for a moment only.
+    #[must_use]
+    pub fn gives_back(&self) -> bool {
+        match self {
+            Self::Memory(_) => false,
+            Self::Redis(store) => store.has_slots(),
+        }
+    }
+
     /// Takes back what was charged for a request that is not let through after all, because others of its asks
     /// have no decision.
     pub async fn give_back(&self, asks: &[Ask], answer: &Answer) {

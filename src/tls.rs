@@ -129,7 +129,8 @@ fn ders(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 /// When there is none, or one that cannot be used.
 pub fn private_key(text: &[u8]) -> Result<Arc<dyn SigningKey>, TlsError> {
     // Of both kinds: `BEGIN ENCRYPTED PRIVATE KEY`, and `Proc-Type: 4,ENCRYPTED` inside the older ones.
-    if text.windows(9).any(|word| word == b"ENCRYPTED") {
+    let has = |words: &[u8]| text.windows(words.len()).any(|window| window == words);
+    if has(b"BEGIN ENCRYPTED") || has(b"4,ENCRYPTED") {
         return Err(TlsError::EncryptedKey);
     }
     let key = PrivateKeyDer::from_pem_slice(text).map_err(|error| match error {

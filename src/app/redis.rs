@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use bb8_redis::redis::RedisConnectionInfo;
 
-use crate::config::{Credentials, RedisAddress, RedisSettings, RedisTls, RedisTopology};
+use crate::config::{Credentials, RedisAddress, RedisSettings, RedisTls, RedisTopology, Secret};
 use crate::store::{Access, Address, RedisOptions, Tls, Topology};
 use crate::tls::{self, Roots};
 
@@ -49,8 +49,10 @@ fn login(credentials: &Credentials) -> RedisConnectionInfo {
     if let Some(username) = &credentials.username {
         login = login.set_username(username);
     }
-    if let Some(password) = &credentials.password {
-        login = login.set_password(password.expose());
+    // A user without a password logs in all the same: the client would leave that out, and act as the default user.
+    let without = credentials.username.is_some().then_some("");
+    if let Some(password) = credentials.password.as_ref().map(Secret::expose).or(without) {
+        login = login.set_password(password);
     }
     login
 }

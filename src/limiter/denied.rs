@@ -10,13 +10,21 @@ use crate::window::Limit;
 
 /// The most refusals remembered; the ones least used make room.
 const CAPACITY: usize = 65_536;
-/// For how long at most. Somebody may have deleted the counter in Redis, or, in a cluster, what had filled it may
-/// have been given back; and a day's limit refuses for hours.
+/// For how long at most: somebody may have deleted the counter in Redis, and a day's limit refuses for hours.
 const ASK_AGAIN_MS: i64 = 5_000;
+/// The same for a counter that may have been full for a moment only, with charges about to be given back. If it is full
+/// again when it is asked after that, it is full.
+const LOOK_AGAIN_MS: i64 = 100;
+/// A second look counts as one for so long.
+const SECOND_LOOK_MS: i64 = 1_000;
 
 /// The refusals of the recent past. Times are in milliseconds of the caller's own clock.
 #[derive(Debug)]
-pub(super) struct Denied(Cache<String, Refusal, UnitWeighter, RandomState>);
+pub(super) struct Denied {
+    refusals: Cache<String, Refusal, UnitWeighter, RandomState>,
+    /// Whether charges may be given back.
+    provisional: bool,
+}
 
 #[derive(Clone, Debug)]
 struct Refusal {
@@ -32,28 +40,73 @@ struct Refusal {
 }
 
 impl Denied {
-    pub(super) fn new() -> Self {
-        Self(Cache::with(CAPACITY, CAPACITY as u64, UnitWeighter, RandomState::default(), Default::default()))
+    pub(super) fn new(provisional: bool) -> Self {
+        let hasher = RandomState::default();
+        let refusals = Cache::with(CAPACITY, CAPACITY as u64, UnitWeighter, hasher, Default::default());
+        Self { refusals, provisional }
     }
 
     /// Takes note of a decision about `ask`, which was asked at `now_ms`.
     pub(super) fn note(&self, ask: &Ask, decision: &Decision, now_ms: i64) {
         let (limit, cost) = (ask.charge.limit, ask.charge.cost);
         let Some(left_ms) = decision.counter.retry_after(&limit, decision.now_ms, cost) else { return };
+        let last =
+            self.refusals.get(ask.key.as_str()).filter(|last| last.limit == limit && last.cost == cost);
+        if last.as_ref().is_some_and(|last| now_ms < last.ask_again_ms) {
+            return; // Asked before that one was answered: it tells nothing new.
+        }
+        let confirmed = last.is_some_and(|last| now_ms < last.ask_again_ms + SECOND_LOOK_MS);
+        let most_ms = if self.provisional && !confirmed { LOOK_AGAIN_MS } else { ASK_AGAIN_MS };
         let refusal = Refusal {
             limit,
             cost,
             remaining: decision.counter.remaining(&limit, decision.now_ms),
             until_ms: now_ms + left_ms,
-            ask_again_ms: now_ms + left_ms.min(ASK_AGAIN_MS),
+            ask_again_ms: now_ms + left_ms.min(most_ms),
         };
-        self.0.insert(ask.key.clone(), refusal);
+        self.refusals.insert(ask.key.clone(), refusal);
     }
 
     /// If `ask` is known to be refused: units that would be admitted, and milliseconds until it is admitted.
     pub(super) fn recall(&self, ask: &Ask, now_ms: i64) -> Option<(i64, i64)> {
-        let refusal = self.0.get(ask.key.as_str())?;
+        let refusal = self.refusals.get(ask.key.as_str())?;
         let known = refusal.limit == ask.charge.limit && refusal.cost <= ask.charge.cost;
         (known && now_ms < refusal.ask_again_ms).then_some((refusal.remaining, refusal.until_ms - now_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Denied;
+    use crate::store::{Ask, Decision};
+    use crate::window::{Charge, Counter, Limit, Taken};
+
+    fn refused() -> (Ask, Decision) {
+        let limit = Limit::new(1, 0, 60_000, 4).expect("it is a limit");
+        let charge = Charge { limit, cost: 1, group: Charge::BINDING };
+        let mut counter = Counter::default();
+        counter.take(&limit, 1_000, 1);
+        let taken = Taken { fits: false, charged: false };
+        let decision = Decision { now_ms: 1_000, taken, before: counter.clone(), counter };
+        (Ask { key: "{a}:r:60000:4".to_owned(), charge }, decision)
+    }
+
+    #[test]
+    fn a_refusal_is_believed_for_a_while() {
+        let (denied, (ask, decision)) = (Denied::new(false), refused());
+        denied.note(&ask, &decision, 10);
+        assert_eq!(denied.recall(&ask, 20), Some((0, 59_990)));
+        assert_eq!(denied.recall(&ask, 5_010), None);
+    }
+
+    #[test]
+    fn what_may_be_given_back_is_looked_at_twice() {
+        let (denied, (ask, decision)) = (Denied::new(true), refused());
+        denied.note(&ask, &decision, 10);
+        denied.note(&ask, &decision, 11);
+        assert_eq!(denied.recall(&ask, 109), Some((0, 59_901)));
+        assert_eq!(denied.recall(&ask, 110), None, "many refusals of one moment are no second look");
+        denied.note(&ask, &decision, 120);
+        assert_eq!(denied.recall(&ask, 5_119), Some((0, 55_001)));
     }
 }

@@ -66,11 +66,11 @@ pub enum Topology {
 }
 
 /// The store of many instances.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RedisStore {
     routes: Routes,
     shared: Arc<Shared>,
-    key_prefix: String,
+    key_prefix: Arc<str>,
     clock: Clock,
 }
 
@@ -103,7 +103,7 @@ impl RedisStore {
             }
             Topology::Cluster(seeds) => Routes::Cluster(Arc::new(Cluster::new(seeds, Arc::clone(&shared)))),
         };
-        Self { routes, shared, key_prefix: options.key_prefix, clock }
+        Self { routes, shared, key_prefix: options.key_prefix.into(), clock }
     }
 
     /// Uses other credentials or certificates, for the connections made from now on.
@@ -114,16 +114,14 @@ impl RedisStore {
     /// Decides about all the asks of one request.
     pub async fn take(&self, asks: &[Ask]) -> Answer {
         let watch = Stopwatch::start();
-        let everything: Vec<&Ask> = asks.iter().collect();
         let deadline = self.shared.deadline(&watch);
-        let mut answer = match &self.routes {
-            Routes::One(_) => self.take_part(0, &everything, deadline).await,
-            Routes::Cluster(_) => self.take_across(&everything, deadline).await,
+        let answer = match &self.routes {
+            Routes::One(_) => self.take_part(0, &asks.iter().collect::<Vec<_>>(), deadline).await,
+            Routes::Cluster(_) => self.take_across(asks, deadline).await,
         };
         if answer.iter().any(Result::is_err) {
             self.routes.doubt();
         }
-        self.settle(asks, &mut answer).await;
         let meter = &self.shared.meter;
         match answer.iter().find_map(|decision| decision.as_ref().err()) {
             None => meter.answered(watch.seconds()),
@@ -154,9 +152,35 @@ impl RedisStore {
         }
     }
 
-    /// Asks in several slots are decided there at the same time.
-    async fn take_across(&self, asks: &[&Ask], deadline: Deadline) -> Answer {
-        let parts = self.by_slot(asks.iter().copied().enumerate(), |(_, ask)| ask);
+    /// Whether keys have slots, and requests therefore more than one call.
+    pub(super) fn has_slots(&self) -> bool {
+        matches!(self.routes, Routes::Cluster(_))
+    }
+
+    /// Decides about asks that may be in several slots.
+    async fn take_across(&self, asks: &[Ask], deadline: Deadline) -> Answer {
+        let refs: Vec<&Ask> = asks.iter().collect();
+        if let [(slot, _)] = &self.by_slot(refs.iter().copied(), |ask| ask)[..] {
+            let answer = self.take_part(*slot, &refs, deadline).await;
+            if asks.len() == 1 || !answer.iter().any(is_split) {
+                return answer;
+            }
+        }
+        // In a task of its own: what one slot has charged must be given back where another has refused, also if the
+        // client hangs up meanwhile.
+        let (store, owned) = (self.clone(), asks.to_vec());
+        let settled = tokio::spawn(async move {
+            let mut answer = store.take_parts(&owned, deadline).await;
+            store.settle(&owned, &mut answer, deadline).await;
+            answer
+        });
+        let lost = || asks.iter().map(|_| Err(StoreError::Answer("it was lost"))).collect();
+        settled.await.unwrap_or_else(|_| lost())
+    }
+
+    /// Asks in several slots are decided there at the same time, each slot for itself.
+    async fn take_parts(&self, asks: &[Ask], deadline: Deadline) -> Answer {
+        let parts = self.by_slot(asks.iter().enumerate(), |(_, ask)| ask);
         let answers = join_all(parts.into_iter().map(|(slot, part)| async move {
             let (places, asks): (Vec<usize>, Vec<&Ask>) = part.into_iter().unzip();
             let mut answer = self.take_part(slot, &asks, deadline).await;
@@ -187,7 +211,7 @@ impl RedisStore {
 
     /// All or none, across slots: where one has refused, the others of its group are given back; where a binding one
     /// has, all are.
-    async fn settle(&self, asks: &[Ask], answer: &mut Answer) {
+    async fn settle(&self, asks: &[Ask], answer: &mut Answer, deadline: Deadline) {
         let refused: Vec<u32> = asks
             .iter()
             .zip(answer.iter())
@@ -212,7 +236,9 @@ impl RedisStore {
             }
         }
         if !given.is_empty() {
-            self.give_back(&given, &undone).await;
+            // It goes on beyond the deadline, but nobody waits for it longer.
+            let deadline = tokio::time::Instant::from_std(deadline.instant());
+            let _ = tokio::time::timeout_at(deadline, self.give_back(&given, &undone)).await;
         }
     }
 

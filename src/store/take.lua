@@ -15,7 +15,7 @@
 -- ones. All values are integers below 2^53, which Lua's numbers hold exactly; a - a % b is exact, and so is its
 -- division by b, where floor(a / b) could be rounded up.
 
-local pack, unpack, sub, call = struct.pack, struct.unpack, string.sub, redis.call
+local pack, unpack, sub, call, pcall = struct.pack, struct.unpack, string.sub, redis.call, redis.pcall
 local n = #KEYS
 local deadline, now, least_ttl = tonumber(ARGV[n + 1]), nil, 0
 if deadline then
@@ -33,9 +33,13 @@ for i = 1, n do
   local HEAD, BUCKET, head, size = '<I6I7I4I3', '<I3I3I4', 20, 10
   if window >= 2^22 then HEAD, BUCKET, head, size = '<I6I7I4I5', '<I5I5I4', 22, 14 end
 
-  local raw = call('GET', KEYS[i])
-  reply[2 * i + 1] = raw or ''
   -- What this script did not write counts as nothing, and is overwritten.
+  local raw = pcall('GET', KEYS[i])
+  if type(raw) == 'table' then
+    if sub(raw.err, 1, 9) ~= 'WRONGTYPE' then return raw end
+    raw = false
+  end
+  reply[2 * i + 1] = raw or ''
   local sound = raw and #raw >= head and (#raw - head) % size == 0 and #raw <= head + 64 * size
   local last, debt, newest, span, shift, used, live = 0, 0, 0, 0, 0, 0, 0
   if sound then

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bb8_redis::redis::{self, ErrorKind, RedisError, ServerErrorKind, Value};
+use futures_util::future::select_ok;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
@@ -18,6 +19,7 @@ use super::node::Node;
 use super::script::Call;
 use super::server::{Address, Link, pipeline};
 use super::shared::Shared;
+use crate::clock::Deadline;
 use crate::store::StoreError;
 
 const SLOTS: u16 = 16384;
@@ -25,6 +27,8 @@ const SLOTS: u16 = 16384;
 const REDIRECTIONS: usize = 5;
 /// How long a server may take to say who has which slot, with connecting.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(500);
+/// After how long the next server is asked as well.
+const NEXT_AFTER: Duration = Duration::from_millis(50);
 /// How long to leave the map alone after it was drawn: while a server is away, every check doubts it.
 const REST: Duration = Duration::from_millis(250);
 
@@ -42,6 +46,8 @@ struct Inner {
     changing: Mutex<()>,
     /// Notified when the map may be wrong.
     doubt: Notify,
+    /// Notified when it has been drawn.
+    drawn: Notify,
     seeds: Vec<Address>,
     /// Why the map could not be drawn.
     fault: ArcSwap<String>,
@@ -62,6 +68,7 @@ impl Cluster {
             map: ArcSwap::from_pointee(Map::new()),
             changing: Mutex::default(),
             doubt: Notify::new(),
+            drawn: Notify::new(),
             seeds,
             fault: ArcSwap::from_pointee("no server has been asked yet".to_owned()),
             shared,
@@ -81,7 +88,7 @@ impl Cluster {
 
     /// Calls a script in a slot, wherever that is by now.
     pub(super) async fn call(&self, slot: u16, call: &Call) -> Result<Value, StoreError> {
-        let Some((mut address, mut node)) = self.inner.map.load().owner(slot) else {
+        let Some((mut address, mut node)) = self.inner.owner(slot, call.deadline).await else {
             let fault = self.inner.fault.load();
             return Err(StoreError::Connect(format!("nobody is known to have slot {slot}: {fault}")));
         };
@@ -109,15 +116,34 @@ impl Cluster {
 /// Where an error of a server at `address` sends us.
 fn target(error: &RedisError, address: &Address) -> Option<Address> {
     let (host, port) = error.redirect_node()?.0.rsplit_once(':')?;
-    // A server that does not know its own name means the one that was dialled.
-    let host = if host.is_empty() { &address.host } else { host };
+    let host = if is_unknown(host) { &address.host } else { host };
     Some(Address { host: host.to_owned(), port: port.parse().ok()? })
 }
 
+/// Whether a server does not know its own name, and so means the one that was dialled.
+fn is_unknown(host: &str) -> bool {
+    host.is_empty() || host == "?"
+}
+
 impl Inner {
+    /// Who has the slot. Before the map has been drawn for the first time, that is waited for.
+    async fn owner(&self, slot: u16, deadline: Deadline) -> Option<(Address, Arc<Node>)> {
+        let drawn = self.drawn.notified();
+        let map = self.map.load_full();
+        if !map.servers.is_empty() {
+            return map.owner(slot);
+        }
+        let _ = tokio::time::timeout_at(deadline.instant().into(), drawn).await;
+        self.map.load().owner(slot)
+    }
+
     /// The server that a call was sent on to; the slot has moved there, if one is given.
     fn redirected(&self, address: &Address, moved: Option<u16>) -> Arc<Node> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.map.load().node(address);
+        if let (Some(node), None) = (known, moved) {
+            return node;
+        }
         let mut map = Map::clone(&self.map.load());
         let (place, node) = map.place(address, || self.node(address));
         if let Some(owner) = moved.and_then(|slot| map.owners.get_mut(usize::from(slot))) {
@@ -132,25 +158,35 @@ impl Inner {
         Arc::new(Node::new(Server::Fixed(address.clone()), Arc::clone(&self.shared)))
     }
 
-    /// Draws the map as one of the servers sees it; in no fixed order, as one that is cut off sees an old one.
+    /// Draws the map as one of the servers sees it, whichever answers first: in no fixed order, as one that is cut off
+    /// sees an old one, and the seeds early, as the others may all have moved.
     async fn draw(&self) -> bool {
         let mut servers: Vec<Address> =
             self.map.load().servers.iter().map(|(address, _)| address.clone()).collect();
         fastrand::shuffle(&mut servers);
-        for address in servers.iter().chain(&self.seeds) {
-            let asked = timeout(ANSWER_TIMEOUT, self.ranges(address)).await;
-            match asked.unwrap_or_else(|_| Err((ErrorKind::Io, "no answer in time").into())) {
-                Ok(ranges) if ranges.is_empty() => {
-                    self.fault.store(Arc::new(format!("{address} knows of no slots")));
-                }
-                Ok(ranges) => {
-                    self.redraw(&ranges);
-                    return true;
-                }
-                Err(error) => self.fault.store(Arc::new(format!("{address}: {error}"))),
+        let early = servers.len().min(1);
+        servers.splice(early..early, self.seeds.iter().cloned());
+        if servers.is_empty() {
+            return false;
+        }
+        let asked = servers.iter().zip(0_u32..).map(|(address, place)| {
+            Box::pin(async move {
+                tokio::time::sleep(NEXT_AFTER * place).await;
+                let asked = timeout(ANSWER_TIMEOUT, self.ranges(address)).await;
+                let asked = asked.unwrap_or_else(|_| Err((ErrorKind::Io, "no answer in time").into()));
+                asked.map_err(|error| format!("{address}: {error}"))
+            })
+        });
+        match select_ok(asked).await {
+            Ok((ranges, _)) => {
+                self.redraw(&ranges);
+                true
+            }
+            Err(fault) => {
+                self.fault.store(Arc::new(fault));
+                false
             }
         }
-        false
     }
 
     /// What a server says about who has which slots.
@@ -160,6 +196,9 @@ impl Inner {
         let replies = link.send(&pipeline([redis::cmd("CLUSTER").arg("SLOTS").take()])).await?;
         let reply = replies.into_iter().next().ok_or((ErrorKind::Client, "no answer"))??;
         let ranges: Vec<(u16, u16, Vec<Value>)> = ranges_of(reply)?;
+        if ranges.is_empty() {
+            return Err((ErrorKind::Client, "it knows of no slots").into());
+        }
         ranges
             .into_iter()
             .map(|(first, last, primary)| Ok(Range { first, last, owner: owner(primary, address)? }))
@@ -179,6 +218,7 @@ impl Inner {
             }
         }
         self.map.store(Arc::new(map));
+        self.drawn.notify_waiters();
     }
 }
 
@@ -210,7 +250,7 @@ fn owner(primary: Vec<Value>, asked: &Address) -> Result<Address, RedisError> {
     let mut fields = primary.into_iter();
     let host: Option<String> = fields.next().map(redis::from_redis_value).transpose()?.flatten();
     let port = fields.next().ok_or((ErrorKind::Client, "a server without a port"))?;
-    let host = host.filter(|host| !host.is_empty()).unwrap_or_else(|| asked.host.clone());
+    let host = host.filter(|host| !is_unknown(host)).unwrap_or_else(|| asked.host.clone());
     Ok(Address { host, port: redis::from_redis_value(port)? })
 }
 

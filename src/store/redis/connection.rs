@@ -96,7 +96,11 @@ impl Manager {
         let local_ms = self.shared.now_ms();
         let time = replies.into_iter().next().ok_or((ErrorKind::Client, "no time"))??;
         let (seconds, micros): (i64, i64) = redis::from_redis_value(time)?;
-        let offset = Offset::new(local_ms, seconds * 1000 + micros / 1000);
+        let server_ms = seconds.saturating_mul(1000).saturating_add(micros / 1000);
+        if !script::TIMES.contains(&server_ms) {
+            return Err((ErrorKind::Client, "its clock is out of all bounds").into());
+        }
+        let offset = Offset::new(local_ms, server_ms);
         let mut connection = Connection { link, address, offset, broken: false, has_worked: false };
         connection.load().await?;
         self.last_error.clear();
@@ -114,6 +118,9 @@ impl ManageConnection for Manager {
         let opened = opened.unwrap_or_else(|_| Err((ErrorKind::Io, "connecting took too long").into()));
         if let Err(error) = &opened {
             self.backoff.failed();
+            if let Server::Primary(sentinels) = &self.server {
+                sentinels.doubt();
+            }
             self.last_error.set(self.server.says(error));
         }
         opened
@@ -122,7 +129,6 @@ impl ManageConnection for Manager {
     /// Asked at each checkout. It costs no trip: the driver ends when the server closes the connection.
     async fn is_valid(&self, connection: &mut Connection) -> Result<(), RedisError> {
         if !connection.link.is_open() {
-            self.backoff.lost();
             let error = (ErrorKind::Io, "the server closed the connection").into();
             self.last_error.set(self.server.says(&error));
             return Err(error);
@@ -134,7 +140,8 @@ impl ManageConnection for Manager {
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {
-        match (connection.broken, connection.has_worked) {
+        let broken = connection.broken || !connection.link.is_open();
+        match (broken, connection.has_worked) {
             (false, _) => {
                 connection.has_worked = true;
                 self.backoff.succeeded();
@@ -142,7 +149,7 @@ impl ManageConnection for Manager {
             (true, true) => self.backoff.lost(),
             (true, false) => self.backoff.failed(),
         }
-        connection.broken
+        broken
     }
 }
 
@@ -188,10 +195,12 @@ impl Connection {
 /// Whether an error is an answer of a server that can be asked again. A server that loads its data, has become
 /// a replica, or wants other credentials is better looked up anew.
 fn is_answer(error: &RedisError) -> bool {
-    let ErrorKind::Server(kind) = error.kind() else { return error.kind() == ErrorKind::Extension };
-    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, NoPerm, ReadOnly};
-    !matches!(kind, BusyLoading | ClusterDown | MasterDown | NoPerm | ReadOnly)
-        && error.code() != Some("NOAUTH")
+    use ServerErrorKind::{BusyLoading, MasterDown, ReadOnly};
+    match error.kind() {
+        ErrorKind::Server(kind) => !matches!(kind, BusyLoading | MasterDown | ReadOnly),
+        ErrorKind::Extension => error.code() != Some("NOAUTH"),
+        _ => false,
+    }
 }
 
 /// Remembers why the last connection could not be made, or was closed; all that a check would notice is that it

@@ -6,8 +6,8 @@
 
 /// How long a sample counts, at least; a quartz clock strays less than 1 ms meanwhile.
 const RECENT_MS: i64 = 10_000;
-/// A sample that is so much too low means that the server's clock was set back.
-const SET_BACK_MS: i64 = 1_000;
+/// A sample that is so much too low, by more than a trip takes, means that the server's clock was set back.
+const SET_BACK_MS: i64 = 250;
 
 /// The offset of one server's clock. Pure: all times are in milliseconds.
 #[derive(Clone, Copy, Debug)]

@@ -49,7 +49,14 @@ impl Queue {
         let (sender, receiver) = mpsc::channel(CAPACITY);
         let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..shared.connections {
-            tokio::spawn(flush(Arc::clone(&receiver), pool.clone(), Arc::clone(shared)));
+            let (receiver, pool, shared) = (Arc::clone(&receiver), pool.clone(), Arc::clone(shared));
+            tokio::spawn(async move {
+                // One that panics is a fault of ours, and must cost its batch, not the store.
+                while tokio::spawn(flush(Arc::clone(&receiver), pool.clone(), Arc::clone(&shared)))
+                    .await
+                    .is_err()
+                {}
+            });
         }
         Self(sender)
     }
@@ -129,8 +136,9 @@ async fn send(connection: &mut Connection, batch: &mut Vec<Waiting>, shared: &Sh
             let Some((command, answer)) = answers.next() else { continue };
             match Fate::of(&answer) {
                 Fate::Answered => drop(waiting.answer.send(answer)),
-                // The caller has gone, or has its own deadline.
-                _ if attempt == Attempt::Last => {}
+                // The caller has gone, or does so by its own deadline.
+                Fate::Late if attempt == Attempt::Last => {}
+                Fate::Unloaded if attempt == Attempt::Last => drop(waiting.answer.send(answer)),
                 fate => {
                     unloaded |= fate == Fate::Unloaded;
                     waiting.call.restore(command);

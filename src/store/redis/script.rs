@@ -88,11 +88,14 @@ pub(super) fn key(key_prefix: &str, ask: &Ask) -> String {
     format!("{key_prefix}:{}", ask.key)
 }
 
+/// What a time in milliseconds can be: a counter has 6 bytes for it.
+pub(super) const TIMES: std::ops::Range<i64> = 0..1 << 48;
+
 /// The server's time of a reply of `take.lua`.
 pub(super) fn time(reply: &Value) -> Option<i64> {
     match reply {
         Value::Array(fields) => match fields.first() {
-            Some(Value::Int(now_ms)) => Some(*now_ms),
+            Some(Value::Int(now_ms)) => Some(*now_ms).filter(|now_ms| TIMES.contains(now_ms)),
             _ => None,
         },
         _ => None,

@@ -1,12 +1,13 @@
 //! Finding the primary by asking the sentinels.
 //!
-//! They are asked before each connection, and about once a second beside: a primary that was cut off from the rest
-//! does not know that it has been replaced, and a demoted one keeps its connections open. All are asked, and the
+//! They are asked about once a second, and before a connection when the last one failed: a primary that was cut off
+//! from the rest does not know that it has been replaced, and a demoted one keeps its connections open. All are asked, and the
 //! answer of the highest configuration epoch is taken, as among themselves: one that is cut off with an old primary
 //! still names it, and after a failover the others know the new one a second or two later than their leader.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bb8_redis::redis::{self, ErrorKind, RedisError, Value};
@@ -42,6 +43,8 @@ struct Inner {
     /// The primary's name.
     name: String,
     sentinels: Vec<Sentinel>,
+    /// Whether that is still believed: nothing has failed since.
+    believed: AtomicBool,
     /// Whom they last named.
     named: watch::Sender<Option<Address>>,
     shared: Arc<Shared>,
@@ -62,7 +65,8 @@ impl Sentinels {
     pub(super) fn new(sentinels: Vec<Address>, name: String, shared: Arc<Shared>) -> Self {
         let sentinel = |address| Sentinel { address, link: Mutex::default() };
         let sentinels = sentinels.into_iter().map(sentinel).collect();
-        let inner = Arc::new(Inner { name, sentinels, named: watch::Sender::default(), shared });
+        let believed = AtomicBool::new(false);
+        let inner = Arc::new(Inner { name, sentinels, believed, named: watch::Sender::default(), shared });
         let watched = Arc::clone(&inner);
         let watch = tokio::spawn(async move {
             loop {
@@ -74,9 +78,19 @@ impl Sentinels {
         Self { inner, _watch: AbortOnDropHandle::new(watch) }
     }
 
-    /// The primary, as the sentinels name it now.
+    /// The primary, as the sentinels named it within the last second or so.
     pub(super) async fn primary(&self) -> Result<Address, RedisError> {
+        if self.inner.believed.load(Ordering::Relaxed)
+            && let Some(named) = self.inner.named.borrow().clone()
+        {
+            return Ok(named);
+        }
         self.inner.ask().await
+    }
+
+    /// The one that they named did not work.
+    pub(super) fn doubt(&self) {
+        self.inner.believed.store(false, Ordering::Relaxed);
     }
 
     /// Whether this is still the primary, by the last that is known.
@@ -114,6 +128,7 @@ impl Inner {
         let Some(Naming { primary, .. }) = newest else {
             return Err(silent.unwrap_or_else(|| unknown(&self.name)));
         };
+        self.believed.store(true, Ordering::Relaxed);
         self.named.send_if_modified(|named| named.replace(primary.clone()).as_ref() != Some(&primary));
         Ok(primary)
     }
@@ -122,11 +137,10 @@ impl Inner {
 impl Sentinel {
     /// Whom this one names.
     async fn ask(&self, name: &str, shared: &Shared) -> Result<Naming, RedisError> {
-        let mut link = self.link.lock().await;
-        // Taken out: a link on which an answer is missing must not be used again.
-        let kept = link.take().filter(Link::is_open);
         let asked = timeout(ANSWER_TIMEOUT, async {
-            let mut open = match kept {
+            let mut link = self.link.lock().await;
+            // Taken out: a link on which an answer is missing must not be used again.
+            let mut open = match link.take().filter(Link::is_open) {
                 Some(open) => open,
                 None => {
                     let access = shared.access.load_full();
@@ -135,12 +149,11 @@ impl Sentinel {
             };
             let ask = |what| redis::cmd("SENTINEL").arg(what).arg(name).take();
             let replies = open.send(&pipeline([ask("GET-MASTER-ADDR-BY-NAME"), ask("MASTER")])).await?;
-            Ok((open, replies))
+            *link = Some(open);
+            Ok(replies)
         });
         let asked = asked.await.unwrap_or_else(|_| Err((ErrorKind::Io, "no answer in time").into()));
-        let (open, replies) = asked.map_err(|error| self.says(&error))?;
-        *link = Some(open);
-        let mut replies = replies.into_iter();
+        let mut replies = asked.map_err(|error| self.says(&error))?.into_iter();
         let mut next = || replies.next().unwrap_or(Ok(Value::Nil)).map_err(|error| self.says(&error));
         let named: Option<(String, u16)> = redis::from_redis_value(next()?)?;
         let (host, port) = named.ok_or_else(|| unknown(name))?;
