@@ -11,8 +11,8 @@
 --
 -- A counter is packed little-endian: last_ms (6 bytes), debt (7), then the newest bucket's count (4) and span
 -- (its last - first), which ends at last_ms; then the older ones, newest first: gap (the next one's first - its
--- last), span, count (4). Gaps and spans are below two windows: 3 bytes for windows below 2^22 ms, 5 for longer
--- ones. All values are integers below 2^53, which Lua's numbers hold exactly; a - a % b is exact, and so is its
+-- last), span, count (4). Gaps and spans are below two windows: 3 bytes for windows below 2^22 ms (70 minutes), 4
+-- below 2^30 ms (12 days), 5 for longer ones. All values are integers below 2^53, which Lua's numbers hold exactly; a - a % b is exact, and so is its
 -- division by b, where floor(a / b) could be rounded up.
 
 local pack, unpack, sub, call, pcall = struct.pack, struct.unpack, string.sub, redis.call, redis.pcall
@@ -31,7 +31,11 @@ local charged, uncharged, groups, windows, refused, reply = {}, {}, {}, {}, {}, 
 for i = 1, n do
   local quota, burst, window, slices, cost, group = unpack('<I4I4I5I1I5I4', ARGV[i])
   local HEAD, BUCKET, head, size = '<I6I7I4I3', '<I3I3I4', 20, 10
-  if window >= 2^22 then HEAD, BUCKET, head, size = '<I6I7I4I5', '<I5I5I4', 22, 14 end
+  if window >= 2^30 then
+    HEAD, BUCKET, head, size = '<I6I7I4I5', '<I5I5I4', 22, 14
+  elseif window >= 2^22 then
+    HEAD, BUCKET, head, size = '<I6I7I4I4', '<I4I4I4', 21, 12
+  end
 
   -- What this script did not write counts as nothing, and is overwritten.
   local raw = pcall('GET', KEYS[i])

@@ -4,7 +4,13 @@ use crate::window::{Bucket, Charge, Counter};
 
 /// Widths in bytes of a gap or span, which are below two windows: see `take.lua`.
 fn width(window_ms: i64) -> usize {
-    if window_ms < 1 << 22 { 3 } else { 5 }
+    if window_ms < 1 << 22 {
+        3
+    } else if window_ms < 1 << 30 {
+        4
+    } else {
+        5
+    }
 }
 
 const LAST: usize = 6;
@@ -143,9 +149,11 @@ mod tests {
 
     #[test]
     fn long_windows_have_wider_times() {
-        let raw = encode(&counter(), DAY);
-        assert_eq!(raw.len(), 22 + 14);
-        assert_eq!(decode(&raw, DAY, 120_010), counter());
+        for (window, length) in [(MINUTE, 20 + 10), (DAY, 21 + 12), (366 * DAY, 22 + 14)] {
+            let raw = encode(&counter(), window);
+            assert_eq!(raw.len(), length);
+            assert_eq!(decode(&raw, window, 120_010), counter());
+        }
     }
 
     #[test]

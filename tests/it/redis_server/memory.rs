@@ -10,6 +10,7 @@ use crate::harness::{Redis, Tidegate, Upstream, client};
 /// The most bytes that the counter of one client and rule takes, its name included.
 const MOST: i64 = 200;
 const MINUTE: i64 = 60_000;
+const DAY: i64 = 86_400_000;
 /// The rules of `configs/rate_limits.yaml` with quota and burst, each per minute and client.
 const SHIPPED: [(&str, i64, i64); 5] = [
     ("list-tasks", 100, 10),
@@ -28,25 +29,25 @@ fn address(client: usize) -> String {
     }
 }
 
-fn asks(client: usize) -> Vec<Ask> {
+fn asks(client: usize, window_ms: i64) -> Vec<Ask> {
     let ask = |(rule, quota, burst): (&str, i64, i64)| {
-        let limit = Limit::new(quota, burst, MINUTE, 4).unwrap();
-        let key = format!("{{{}}}:{rule}:{MINUTE}:4", address(client));
+        let limit = Limit::new(quota, burst, window_ms, 4).unwrap();
+        let key = format!("{{{}}}:{rule}:{window_ms}:4", address(client));
         Ask { key, charge: Charge { limit, cost: 1, group: Charge::BINDING } }
     };
     SHIPPED.into_iter().map(ask).collect()
 }
 
 /// Charges every rule of so many clients in five slices of one window.
-async fn fill(redis: &Redis, clients: usize) {
+async fn fill(redis: &Redis, clients: usize, window_ms: i64) {
     let clock = Driven::default();
     let store = Store::Redis(redis.store("tidegate", Clock::Driven(clock.clone())));
     // The first still counts when the last arrives. A bucket may hold several: that takes no more.
-    for second in [14, 16, 31, 46, 61, 62] {
-        clock.set_ms(1_760_000_040_000 + 1000 * second);
+    for sixtieth in [14, 16, 31, 46, 61, 62] {
+        clock.set_ms(20_000 * DAY + window_ms * sixtieth / 60);
         for batch in (0..clients).collect::<Vec<_>>().chunks(100) {
             let answers = batch.iter().map(async |&client| {
-                let asks = asks(client);
+                let asks = asks(client, window_ms);
                 let answer = store.take(&asks).await;
                 let decided =
                     answer.iter().filter(|decision| decision.as_ref().unwrap().taken.charged).count();
@@ -58,28 +59,31 @@ async fn fill(redis: &Redis, clients: usize) {
     }
 }
 
-/// Bytes of each key, the smallest first.
-async fn usage(redis: &Redis) -> Vec<i64> {
+/// Bytes of each key, the smallest first. The values are that long.
+async fn usage(redis: &Redis, value: &str) -> Vec<i64> {
     let script = "local sizes = {}
         for place, key in ipairs(redis.call('KEYS', '*')) do
-            assert(redis.call('STRLEN', key) == 60, 'not five buckets')
+            assert(redis.call('STRLEN', key) == tonumber(ARGV[1]), 'not five buckets')
             sizes[place] = redis.call('MEMORY', 'USAGE', key)
         end
         table.sort(sizes)
         return sizes";
-    redis.command(&["EVAL", script, "0"]).await
+    redis.command(&["EVAL", script, "0", value]).await
 }
 
 #[tokio::test]
 async fn a_counter_takes_no_more_than_200_bytes() {
-    let redis = Redis::start().await;
     // Sizes differ by the lengths of names alone, so that more clients would tell no more.
-    let clients = 400;
-    fill(&redis, clients).await;
-    let sizes = usage(&redis).await;
-    assert_eq!(sizes.len(), clients * SHIPPED.len());
-    let largest = *sizes.last().unwrap();
-    assert!(largest <= MOST, "{largest} bytes");
+    let clients = 300;
+    for (window_ms, value) in [(MINUTE, "60"), (DAY, "69")] {
+        let redis = Redis::start().await;
+        fill(&redis, clients, window_ms).await;
+        let sizes = usage(&redis, value).await;
+        assert_eq!(sizes.len(), clients * SHIPPED.len());
+        let largest = *sizes.last().unwrap();
+
+        assert!(largest <= MOST, "{largest} bytes for a window of {window_ms} ms");
+    }
 }
 
 #[tokio::test]
@@ -106,8 +110,11 @@ async fn counters_have_the_names_that_were_measured_and_live_no_longer_than_thei
         }
     }
     let mut found: Vec<String> = redis.command(&["KEYS", "*"]).await;
-    let mut measured: Vec<String> =
-        [6, 7].into_iter().flat_map(asks).map(|ask| format!("tidegate:{}", ask.key)).collect();
+    let mut measured: Vec<String> = [6, 7]
+        .into_iter()
+        .flat_map(|client| asks(client, MINUTE))
+        .map(|ask| format!("tidegate:{}", ask.key))
+        .collect();
     found.sort();
     measured.sort();
     assert_eq!(found, measured);
