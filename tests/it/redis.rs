@@ -6,6 +6,8 @@ mod load;
 mod migration;
 mod proxy;
 mod sentinel;
+mod shared_limit;
+mod start;
 mod tls;
 
 use std::time::Duration;

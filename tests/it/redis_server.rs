@@ -2,6 +2,7 @@
 
 mod acl;
 mod faults;
+mod impostor;
 mod late;
 mod memory;
 mod remembered;

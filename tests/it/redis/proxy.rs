@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use crate::harness::{
-    Certificates, Cluster, Sentinels, Setup, Tidegate, Upstream, client, eventually, flood,
+    Certificates, Cluster, Redis, Sentinels, Setup, Tidegate, Upstream, client, eventually, flood, standing,
 };
 
 /// Three requests an hour and client; and one limit for everybody, in a slot of its own.
@@ -108,4 +108,76 @@ async fn a_master_of_a_cluster_with_tls_is_killed_and_no_request_fails() {
         cluster.promoted(replica).await;
     })
     .await;
+}
+
+/// How many requests a client has left, if the request was checked.
+async fn left(tidegate: &Tidegate, of: &str) -> Option<i64> {
+    let answer = client().get(tidegate.url("/")).header("X-Client", of).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    standing(answer.headers()).map(|(_, left)| left)
+}
+
+/// Closes the connections of tidegate, and not those of sentinels, who must not miss the server.
+async fn cut(redis: &Redis) {
+    let clients: String = redis.command(&["CLIENT", "LIST"]).await;
+    for client in clients.lines().filter(|line| line.contains(" name=tidegate ")) {
+        let id = client.split(' ').find_map(|field| field.strip_prefix("id=")).unwrap();
+        // It may have gone by itself.
+        let _: Result<i64, _> = redis.try_command(&["CLIENT", "KILL", "ID", id]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_sentinel_that_hangs_does_not_hold_up_a_new_connection() {
+    let (topology, upstream) = (Sentinels::start().await, Upstream::start().await);
+    topology.sentinels[0].signal("STOP");
+    let urls = topology.urls().join("', '").replace("/0", "");
+    let redis = format!("sentinel: {{ urls: ['{urls}'], master: {} }}", Sentinels::MASTER);
+    // Less than a sentinel is waited for.
+    let config = config(&redis).replace("500ms", "100ms");
+    let tidegate = Tidegate::configured(upstream.address, &config).await;
+    let (mut clients, mut unchecked) = (0, 0);
+    let mut checked = async || {
+        clients += 1;
+        let checked = left(&tidegate, &format!("client-{clients}")).await;
+        unchecked += usize::from(checked.is_none());
+        checked.map(|_| unchecked)
+    };
+    let mut before = eventually("a request to be checked", &mut checked).await;
+    before = eventually("the next one", &mut checked).await.max(before);
+    let times = 10;
+    for _ in 0..times {
+        cut(&topology.servers[0]).await;
+        eventually("a request to be checked again", &mut checked).await;
+    }
+    let lost = eventually("one more", &mut checked).await - before;
+    // What meets a connection that is gone already, and is not known to be.
+    assert!(lost <= times + times / 2, "{lost} requests were not checked");
+}
+
+#[tokio::test]
+async fn a_trial_whose_counter_is_away_hides_nothing_of_the_limits_in_force() {
+    let (setup, upstream) =
+        (Setup::plain(&["--cluster-require-full-coverage", "no"]), Upstream::start().await);
+    let cluster = Cluster::with(&setup).await;
+    let away = cluster.owner(cluster.slot_of("{*}").await).await;
+    let kept = cluster.key_on((away + 1) % 3, |count| format!("{{203.0.113.{count}}}:each")).await;
+    let visitor = kept.split(['{', '}']).nth(1).unwrap();
+    let urls = cluster.urls().join("', '").replace("/0", "");
+    let config = config(&format!("cluster: ['{urls}']"))
+        .replace("header:X-Client", "client_ip")
+        .replace("name: all,", "name: all, mode: shadow,");
+    let config = config + "\nclient: { trusted_proxies: [127.0.0.1] }\n";
+    let tidegate = Tidegate::configured(upstream.address, &config).await;
+    // Nobody takes its place.
+    let replica = cluster.replica_of(away).await;
+    cluster.kill(replica).await;
+    cluster.kill(away).await;
+    for (status, left) in [(200, 2), (200, 1), (200, 0), (429, 0), (429, 0)] {
+        let request = client().get(tidegate.url("/")).header("X-Forwarded-For", visitor);
+        let answer = request.send().await.unwrap();
+        let told = standing(answer.headers());
+        assert_eq!((answer.status().as_u16(), told), (status, Some(("each".to_owned(), left))));
+    }
+    assert_eq!(tidegate.counted("each", "limited").await, 2.0);
 }

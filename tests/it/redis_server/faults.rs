@@ -160,3 +160,26 @@ async fn all_instances_join_again_when_redis_is_back_on_its_port() {
     }
     assert_eq!(left, (6..12).rev().collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn a_key_of_another_type_under_the_name_of_a_counter_switches_no_limit_off() {
+    let redis = Redis::start().await;
+    let (_upstream, tidegate) = counting_in(&redis, 2).await;
+    let visitor = Visitor::new(&tidegate);
+    for path in ["/open", "/closed"] {
+        assert_eq!(visitor.ask(path).await.left, Some(1));
+    }
+    let counters: Vec<String> = redis.command(&["KEYS", "*"]).await;
+    assert_eq!(counters.len(), 2);
+    for counter in &counters {
+        let _: i64 = redis.command(&["DEL", counter]).await;
+        let _: i64 = redis.command(&["RPUSH", counter, "a list"]).await;
+    }
+    for path in ["/open", "/closed"] {
+        for (status, left) in [(200, 1), (200, 0), (429, 0)] {
+            let told = visitor.ask(path).await;
+            assert_eq!((told.status, told.left), (status, Some(left)), "{path}");
+        }
+    }
+    assert!(tidegate.logged(DOWN).is_empty());
+}

@@ -106,3 +106,35 @@ async fn a_password_comes_from_a_file() {
         }
     }
 }
+
+/// Settings of a user for whom no password is given.
+fn only_named(redis: &Redis) -> String {
+    settings(&format!("url: '{}', username: limits", redis.url()), 2)
+}
+
+/// Allows the user everything, with this password or without.
+async fn allow(redis: &Redis, password: &str) {
+    let words = ["ACL", "SETUSER", "limits", "reset", "on", password, "~*", "&*", "+@all"];
+    let _: String = redis.command(&words).await;
+}
+
+#[tokio::test]
+async fn a_user_whose_password_is_missing_is_nobody_else() {
+    let redis = Redis::start().await;
+    allow(&redis, ">open-sesame").await;
+    let error = why_not(&only_named(&redis)).await;
+    assert!(error.contains("authentication failed"), "{error}");
+    assert_eq!(redis.command::<i64>(&["DBSIZE"]).await, 0, "somebody has counted");
+}
+
+#[tokio::test]
+async fn a_user_who_needs_no_password_logs_in_without() {
+    let redis = Redis::start().await;
+    allow(&redis, "nopass").await;
+    let (_upstream, tidegate) = configured(&only_named(&redis)).await;
+    counts(&tidegate).await;
+    let clients: String = redis.command(&["CLIENT", "LIST"]).await;
+    let ours: Vec<&str> = clients.lines().filter(|line| line.contains(" name=tidegate ")).collect();
+    assert!(!ours.is_empty(), "{clients}");
+    assert!(ours.iter().all(|line| line.contains(" user=limits ")), "{clients}");
+}
