@@ -12,11 +12,9 @@ use crate::window::Limit;
 const CAPACITY: usize = 65_536;
 /// For how long at most: somebody may have deleted the counter in Redis, and a day's limit refuses for hours.
 const ASK_AGAIN_MS: i64 = 5_000;
-/// The same for a counter that may have been full for a moment only, with charges about to be given back. If it is full
-/// again when it is asked after that, it is full.
+/// The same for a counter that was charged a moment ago: it may be full with charges about to be given back. One that
+/// has refused for so long is full, as refusals charge nothing.
 const LOOK_AGAIN_MS: i64 = 100;
-/// A second look counts as one for so long.
-const SECOND_LOOK_MS: i64 = 1_000;
 
 /// The refusals of the recent past. Times are in milliseconds of the caller's own clock.
 #[derive(Debug)]
@@ -52,11 +50,11 @@ impl Denied {
         let Some(left_ms) = decision.counter.retry_after(&limit, decision.now_ms, cost) else { return };
         let last =
             self.refusals.get(ask.key.as_str()).filter(|last| last.limit == limit && last.cost == cost);
-        if last.as_ref().is_some_and(|last| now_ms < last.ask_again_ms) {
+        if last.is_some_and(|last| now_ms < last.ask_again_ms) {
             return; // Asked before that one was answered: it tells nothing new.
         }
-        let confirmed = last.is_some_and(|last| now_ms < last.ask_again_ms + SECOND_LOOK_MS);
-        let most_ms = if self.provisional && !confirmed { LOOK_AGAIN_MS } else { ASK_AGAIN_MS };
+        let settled = decision.now_ms - decision.counter.last_ms() >= LOOK_AGAIN_MS;
+        let most_ms = if self.provisional && !settled { LOOK_AGAIN_MS } else { ASK_AGAIN_MS };
         let refusal = Refusal {
             limit,
             cost,
@@ -81,32 +79,44 @@ mod tests {
     use crate::store::{Ask, Decision};
     use crate::window::{Charge, Counter, Limit, Taken};
 
-    fn refused() -> (Ask, Decision) {
+    /// A refusal so long after the last charge.
+    fn refused(after_ms: i64) -> (Ask, Decision) {
         let limit = Limit::new(1, 0, 60_000, 4).expect("it is a limit");
         let charge = Charge { limit, cost: 1, group: Charge::BINDING };
         let mut counter = Counter::default();
         counter.take(&limit, 1_000, 1);
         let taken = Taken { fits: false, charged: false };
-        let decision = Decision { now_ms: 1_000, taken, before: counter.clone(), counter };
+        let decision = Decision { now_ms: 1_000 + after_ms, taken, before: counter.clone(), counter };
         (Ask { key: "{a}:r:60000:4".to_owned(), charge }, decision)
     }
 
     #[test]
     fn a_refusal_is_believed_for_a_while() {
-        let (denied, (ask, decision)) = (Denied::new(false), refused());
+        let (denied, (ask, decision)) = (Denied::new(false), refused(0));
         denied.note(&ask, &decision, 10);
         assert_eq!(denied.recall(&ask, 20), Some((0, 59_990)));
         assert_eq!(denied.recall(&ask, 5_010), None);
     }
 
     #[test]
-    fn what_may_be_given_back_is_looked_at_twice() {
-        let (denied, (ask, decision)) = (Denied::new(true), refused());
+    fn what_may_be_given_back_is_looked_at_again_soon() {
+        let (denied, (ask, decision)) = (Denied::new(true), refused(99));
+        for asked_ms in [10, 200] {
+            denied.note(&ask, &decision, asked_ms);
+            denied.note(&ask, &decision, asked_ms + 1);
+            assert_eq!(denied.recall(&ask, asked_ms + 99), Some((0, 59_802)));
+            assert_eq!(
+                denied.recall(&ask, asked_ms + 100),
+                None,
+                "it may have been full for a moment each time"
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_full_for_a_while_stays_so() {
+        let (denied, (ask, decision)) = (Denied::new(true), refused(100));
         denied.note(&ask, &decision, 10);
-        denied.note(&ask, &decision, 11);
-        assert_eq!(denied.recall(&ask, 109), Some((0, 59_901)));
-        assert_eq!(denied.recall(&ask, 110), None, "many refusals of one moment are no second look");
-        denied.note(&ask, &decision, 120);
-        assert_eq!(denied.recall(&ask, 5_119), Some((0, 55_001)));
+        assert_eq!(denied.recall(&ask, 5_009), Some((0, 54_901)));
     }
 }

@@ -86,6 +86,12 @@ global: [{{ name: all, rate: {ALL}/h }}]"
         tokio::time::timeout(SOON, let_in).await.expect("others were shut out");
     }
 
+    /// How many requests Redis was asked about.
+    async fn asked(&self) -> usize {
+        let asked = self.tidegate.metric("tidegate_decisions_total{origin=\"store\"}").await.unwrap();
+        asked.to_string().parse().unwrap()
+    }
+
     /// Waits until the counter of all has counted this and no more.
     async fn counts(&self, admitted: usize) {
         let mut last = -1;
@@ -102,6 +108,20 @@ global: [{{ name: all, rate: {ALL}/h }}]"
 async fn a_client_far_over_its_own_limit_shuts_nobody_out() {
     let shared = Shared::start().await;
     let admitted = shared.burst().await;
+    assert!((1..=EACH).contains(&admitted), "{admitted}");
+    shared.lets_in_somebody().await;
+    shared.counts(admitted + 1).await;
+}
+
+#[tokio::test]
+async fn a_client_that_will_not_stop_shuts_nobody_out() {
+    let shared = Shared::start().await;
+    let mut admitted = shared.burst().await;
+    // Until what is remembered of the first burst is forgotten, and Redis is asked about a whole burst again.
+    let first = shared.asked().await;
+    while shared.asked().await < first + AT_ONCE * 9 / 10 {
+        admitted += shared.burst().await;
+    }
     assert!((1..=EACH).contains(&admitted), "{admitted}");
     shared.lets_in_somebody().await;
     shared.counts(admitted + 1).await;
