@@ -128,7 +128,9 @@ impl Way {
                 let charge = Charge { limit, cost: 1, group: Charge::BINDING };
                 let asks = [Ask { key: format!("{{{client}}}:bench:60000:4"), charge }];
                 let answer = store.take(&asks).await;
-                assert!(answer.iter().all(|decision| decision.as_ref().is_ok_and(|it| it.taken.charged)));
+                let charged =
+                    answer.iter().all(|decision| decision.as_ref().is_ok_and(|it| it.taken.charged));
+                assert!(charged, "{answer:?}");
             }
             Self::Multiplexed(connection) => {
                 let reply = connection.req_packed_command(&call(client)).await;

@@ -9,12 +9,9 @@
 local pack, unpack = struct.pack, struct.unpack
 
 local function without(raw, window, slices, burst, cost, lent, at)
-  local HEAD, BUCKET, head, size = '<I6I7I4I3', '<I3I3I4', 20, 10
-  if window >= 2^30 then
-    HEAD, BUCKET, head, size = '<I6I7I4I5', '<I5I5I4', 22, 14
-  elseif window >= 2^22 then
-    HEAD, BUCKET, head, size = '<I6I7I4I4', '<I4I4I4', 21, 12
-  end
+  local width = window < 2^22 and 3 or window < 2^30 and 4 or 5
+  local HEAD, BUCKET = '<I6I7I4I' .. width, '<I' .. width .. 'I' .. width .. 'I4'
+  local head, size = 17 + width, 2 * width + 4
   if #raw < head or (#raw - head) % size ~= 0 then return raw end
   local function slice(time) return (time * slices - time * slices % window) / window end
 

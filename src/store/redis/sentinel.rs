@@ -1,9 +1,9 @@
 //! Finding the primary by asking the sentinels.
 //!
 //! They are asked about once a second, and before a connection when the last one failed: a primary that was cut off
-//! from the rest does not know that it has been replaced, and a demoted one keeps its connections open. All are asked, and the
-//! answer of the highest configuration epoch is taken, as among themselves: one that is cut off with an old primary
-//! still names it, and after a failover the others know the new one a second or two later than their leader.
+//! from the rest does not know that it has been replaced, and a demoted one keeps its connections open. All are
+//! asked, and the answer of the highest configuration epoch is taken, as among themselves: one that is cut off with an
+//! old primary still names it, and after a failover the others know the new one a second or two later than their leader.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::shared::Shared;
 
 /// How long a sentinel may take for its answer, with connecting.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(300);
-/// How long the answer is believed, at most.
+/// How often they are asked, at least.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// What one of them says.
@@ -43,10 +43,10 @@ struct Inner {
     /// The primary's name.
     name: String,
     sentinels: Vec<Sentinel>,
-    /// Whether that is still believed: nothing has failed since.
-    believed: AtomicBool,
     /// Whom they last named.
     named: watch::Sender<Option<Address>>,
+    /// Whether that is still believed: nothing has failed since.
+    believed: AtomicBool,
     shared: Arc<Shared>,
 }
 
