@@ -43,5 +43,6 @@ pub mod policy;
 pub mod proxy;
 pub mod server;
 pub mod store;
+mod table;
 pub mod tls;
 pub mod window;
