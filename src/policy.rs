@@ -58,8 +58,10 @@ pub enum Mode {
 /// What a rule does when the store gives no answer in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnOutage {
-    /// Forwards without a check.
+    /// Decides with this instance's share of the limit, in memory.
     #[default]
+    Local,
+    /// Forwards without a check.
     Open,
     /// Answers 503 with Retry-After.
     Closed,

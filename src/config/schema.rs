@@ -79,6 +79,8 @@ pub(super) struct Client {
 
 const HEADERS: &[(&str, ForwardedHeader)] =
     &[("x-forwarded-for", ForwardedHeader::XForwardedFor), ("forwarded", ForwardedHeader::Forwarded)];
+const ON_OUTAGE: &[(&str, OnOutage)] =
+    &[("local", OnOutage::Local), ("open", OnOutage::Open), ("closed", OnOutage::Closed)];
 
 /// Reads the whole file.
 pub(super) fn file(root: &Cursor<'_>, report: &mut Report) -> Option<File> {
@@ -132,7 +134,8 @@ fn store(cursor: &Cursor<'_>, report: &mut Report) -> Option<Store> {
     });
     let redis =
         fields.get("redis").map(|cursor| At { value: redis::redis(&cursor, report), place: cursor.place });
-    let on_outage = fields.get("on_outage").and_then(|cursor| outage(&cursor, report));
+    let on_outage =
+        fields.get("on_outage").and_then(|cursor| cursor.word(report, ON_OUTAGE)).map(|at| at.value);
     Some(Store { memory, redis, on_outage })
 }
 
@@ -159,14 +162,6 @@ fn file_name(fields: &Fields<'_>, key: &str, report: &mut Report) -> Option<At<S
 fn networks(cursor: &Cursor<'_>, report: &mut Report) -> Vec<At<IpNet>> {
     let texts = cursor.texts(report, "write networks, such as 10.0.0.0/8, fd00::/8 or 10.1.2.3");
     texts.into_iter().filter_map(|at| super::network::network(at, report)).collect()
-}
-
-fn outage(cursor: &Cursor<'_>, report: &mut Report) -> Option<OnOutage> {
-    if matches!(cursor.node, Node::Text(text) if text == "local") {
-        report.error(&cursor.place, Wrong::new("on_outage: local is not built yet", "write open or closed"));
-        return None;
-    }
-    cursor.word(report, &[("open", OnOutage::Open), ("closed", OnOutage::Closed)]).map(|at| at.value)
 }
 
 /// What may stand in keys, headers and metrics without escapes.

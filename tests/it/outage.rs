@@ -11,7 +11,7 @@ fn rules(url: &str) -> String {
     format!(
         "store: {{ redis: {{ url: '{url}', timeout: 1s }} }}
 rules:
-  - {{ name: open, match: {{ path: /open }}, key: ['header:X-Client'], rate: 3/h }}
+  - {{ name: open, match: {{ path: /open }}, key: ['header:X-Client'], rate: 3/h, on_outage: open }}
   - {{ name: closed, match: {{ path: /closed }}, key: ['header:X-Client'], rate: 3/h, on_outage: closed }}"
     )
 }

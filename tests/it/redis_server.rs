@@ -25,9 +25,9 @@ fn settings(redis: &str, quota: usize) -> String {
     format!(
         "store: {{ redis: {{ timeout: 1s, {redis} }} }}
 rules:
-  - {{ name: open, match: {{ path: /open }}, key: ['header:X-Client'], rate: {quota}/h }}
+  - {{ name: open, match: {{ path: /open }}, key: ['header:X-Client'], rate: {quota}/h, on_outage: open }}
   - {{ name: closed, match: {{ path: /closed }}, key: ['header:X-Client'], rate: {quota}/h, on_outage: closed }}
-  - {{ name: scout, match: {{ path: /scout }}, rate: 1000000/h }}
+  - {{ name: scout, match: {{ path: /scout }}, rate: 1000000/h, on_outage: open }}
 "
     )
 }

@@ -19,6 +19,7 @@ const REDIS: Keys = Keys {
         "timeout",
         "key_prefix",
         "connections",
+        "instances",
     ],
     hints: &[
         (
@@ -66,6 +67,7 @@ pub(in crate::config) struct Redis {
     pub(in crate::config) timeout: Option<Duration>,
     pub(in crate::config) key_prefix: Option<String>,
     pub(in crate::config) connections: Option<i64>,
+    pub(in crate::config) instances: Option<i64>,
 }
 
 /// Without urls or master it is wrong, and the report says so.
@@ -123,6 +125,10 @@ pub(super) fn redis(cursor: &Cursor<'_>, report: &mut Report) -> Redis {
         connections: fields
             .get("connections")
             .and_then(|cursor| cursor.integer(report, 1, 256))
+            .map(|at| at.value),
+        instances: fields
+            .get("instances")
+            .and_then(|cursor| cursor.integer(report, 1, 10_000))
             .map(|at| at.value),
     }
 }

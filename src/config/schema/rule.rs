@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::{file_name, is_name, networks, outage};
+use super::{ON_OUTAGE, file_name, is_name, networks};
 use crate::config::problem::{Wrong, shown};
 use crate::config::rate::{self, Rate};
 use crate::config::reader::{Cursor, Fields, Keys};
@@ -157,7 +157,10 @@ pub(super) fn rule(cursor: &Cursor<'_>, report: &mut Report) -> Option<Rule> {
             .and_then(|cursor| cursor.word(report, MODES))
             .map(|at| at.value)
             .unwrap_or_default(),
-        on_outage: fields.get("on_outage").and_then(|cursor| outage(&cursor, report)),
+        on_outage: fields
+            .get("on_outage")
+            .and_then(|cursor| cursor.word(report, ON_OUTAGE))
+            .map(|at| at.value),
         refusal: fields.get("refusal").and_then(|cursor| refusal(&cursor, report)).unwrap_or_default(),
     })
 }

@@ -31,6 +31,8 @@ pub struct RedisSettings {
     pub key_prefix: String,
     /// The most connections of the pool of one server, each for one round trip under way.
     pub connections: u32,
+    /// How many instances share the limits, to assume until Redis has told for the first time.
+    pub instances: u32,
 }
 
 /// Who tidegate is, to a server.
@@ -57,6 +59,8 @@ impl RedisSettings {
 
 /// Enough to keep trips under way; more would only make each carry less.
 const CONNECTIONS: u32 = 4;
+/// Who starts while Redis is away knows nobody.
+const INSTANCES: u32 = 1;
 
 /// The environment variable with the password.
 const PASSWORD_ENV: &str = "TIDEGATE_REDIS_PASSWORD";
@@ -94,6 +98,7 @@ pub(super) fn settings(
     }
     let login =
         credentials(file.username.as_ref(), file.password_file.as_ref(), PASSWORD_ENV, secrets, report);
+    let number = |written: Option<i64>| written.and_then(|number| u32::try_from(number).ok());
     let (servers, certificates, login) = (flagged.or(written)??, certificates?, login?);
     Some(RedisSettings {
         topology: servers.topology,
@@ -104,7 +109,8 @@ pub(super) fn settings(
         tls: servers.tls.then_some(certificates),
         timeout: file.timeout.unwrap_or(Duration::from_millis(20)),
         key_prefix: file.key_prefix.clone().unwrap_or_else(|| "tidegate".to_owned()),
-        connections: file.connections.and_then(|number| u32::try_from(number).ok()).unwrap_or(CONNECTIONS),
+        connections: number(file.connections).unwrap_or(CONNECTIONS),
+        instances: number(file.instances).unwrap_or(INSTANCES),
     })
 }
 

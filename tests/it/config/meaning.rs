@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use tidegate::config::{Overrides, StoreSettings};
 use tidegate::policy::client::ForwardedHeader;
 use tidegate::policy::key::{KeyPart, OnMissing};
-use tidegate::policy::{Facts, Mode, OnOutage, Plan, Policy};
+use tidegate::policy::{Facts, Mode, OnOutage, Plan, Policy, Rule};
 
 use super::{compile_with, file, limits, right};
 
@@ -131,6 +131,33 @@ rules:
         ("POST", "api.example.com", "/api/t/items", &plan[..1], "bare"),
     ] {
         assert_eq!(decision(&config.policy, method, host, path, headers), want, "{method} {host}{path}");
+    }
+}
+
+#[test]
+fn an_outage_is_decided_as_the_rule_says_else_as_the_store_says_else_locally() {
+    use OnOutage::{Closed, Local, Open};
+    for (store, inherited) in [
+        ("", Local),
+        ("store: { redis: { url: redis://a } }", Local),
+        ("store: { redis: { url: redis://a }, on_outage: local }", Local),
+        ("store: { redis: { url: redis://a }, on_outage: open }", Open),
+        ("store: { redis: { url: redis://a }, on_outage: closed }", Closed),
+        // Without effect, but no error: the store may change and the rules stay.
+        ("store: { memory: {}, on_outage: open }", Open),
+    ] {
+        let rules = "global: [{ name: all, rate: 9/s }]
+rules:
+  - { name: local, match: { path: /local }, rate: 1/s, on_outage: local }
+  - { name: open, match: { path: /open }, rate: 1/s, on_outage: open }
+  - { name: closed, match: { path: /closed }, rate: 1/s, on_outage: closed }
+  - { name: unsaid, rate: 1/s }
+";
+        let flag = Overrides { limits: vec!["/flag=1/s".to_owned()], ..Overrides::default() };
+        let policy = compile_with(&file(&format!("{store}\n{rules}")), &flag).unwrap().policy;
+        let of = |rules: &[Rule]| rules.iter().map(|rule| rule.on_outage).collect::<Vec<_>>();
+        assert_eq!(of(policy.rules()), [inherited, Local, Open, Closed, inherited], "{store}");
+        assert_eq!(of(policy.global()), [inherited], "{store}");
     }
 }
 

@@ -66,11 +66,14 @@ fn one_server() {
         (defaults.timeout, &*defaults.key_prefix, defaults.connections, credentials(&defaults.credentials)),
         (Duration::from_millis(20), "tidegate", 4, (None, None))
     );
-    let given = redis("url: redis://a, timeout: 1s, key_prefix: tg, connections: 2, username: me");
+    assert_eq!(defaults.instances, 1);
+    let given =
+        redis("url: redis://a, timeout: 1s, key_prefix: tg, connections: 2, username: me, instances: 10000");
     assert_eq!(
         (given.timeout, &*given.key_prefix, given.connections, credentials(&given.credentials)),
         (Duration::from_secs(1), "tg", 2, (Some("me"), None))
     );
+    assert_eq!(given.instances, 10_000);
 }
 
 #[test]
@@ -159,7 +162,7 @@ fn tls_and_mutual_tls() {
 
 #[test]
 fn the_flag_takes_the_place_of_the_servers_and_of_nothing_else() {
-    let rest = "timeout: 7ms, key_prefix: tg, connections: 9, username: me";
+    let rest = "timeout: 7ms, key_prefix: tg, connections: 9, instances: 3, username: me";
     let flag = Overrides { redis: Some("rediss://b:5/1".to_owned()), ..Overrides::default() };
     for servers in [
         "url: 'redis://x:y@a', ",
@@ -172,7 +175,7 @@ fn the_flag_takes_the_place_of_the_servers_and_of_nothing_else() {
         let config = compile_with(&store(&format!("{servers}{rest}")), &flag).unwrap();
         let StoreSettings::Redis(redis) = config.settings.store else { panic!("no Redis") };
         assert_eq!((&*redis.topology.to_string(), redis.timeout), ("b:5/1", Duration::from_millis(7)));
-        assert_eq!((&*redis.key_prefix, redis.connections), ("tg", 9));
+        assert_eq!((&*redis.key_prefix, redis.connections, redis.instances), ("tg", 9, 3));
         assert_eq!(credentials(&redis.credentials), (Some("me"), None), "{servers}");
         assert_eq!(redis.tls.unwrap().ca.is_some(), servers.contains("ca_file"), "{servers}");
     }
@@ -226,6 +229,7 @@ fn credentials_and_what_certificate_files_hold_may_change_and_nothing_else() {
         "url: rediss://a, timeout: 21ms",
         "url: rediss://a, key_prefix: b",
         "url: rediss://a, connections: 5",
+        "url: rediss://a, instances: 2",
     ] {
         assert_ne!(fixed(&redis(running)), fixed(&redis(other)), "{other}");
     }

@@ -34,7 +34,7 @@ fn it_holds_exactly_the_five_limits() {
         assert_eq!(format!("{:?}", rule.matches.methods), format!("[{method}]"));
         assert!(rule.matches.path.captures(path).is_some(), "{path}");
         assert_eq!((&*rule.key.parts, rule.mode), (&[KeyPart::ClientIp][..], Mode::Enforce));
-        assert_eq!(rule.on_outage, OnOutage::Open);
+        assert_eq!(rule.on_outage, OnOutage::Local);
     }
     assert!(config.policy.global().is_empty());
     let settings = config.settings;

@@ -34,6 +34,10 @@ const SERVERS: &[Wrong] = &[
     ("url: redis://a, timeout: 20mm", "2:44", "store.redis.timeout", "'20mm' is no duration", "20ms"),
     ("url: redis://a, key_prefix: 'a b'", "2:47", "store.redis.key_prefix", "cannot start", "1 to 32"),
     ("url: redis://a, connections: 257", "2:48", "store.redis.connections", "257 is out", "1 to 256"),
+    ("url: redis://a, instances: 0", "2:46", "store.redis.instances", "0 is out of range", "from 1 to 10000"),
+    ("url: redis://a, instances: 10001", "2:46", "store.redis.instances", "10001 is out of range", "from 1 to 10000"),
+    ("url: redis://a, instances: '3'", "2:46", "store.redis.instances", "found the text '3'", "whole number"),
+    ("url: redis://a, instance: 3", "2:35", "store.redis.instance", "no key 'instance'", "did you mean 'instances'?"),
     ("url: redis://a, password_file: none", "2:50", "store.redis.password_file", "'none' cannot be read: there is none", "may read"),
     ("url: redis://a, password_file: blank", "2:50", "store.redis.password_file", "is empty", "put the secret"),
 ];

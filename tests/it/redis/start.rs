@@ -8,11 +8,12 @@ use tokio::sync::Semaphore;
 
 use crate::harness::{Cluster, Tidegate, Upstream, Wire, standing};
 
-/// tidegate in front of an application, patient, and with these seeds.
+/// tidegate in front of an application, patient, and with these seeds. What is not checked in the cluster is told no
+/// limit.
 async fn seeded(upstream: &Upstream, seeds: &[String]) -> Tidegate {
     let seeds = seeds.join("', '");
     let config = format!(
-        "store: {{ redis: {{ cluster: ['{seeds}'], timeout: 5s }} }}
+        "store: {{ redis: {{ cluster: ['{seeds}'], timeout: 5s }}, on_outage: open }}
 rules: [{{ name: each, key: ['header:X-Client'], rate: 3/h }}]
 global: [{{ name: all, rate: 1000000/h }}]"
     );
