@@ -1,6 +1,6 @@
 # Every command of this project: people and CI run the same ones. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint check bench accuracy image audit
+.PHONY: help build run test outage lint check bench accuracy image audit
 
 IMAGE ?= tidegate:dev
 
@@ -15,7 +15,13 @@ run: ## the demo: a small upstream behind the shipped limits, counters in memory
 
 test: ## all tests (installs redis-server where it is missing)
 	scripts/install-tools redis
-	cargo test --locked
+	cargo test --locked -- --skip outage::fleet::
+	cargo test --locked --test it outage::fleet::
+
+# The fleets need a machine to themselves: what disturbs their traffic makes them play again.
+outage: ## outages of Redis in full length, with their figures: half an hour (make test has them short)
+	scripts/install-tools redis
+	TIDEGATE_OUTAGE=full cargo test --locked --test it outage::fleet:: -- --nocapture --test-threads=1
 
 lint: ## formatting, clippy, docs, and the dependencies' licences, bans and sources
 	scripts/install-tools cargo-deny

@@ -3,6 +3,7 @@
 mod redis;
 mod reload;
 mod signals;
+mod status;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -138,7 +139,7 @@ async fn serve(
     reload::announce(&policy, &meter);
     let rules = policy.rules().len();
     let live = Arc::new(Live::new(policy));
-    let limiter = Arc::new(Limiter::new(store(&settings.store)?));
+    let limiter = Arc::new(limiter(&settings.store)?);
     let asked = Arc::new(Notify::new());
     let watching = source.is_some();
     if let Some(source) = source {
@@ -149,7 +150,8 @@ async fn serve(
     }
 
     let (drain, ops_drain) = (Drain::default(), Drain::default());
-    let ops = Ops::new(metrics.clone(), drain.leaving.clone());
+    let told = Arc::clone(&limiter);
+    let ops = Ops::new(metrics.clone(), drain.leaving.clone(), move || status::report(&told));
     tokio::spawn(server::run(ops_listener, ops_drain, move |request, _| {
         let answer = ops.handle(&request);
         async move { answer }
@@ -238,9 +240,14 @@ async fn bind(address: SocketAddr, name: &str) -> anyhow::Result<TcpListener> {
     bound.with_context(|| format!("{name}: cannot listen on {address}; choose another address"))
 }
 
-fn store(settings: &StoreSettings) -> anyhow::Result<Store> {
+fn limiter(settings: &StoreSettings) -> anyhow::Result<Limiter> {
     Ok(match settings {
-        StoreSettings::Memory { max_keys } => Store::Memory(MemoryStore::new(*max_keys, Clock::Real)),
-        StoreSettings::Redis(redis) => Store::Redis(RedisStore::new(redis::options(redis)?, Clock::Real)),
+        StoreSettings::Memory { max_keys } => {
+            Limiter::new(Store::Memory(MemoryStore::new(*max_keys, Clock::Real)), 1)
+        }
+        StoreSettings::Redis(redis) => {
+            let store = RedisStore::new(redis::options(redis)?, Clock::Real);
+            Limiter::new(Store::Redis(store), redis.instances)
+        }
     })
 }

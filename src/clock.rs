@@ -83,11 +83,28 @@ impl Deadline {
     pub fn instant(self) -> Instant {
         self.0
     }
+
+    /// How long ago it was; nothing if it is still to come.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    pub fn passed_by(self) -> Duration {
+        self.0.elapsed()
+    }
 }
 
 /// Seconds of Unix time, for a human or a dashboard to read; nothing is decided by it.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "this is the place")]
 pub fn unix_seconds() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+    unix().as_secs_f64()
+}
+
+/// Milliseconds of Unix time: what a store's clock is thought to say until the store has told.
+#[must_use]
+pub fn unix_millis() -> i64 {
+    i64::try_from(unix().as_millis()).unwrap_or(i64::MAX)
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+fn unix() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

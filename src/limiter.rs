@@ -1,25 +1,26 @@
 //! From checks to a verdict. All that knows how limits, modes and outages come together is here.
 
 mod denied;
+mod fallback;
+mod fleet;
+mod known;
+mod settle;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+
+use futures_util::future::join_all;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::Stopwatch;
 use crate::metrics::{self, Origin, Origins};
 use crate::policy::{Check, Mode, NamedLimit, OnOutage, Rule};
-use crate::store::{Answer, Ask, Decision, Store, StoreError};
+use crate::store::{Answer, Ask, Decision, RedisStore, Store, StoreError, StoreHealth};
 use crate::window::Charge;
 use denied::Denied;
+use fallback::Fallback;
 
 /// Units that a request costs.
 const COST: i64 = 1;
-
-/// [`Limiter::failed_ms`] of a store that is well.
-const WELL: i64 = -1;
-/// A store counts as well again when no check has failed for so long. Rules are enforced at once, whatever this
-/// says: each check is asked.
-const WELL_AFTER_MS: i64 = 1_000;
 
 /// How a client stands with one limit: what `RateLimit` and `RateLimit-Policy` tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,12 +70,30 @@ pub enum Verdict<'p> {
 #[derive(Debug)]
 pub struct Limiter {
     store: Store,
-    /// None for a store that answers as quickly.
-    denied: Option<Denied>,
+    /// None for a store that is always there, and answers as quickly.
+    remote: Option<Remote>,
     origins: Origins,
     started: Stopwatch,
-    /// When a check last failed, in milliseconds since the start; -1 while the store is well.
-    failed_ms: AtomicI64,
+}
+
+/// What it takes that the store is elsewhere.
+#[derive(Debug)]
+struct Remote {
+    store: RedisStore,
+    denied: Denied,
+    fallback: Arc<Fallback>,
+    _attendant: AbortOnDropHandle<()>,
+}
+
+/// How the store is, and who shares it.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// How its servers are.
+    pub health: StoreHealth,
+    /// How many instances share the limits, as last seen.
+    pub instances: i64,
+    /// Whether something admitted without the store has yet to be added there.
+    pub owes: bool,
 }
 
 /// One ask of a request, and where it comes from.
@@ -84,19 +103,32 @@ struct Source<'p> {
 }
 
 impl Limiter {
-    /// A limiter that counts in `store`.
+    /// A limiter that counts in `store`, and takes itself for one of `instances` until a shared store tells how many
+    /// there are. With such a store it needs a Tokio runtime.
     #[must_use]
-    pub fn new(store: Store) -> Self {
-        metrics::store_up(true);
-        let denied = matches!(store, Store::Redis(_)).then(|| Denied::new(store.gives_back()));
-        let (origins, started) = (Origins::default(), Stopwatch::start());
-        Self { store, denied, origins, started, failed_ms: AtomicI64::new(WELL) }
+    pub fn new(store: Store, instances: u32) -> Self {
+        let remote = match &store {
+            Store::Memory(_) => None,
+            Store::Redis(redis) => Some(Remote::new(redis.clone(), store.gives_back(), instances)),
+        };
+        if remote.is_none() {
+            metrics::store_up(true);
+        }
+        Self { store, remote, origins: Origins::default(), started: Stopwatch::start() }
     }
 
     /// The store.
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// How the store is. None: it is always there.
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
+        let Remote { store, fallback, .. } = self.remote.as_ref()?;
+        let (health, instances) = (store.health(), fallback.fleet.instances());
+        Some(Status { health, instances, owes: fallback.owes(store.runs()) })
     }
 
     /// Decides about one request. This is the only wait before the upstream, and it has a deadline.
@@ -110,27 +142,29 @@ impl Limiter {
             self.origins.count(Origin::DeniedCache);
             return verdict;
         }
-        let answer = self.store.take(&asks).await;
-        self.note(answer.iter().find_map(|decision| decision.as_ref().err()));
+        let mut answer = self.ask(&asks, &sources).await;
+        let local = self.fall_back(&asks, &sources, &mut answer);
         let verdict = decide(&asks, &sources, &answer);
+        self.origins.count(match &verdict {
+            Verdict::Unchecked => Origin::Open,
+            Verdict::Unavailable { .. } => Origin::Closed,
+            Verdict::Pass { .. } | Verdict::Refuse { .. } if local => Origin::Local,
+            Verdict::Pass { .. } | Verdict::Refuse { .. } => Origin::Store,
+        });
         match &verdict {
-            Verdict::Pass { .. } => self.origins.count(Origin::Store),
-            Verdict::Refuse { .. } => {
-                self.origins.count(Origin::Store);
-                self.remember(&asks, &answer, asked_ms);
-            }
-            Verdict::Unchecked => self.origins.count(Origin::Open),
-            Verdict::Unavailable { .. } => {
-                self.origins.count(Origin::Closed);
+            Verdict::Refuse { .. } if !local => self.remember(&asks, &answer, asked_ms),
+            // Others of its asks may have been charged.
+            Verdict::Refuse { .. } | Verdict::Unavailable { .. } => {
                 self.store.give_back(&asks, &answer).await;
             }
+            Verdict::Pass { .. } | Verdict::Unchecked => {}
         }
         verdict
     }
 
     /// A refusal that needs no asking.
     fn recall<'p>(&self, asks: &[Ask], sources: &[Source<'p>], now_ms: i64) -> Option<Verdict<'p>> {
-        let denied = self.denied.as_ref()?;
+        let Remote { denied, .. } = self.remote.as_ref()?;
         let refused = asks.iter().zip(sources).filter(|(ask, _)| ask.charge.group == Charge::BINDING);
         let refused = refused.filter_map(|(ask, source)| {
             let (remaining, reset_ms) = denied.recall(ask, now_ms)?;
@@ -139,9 +173,71 @@ impl Limiter {
         refusal(refused.collect())
     }
 
+    /// Asks the store. Where it has to be told first what it missed, it is not asked if the rules can do without, and
+    /// else a little later.
+    async fn ask(&self, asks: &[Ask], sources: &[Source<'_>]) -> Answer {
+        let Some(Remote { store, fallback, .. }) = &self.remote else { return self.store.take(asks).await };
+        let runs = store.runs();
+        if !store.is_down() {
+            let (owed, much) = fallback.owed(asks, runs);
+            let told = owed.into_iter().map(|key| {
+                let (store, fallback, key) = (store.clone(), Arc::clone(fallback), key.to_owned());
+                tokio::spawn(async move { settle::settle(&store, &fallback, &key).await })
+            });
+            let told: Vec<_> = told.collect();
+            if much && sources.iter().all(|source| source.rule.on_outage == OnOutage::Local) {
+                return asks.iter().map(|_| Err(StoreError::Behind)).collect();
+            }
+            if much {
+                // What the rules cannot do without is worth a moment: at most as long as half a check may take.
+                let _ = tokio::time::timeout(store.timeout() / 2, join_all(told)).await;
+            }
+        }
+        let answer = self.store.take(asks).await;
+        fallback.learn(asks, &answer, runs);
+        answer
+    }
+
+    /// Decides here where the store gave no answer, for the rules that want it. Whether that decided.
+    fn fall_back(&self, asks: &[Ask], sources: &[Source<'_>], answer: &mut Answer) -> bool {
+        let Some(Remote { store, fallback, .. }) = &self.remote else { return false };
+        if answer.iter().all(Result::is_ok) {
+            return false;
+        }
+        let each = || asks.iter().zip(sources).zip(answer.iter());
+        let binding = |ask: &Ask| ask.charge.group == Charge::BINDING;
+        // Nothing is counted for a request that is refused already.
+        let refused = each().any(|((ask, source), decision)| {
+            binding(ask)
+                && match decision {
+                    Ok(decision) => !decision.taken.fits,
+                    Err(_) => source.rule.on_outage == OnOutage::Closed,
+                }
+        });
+        if refused {
+            return false;
+        }
+        let wanted = |((_, source), decision): &((&Ask, &Source<'_>), &Result<Decision, StoreError>)| {
+            decision.is_err() && source.rule.on_outage == OnOutage::Local
+        };
+        let unanswered: Vec<&Ask> = each().filter(wanted).map(|((ask, _), _)| ask).collect();
+        let mut decisions = fallback.take(&unanswered, store.runs()).into_iter();
+        let mut local = false;
+        for (source, decision) in sources.iter().zip(answer) {
+            if decision.is_err()
+                && source.rule.on_outage == OnOutage::Local
+                && let Some(decided) = decisions.next()
+            {
+                *decision = Ok(decided);
+                local = true;
+            }
+        }
+        local
+    }
+
     /// Takes note of what was refused at `asked_ms`, or a little later.
     fn remember(&self, asks: &[Ask], answer: &Answer, asked_ms: i64) {
-        let Some(denied) = &self.denied else { return };
+        let Some(Remote { denied, .. }) = &self.remote else { return };
         for (ask, decision) in asks.iter().zip(answer) {
             if let Ok(decision) = decision
                 && !decision.taken.fits
@@ -151,32 +247,14 @@ impl Limiter {
             }
         }
     }
+}
 
-    /// Tells once that checks fail, and once that none has failed for a while: a store that fails now and then
-    /// must not fill the log.
-    fn note(&self, error: Option<&StoreError>) {
-        let before = self.failed_ms.load(Ordering::Relaxed);
-        match error {
-            None if before == WELL => {}
-            None => {
-                let well = self.started.millis() - before >= WELL_AFTER_MS;
-                if well
-                    && self
-                        .failed_ms
-                        .compare_exchange(before, WELL, Ordering::Relaxed, Ordering::Relaxed)
-                        .is_ok()
-                {
-                    metrics::store_up(true);
-                    tracing::info!("the store answers again: rules are enforced");
-                }
-            }
-            Some(error) => {
-                if self.failed_ms.swap(self.started.millis(), Ordering::Relaxed) == WELL {
-                    metrics::store_up(false);
-                    tracing::warn!(%error, "the store does not answer as it should: rules do what on_outage says");
-                }
-            }
-        }
+impl Remote {
+    fn new(store: RedisStore, gives_back: bool, instances: u32) -> Self {
+        let fallback = Arc::new(Fallback::new(instances));
+        let attendant = tokio::spawn(settle::attend(store.clone(), Arc::clone(&fallback)));
+        let _attendant = AbortOnDropHandle::new(attendant);
+        Self { store, denied: Denied::new(gives_back), fallback, _attendant }
     }
 }
 
@@ -242,9 +320,9 @@ fn refusal<'p>(refused: Vec<(&Source<'p>, Standing)>) -> Option<Verdict<'p>> {
 
 impl Source<'_> {
     fn after(&self, decision: &Decision) -> Standing {
-        let limit = &self.limit.limit;
-        let remaining = decision.counter.remaining(limit, decision.now_ms);
-        let reset_ms = decision.counter.retry_after(limit, decision.now_ms, remaining + COST);
+        let Decision { limit, now_ms, counter, .. } = decision;
+        let remaining = counter.remaining(limit, *now_ms);
+        let reset_ms = counter.retry_after(limit, *now_ms, remaining + COST);
         self.standing(remaining, reset_ms.unwrap_or_default())
     }
 

@@ -17,10 +17,14 @@ const UPSTREAM_SECONDS: &str = "tidegate_upstream_response_duration_seconds";
 const UPSTREAM_ERRORS: &str = "tidegate_upstream_errors_total";
 const STORE_SECONDS: &str = "tidegate_store_duration_seconds";
 const STORE_UP: &str = "tidegate_store_up";
+const STORE_OUTAGES: &str = "tidegate_store_outages_total";
 const STORE_KEYS: &str = "tidegate_store_keys";
 const STORE_EVICTIONS: &str = "tidegate_store_evictions_total";
 const STORE_ROUND_TRIPS: &str = "tidegate_store_round_trips_total";
 const STORE_DISAGREEMENTS: &str = "tidegate_store_disagreements_total";
+const INSTANCES: &str = "tidegate_instances";
+const FALLBACK_EVICTIONS: &str = "tidegate_fallback_evictions_total";
+const SETTLED: &str = "tidegate_settled_units_total";
 const CONNECTIONS: &str = "tidegate_connections";
 const RELOADS: &str = "tidegate_config_reloads_total";
 const RELOADED_AT: &str = "tidegate_config_last_reload_success_timestamp_seconds";
@@ -58,7 +62,8 @@ fn describe() {
     describe_histogram!(UPSTREAM_SECONDS, "Time until the head of the upstream's answer.");
     describe_counter!(UPSTREAM_ERRORS, "Requests that the upstream did not answer, by what went wrong.");
     describe_histogram!(STORE_SECONDS, "Time of a check in the store, by store and result.");
-    describe_gauge!(STORE_UP, "1 while checks get their answers from the store, 0 while some do not.");
+    describe_gauge!(STORE_UP, "1 while all servers of the store are asked, 0 while one is down.");
+    describe_counter!(STORE_OUTAGES, "How often a server of the store went down.");
     describe_gauge!(STORE_KEYS, "Counters in the memory store.");
     describe_counter!(STORE_EVICTIONS, "Live counters that the memory store dropped to make room.");
     describe_counter!(STORE_ROUND_TRIPS, "Batches of checks sent to Redis.");
@@ -66,6 +71,12 @@ fn describe() {
         STORE_DISAGREEMENTS,
         "Decisions of Redis that the arithmetic here does not confirm: a bug."
     );
+    describe_gauge!(INSTANCES, "Instances that share the limits, as last seen in Redis.");
+    describe_counter!(
+        FALLBACK_EVICTIONS,
+        "Counters that were forgotten here, and would have to be decided about without Redis like unknown ones."
+    );
+    describe_counter!(SETTLED, "Units admitted without Redis that were added to its counters afterwards.");
     describe_gauge!(CONNECTIONS, "Open client connections.");
     describe_counter!(RELOADS, "Reloads of the configuration, by result.");
     describe_gauge!(RELOADED_AT, "When the configuration in force was read, in seconds of Unix time.");
@@ -207,6 +218,8 @@ pub enum Origin {
     Store,
     /// A refusal that was remembered: the store was not asked.
     DeniedCache,
+    /// The store gave no answer, and this instance's part of the limit decided.
+    Local,
     /// The store gave no answer, and the request was let through.
     Open,
     /// The store gave no answer, and the request was refused.
@@ -215,7 +228,7 @@ pub enum Origin {
 
 /// Decisions by origin.
 #[derive(Debug)]
-pub struct Origins([(Origin, Counter); 4]);
+pub struct Origins([(Origin, Counter); 5]);
 
 impl Default for Origins {
     fn default() -> Self {
@@ -223,6 +236,7 @@ impl Default for Origins {
         Self([
             (Origin::Store, counter("store")),
             (Origin::DeniedCache, counter("denied_cache")),
+            (Origin::Local, counter("local")),
             (Origin::Open, counter("open")),
             (Origin::Closed, counter("closed")),
         ])
@@ -308,6 +322,27 @@ impl StoreMeter {
 /// Whether the store answers.
 pub fn store_up(up: bool) {
     gauge!(STORE_UP).set(if up { 1.0 } else { 0.0 });
+}
+
+/// A server of the store went down.
+pub fn store_outage() {
+    counter!(STORE_OUTAGES).increment(1);
+}
+
+/// So many instances share the limits.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; exact up to 2^53")]
+pub fn instances(instances: i64) {
+    gauge!(INSTANCES).set(instances as f64);
+}
+
+/// A counter was forgotten to make room.
+pub fn fallback_evicted() {
+    counter!(FALLBACK_EVICTIONS).increment(1);
+}
+
+/// So many units were added to counters in the store that had missed them.
+pub fn settled(units: i64) {
+    counter!(SETTLED).increment(units.unsigned_abs());
 }
 
 /// Counts a client connection for as long as it lives.

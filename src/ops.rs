@@ -1,23 +1,31 @@
-//! Probes and metrics, on a listener of their own.
+//! Probes, metrics and the state of this instance, on a listener of their own.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-/// What the probes and the scraper may ask.
+/// What the probes, the scraper and a person with curl may ask.
 #[derive(Clone)]
 pub struct Ops {
     metrics: PrometheusHandle,
     leaving: CancellationToken,
+    status: Arc<dyn Fn() -> Value + Send + Sync>,
 }
 
 impl Ops {
-    /// Renders `metrics`; not ready once `leaving` is cancelled.
+    /// Renders `metrics` and `status`; not ready once `leaving` is cancelled.
     #[must_use]
-    pub fn new(metrics: PrometheusHandle, leaving: CancellationToken) -> Self {
-        Self { metrics, leaving }
+    pub fn new(
+        metrics: PrometheusHandle,
+        leaving: CancellationToken,
+        status: impl Fn() -> Value + Send + Sync + 'static,
+    ) -> Self {
+        Self { metrics, leaving, status: Arc::new(status) }
     }
 
     /// Answers one request. Readiness does not depend on Redis: without it requests are still forwarded, and
@@ -41,7 +49,13 @@ impl Ops {
                 response.headers_mut().insert(header::CONTENT_TYPE, version);
                 response
             }
-            _ => text(StatusCode::NOT_FOUND, "/livez, /readyz, /startupz, /metrics\n"),
+            "/status" => {
+                let mut response = text(StatusCode::OK, format!("{:#}\n", (self.status)()));
+                let json = HeaderValue::from_static("application/json");
+                response.headers_mut().insert(header::CONTENT_TYPE, json);
+                response
+            }
+            _ => text(StatusCode::NOT_FOUND, "/livez, /readyz, /startupz, /metrics, /status\n"),
         }
     }
 }

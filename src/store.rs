@@ -6,7 +6,11 @@
 mod memory;
 mod redis;
 
-use crate::window::{Charge, Counter, Taken};
+use std::sync::Arc;
+
+use bb8_redis::redis::{ErrorKind, ServerErrorKind};
+
+use crate::window::{Charge, Counter, Limit, Taken};
 
 pub use memory::MemoryStore;
 pub use redis::{Access, Address, RedisOptions, RedisStore, Tls, Topology};
@@ -24,6 +28,8 @@ pub struct Ask {
 /// What was decided about one ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
+    /// The limit that decided: the one asked for, or this instance's part of it.
+    pub limit: Limit,
     /// The store's time of the decision, in milliseconds. (In a Redis Cluster each server has its own.)
     pub now_ms: i64,
     /// What became of it.
@@ -32,6 +38,54 @@ pub struct Decision {
     pub before: Counter,
     /// The counter after it.
     pub counter: Counter,
+}
+
+/// What a counter may have missed.
+#[derive(Clone, Copy, Debug)]
+pub struct Settlement<'a> {
+    /// Whose counter.
+    pub key: &'a str,
+    /// Its limit.
+    pub limit: &'a Limit,
+    /// The counter as it was last seen, if it may be lost: what is lost of it is put back.
+    pub seen: &'a Counter,
+    /// What was admitted without asking: it is added.
+    pub missed: &'a Counter,
+    /// Its number: one addition counts once, however often it is sent.
+    pub number: u64,
+    /// The store's time, as far as it is known.
+    pub now_ms: i64,
+}
+
+/// How the servers of a store are.
+#[derive(Clone, Debug, Default)]
+pub struct StoreHealth {
+    /// Each that is asked.
+    pub servers: Vec<ServerHealth>,
+    /// The last changes, the latest last.
+    pub changes: Vec<StateChange>,
+}
+
+/// How a server is.
+#[derive(Clone, Debug)]
+pub struct ServerHealth {
+    /// Which one.
+    pub server: String,
+    /// Why it is down. None: it is up.
+    pub error: Option<String>,
+    /// Since when, in seconds of Unix time.
+    pub since_unix_seconds: f64,
+}
+
+/// A server went down or came back.
+#[derive(Clone, Debug)]
+pub struct StateChange {
+    /// Which one.
+    pub server: String,
+    /// Why it went down. None: it came back.
+    pub error: Option<String>,
+    /// When, in seconds of Unix time.
+    pub at_unix_seconds: f64,
 }
 
 /// What was decided about each ask of one request, in their order. Where there is an error, it is not known
@@ -44,6 +98,12 @@ pub enum StoreError {
     /// No answer within the deadline.
     #[error("no answer within {0:?}")]
     Timeout(std::time::Duration),
+    /// The counter has to be told first what it has missed.
+    #[error("the counter is behind")]
+    Behind,
+    /// The server has failed of late, and is not asked until it answers probes.
+    #[error("{0}")]
+    Down(Arc<String>),
     /// No connection could be had.
     #[error("no connection: {0}")]
     Connect(String),
@@ -56,6 +116,18 @@ pub enum StoreError {
     /// The answer is not what the script returns.
     #[error("the script's answer cannot be read: {0}")]
     Answer(&'static str),
+}
+
+impl StoreError {
+    /// Whether it is about what was asked, and so the same would be answered again.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Redis(error) => error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError),
+            Self::Answer(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// A store.

@@ -14,8 +14,10 @@
 //! `store/take.lua` is the same arithmetic, decision for decision. What may not differ between the two stays
 //! below 2^53, the integers that Lua's numbers hold exactly; [`Limit::new`] sees to that.
 
+mod share;
 mod take;
 
+pub use share::Traffic;
 pub use take::{Charge, Taken, take_all};
 
 /// What a client may use: `quota` units per window, and `burst` units above it after a pause.
@@ -57,6 +59,9 @@ impl Limit {
     pub const MAX_SLICES: i64 = 64;
     /// Buckets per window unless the rule says otherwise.
     pub const DEFAULT_SLICES: i64 = 4;
+
+    /// One that has room for whoever only wants to know whether there is a store.
+    pub const PROBE: Self = Self { quota: 1_000_000, burst: 0, window_ms: 1_000, slices: 1 };
 
     /// A limit of `quota` units per `window_ms` milliseconds, with an allowance of `burst` units.
     ///
@@ -252,19 +257,8 @@ impl Counter {
 
     /// Counts `cost` units without asking whether they fit.
     fn add(&mut self, limit: &Limit, now_ms: i64, cost: i64) {
-        let now = now_ms.max(self.last_ms);
-        let need = needs(limit, self.used(limit, now), cost);
-        self.debt = self.debt_at(limit, now) + need * limit.window_ms;
-        self.last_ms = now;
-        let here = limit.slice_of(now);
-        self.buckets.retain(|bucket| bucket.last_ms > now - limit.window_ms);
-        match self.buckets.last_mut() {
-            Some(bucket) if limit.slice_of(bucket.first_ms) == here => {
-                bucket.count += cost;
-                bucket.last_ms = now;
-            }
-            _ => self.buckets.push(Bucket { count: cost, first_ms: now, last_ms: now }),
-        }
+        let lent = self.lent(limit, now_ms, cost);
+        self.record(limit, now_ms, cost, lent);
     }
 
     /// What is left of the debt. A burst lowered since caps it: nobody owes more than the allowance.

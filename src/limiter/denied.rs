@@ -86,7 +86,7 @@ mod tests {
         let mut counter = Counter::default();
         counter.take(&limit, 1_000, 1);
         let taken = Taken { fits: false, charged: false };
-        let decision = Decision { now_ms: 1_000 + after_ms, taken, before: counter.clone(), counter };
+        let decision = Decision { limit, now_ms: 1_000 + after_ms, taken, before: counter.clone(), counter };
         (Ask { key: "{a}:r:60000:4".to_owned(), charge }, decision)
     }
 

@@ -1,44 +1,24 @@
--- Takes a charge back: that of a request which another slot of the cluster has refused meanwhile.
+-- Takes a charge back: that of a request which another slot of the cluster has refused meanwhile. counter.lua stands
+-- before it.
 --
 -- KEYS   the counter
 -- ARGV   the counter before the charge; the counter after it; and window (5 bytes), slices (1), burst (4), cost (5),
 --        the units of it that the burst allowance lent (4), the time of the charge (6)
 --
--- The packing is that of take.lua. Time to live stays: the counter matters no longer than it would have.
-
-local pack, unpack = struct.pack, struct.unpack
+-- Time to live stays: the counter matters no longer than it would have.
 
 local function without(raw, window, slices, burst, cost, lent, at)
-  local width = window < 2^22 and 3 or window < 2^30 and 4 or 5
-  local HEAD, BUCKET = '<I6I7I4I' .. width, '<I' .. width .. 'I' .. width .. 'I4'
-  local head, size = 17 + width, 2 * width + 4
-  if #raw < head or (#raw - head) % size ~= 0 then return raw end
-  local function slice(time) return (time * slices - time * slices % window) / window end
-
-  local last, debt, count, span = unpack(HEAD, raw)
-  local stop, buckets = last, {}
-  for from = head + 1, #raw + 1, size do
-    local first = stop - span
-    if slice(first) == slice(at) then count = count - cost end
-    if count > 0 then buckets[#buckets + 1] = { first = first, last = stop, count = count } end
-    if from <= #raw then
-      local gap
-      gap, span, count = unpack(BUCKET, raw, from)
-      stop = first - gap
-    end
+  local counter = decoded(raw, window)
+  if not counter then return raw end
+  local left, last = { debt = counter.debt - lent * window }, counter[1].last
+  for _, b in ipairs(counter) do
+    if slice(b.first, window, slices) == slice(at, window, slices) then b.count = b.count - cost end
+    if b.count > 0 then left[#left + 1] = b end
   end
-
-  local newest = buckets[1]
-  if not newest then return nil end
-  debt = debt - lent * window
-  -- The debt is as of the last arrival, which may be an earlier one now.
-  if debt > 0 then debt = math.min(debt + (last - newest.last) * burst, burst * window) else debt = 0 end
-  local parts = { pack(HEAD, newest.last, debt, newest.count, newest.last - newest.first) }
-  for i = 2, #buckets do
-    local b = buckets[i]
-    parts[i] = pack(BUCKET, buckets[i - 1].first - b.last, b.last - b.first, b.count)
-  end
-  return table.concat(parts)
+  if not left[1] then return nil end
+  -- The last arrival may be an earlier one now.
+  if left.debt > 0 then left.debt = math.min(left.debt + (last - left[1].last) * burst, burst * window) else left.debt = 0 end
+  return encoded(left, window)
 end
 
 local before, after = ARGV[1], ARGV[2]

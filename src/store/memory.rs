@@ -51,8 +51,15 @@ impl MemoryStore {
         }
         drop(table);
         self.meter.answered(watch.seconds());
-        let decisions = taken.into_iter().zip(before).zip(counters);
-        decisions.map(|((taken, before), counter)| Decision { now_ms, taken, before, counter }).collect()
+        let decisions = charges.into_iter().zip(taken).zip(before.into_iter().zip(counters));
+        let decision = |((Charge { limit, .. }, taken), (before, counter))| Decision {
+            limit,
+            now_ms,
+            taken,
+            before,
+            counter,
+        };
+        decisions.map(decision).collect()
     }
 
     fn put(&self, table: &mut Locked<'_, Entry>, ask: &Ask, counter: &Counter) {

@@ -4,22 +4,29 @@
 //! this side derives everything else from them with the same arithmetic that the memory store uses, and compares.
 
 mod backoff;
+mod breaker;
 mod cluster;
 mod codec;
 mod connection;
+mod fault;
+mod health;
 mod node;
 mod offset;
+mod outage;
+mod probe;
 mod queue;
 mod script;
 mod sentinel;
 mod server;
 mod shared;
+mod slot;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bb8_redis::redis::{ErrorKind, ServerErrorKind, Value};
+use bb8_redis::redis::Value;
 use futures_util::future::join_all;
 
 use super::{Answer, Ask, Decision, StoreError};
@@ -28,7 +35,9 @@ use crate::metrics::StoreMeter;
 use crate::window::Charge;
 use cluster::Cluster;
 use connection::Server;
-use node::Node;
+use node::{Node, Unanswered};
+use probe::Watch;
+use queue::Answered;
 use script::Call;
 use sentinel::Sentinels;
 pub use server::{Access, Address, Tls};
@@ -70,8 +79,6 @@ pub enum Topology {
 pub struct RedisStore {
     routes: Routes,
     shared: Arc<Shared>,
-    key_prefix: Arc<str>,
-    clock: Clock,
 }
 
 /// Where calls go.
@@ -92,6 +99,12 @@ impl RedisStore {
             access: ArcSwap::from_pointee(options.access),
             timeout: options.timeout,
             connections: options.connections,
+            key_prefix: options.key_prefix.into(),
+            clock,
+            instance: fastrand::u64(..),
+            health: Arc::default(),
+            watch: Watch::start(),
+            runs: AtomicU64::new(0),
             started: Stopwatch::start(),
             meter: StoreMeter::new("redis"),
         });
@@ -103,7 +116,7 @@ impl RedisStore {
             }
             Topology::Cluster(seeds) => Routes::Cluster(Arc::new(Cluster::new(seeds, Arc::clone(&shared)))),
         };
-        Self { routes, shared, key_prefix: options.key_prefix.into(), clock }
+        Self { routes, shared }
     }
 
     /// Uses other credentials or certificates, for the connections made from now on.
@@ -125,6 +138,8 @@ impl RedisStore {
         let meter = &self.shared.meter;
         match answer.iter().find_map(|decision| decision.as_ref().err()) {
             None => meter.answered(watch.seconds()),
+            // It was not asked.
+            Some(StoreError::Down(_)) => {}
             Some(StoreError::Timeout(_)) => meter.timed_out(watch.seconds()),
             Some(_) => meter.failed(watch.seconds()),
         }
@@ -140,10 +155,10 @@ impl RedisStore {
         });
         let calls = charged.map(|charge| {
             // One key each: those of a slot that is on its way to another server may be in two places.
-            let call = Call::give_back(&self.key_prefix, charge, deadline);
-            let (routes, slot) = (self.routes.clone(), self.slot(charge.0));
+            let call = Call::give_back(&self.shared, self.slot(&charge.0.key), charge, deadline);
+            let routes = self.routes.clone();
             // To be done even if the client does not wait for its answer any more.
-            tokio::spawn(async move { routes.call(slot, call).await })
+            tokio::spawn(async move { routes.call(call).await })
         });
         let calls: Vec<_> = calls.collect();
         for call in calls {
@@ -171,7 +186,7 @@ impl RedisStore {
         let (store, owned) = (self.clone(), asks.to_vec());
         let settled = tokio::spawn(async move {
             let mut answer = store.take_parts(&owned, deadline).await;
-            store.settle(&owned, &mut answer, deadline).await;
+            store.all_or_none(&owned, &mut answer, deadline).await;
             answer
         });
         let lost = || asks.iter().map(|_| Err(StoreError::Answer("it was lost"))).collect();
@@ -199,19 +214,41 @@ impl RedisStore {
 
     /// Decides about asks in one slot, all or none.
     async fn take_part(&self, slot: u16, asks: &[&Ask], deadline: Deadline) -> Answer {
-        let call = Call::take(&self.key_prefix, asks, &self.clock, deadline);
-        let reply = self.routes.call(slot, call).await;
-        let decisions =
-            reply.and_then(|reply| script::decisions(asks, reply, || self.shared.meter.disagreed()));
+        let reply = self.routes.call(Call::take(&self.shared, slot, asks, deadline)).await;
+        let decisions = match reply {
+            Ok(reply) => self.decisions(asks, reply).inspect_err(|_| self.routes.doubt_server(slot)),
+            Err(Unanswered { error, late }) => {
+                if let Some(late) = late {
+                    self.undo(asks.iter().copied().cloned().collect(), late);
+                }
+                Err(error)
+            }
+        };
         match decisions {
             Ok(decisions) => decisions.into_iter().map(Ok).collect(),
             Err(error) => asks.iter().map(|_| Err(error.clone())).collect(),
         }
     }
 
-    /// All or none, across slots: where one has refused, the others of its group are given back; where a binding one
+    fn decisions(&self, asks: &[&Ask], reply: Value) -> Result<Vec<Decision>, StoreError> {
+        script::decisions(asks, reply, || self.shared.meter.disagreed())
+    }
+
+    /// Should the answer come too late, although it was decided in time, what was charged is given back: the request is
+    /// decided without it.
+    fn undo(&self, asks: Vec<Ask>, late: Answered) {
+        let store = self.clone();
+        tokio::spawn(async move {
+            // Without an answer it ends with the connection.
+            let Ok(Ok(reply)) = late.await else { return };
+            let Ok(decisions) = store.decisions(&asks.iter().collect::<Vec<_>>(), reply) else { return };
+            store.give_back(&asks, &decisions.into_iter().map(Ok).collect()).await;
+        });
+    }
+
+    /// Across slots, where one has refused, the others of its group are given back; where a binding one
     /// has, all are.
-    async fn settle(&self, asks: &[Ask], answer: &mut Answer, deadline: Deadline) {
+    async fn all_or_none(&self, asks: &[Ask], answer: &mut Answer, deadline: Deadline) {
         let refused: Vec<u32> = asks
             .iter()
             .zip(answer.iter())
@@ -246,7 +283,7 @@ impl RedisStore {
     fn by_slot<T>(&self, things: impl Iterator<Item = T>, ask: impl Fn(&T) -> &Ask) -> Vec<(u16, Vec<T>)> {
         let mut parts: Vec<(u16, Vec<T>)> = Vec::new();
         for thing in things {
-            let slot = self.slot(ask(&thing));
+            let slot = self.slot(&ask(&thing).key);
             match parts.iter_mut().find(|(known, _)| *known == slot) {
                 Some((_, part)) => part.push(thing),
                 None => parts.push((slot, vec![thing])),
@@ -255,26 +292,32 @@ impl RedisStore {
         parts
     }
 
-    /// The slot of an ask; one server has no slots.
-    fn slot(&self, ask: &Ask) -> u16 {
+    /// The slot of a name; one server has no slots.
+    fn slot(&self, name: &str) -> u16 {
         match self.routes {
             Routes::One(_) => 0,
-            Routes::Cluster(_) => cluster::slot(&script::key(&self.key_prefix, ask)),
+            Routes::Cluster(_) => slot::of(&self.shared.key(name)),
         }
     }
 }
 
-/// Whether the keys of a call were in two places.
 fn is_split(decision: &Result<Decision, StoreError>) -> bool {
-    let Err(StoreError::Redis(error)) = decision else { return false };
-    error.kind() == ErrorKind::Server(ServerErrorKind::TryAgain)
+    matches!(decision, Err(StoreError::Redis(error)) if fault::is_split(error))
 }
 
 impl Routes {
-    async fn call(&self, slot: u16, call: Call) -> Result<Value, StoreError> {
+    async fn call(&self, call: Call) -> Result<Value, Unanswered> {
         match self {
             Self::One(node) => node.call(call, false).await,
-            Self::Cluster(cluster) => cluster.call(slot, &call).await,
+            Self::Cluster(cluster) => cluster.call(&call).await,
+        }
+    }
+
+    /// An answer of the server that has the slot was of no use.
+    fn doubt_server(&self, slot: u16) {
+        match self {
+            Self::One(node) => node.doubt(),
+            Self::Cluster(cluster) => cluster.doubt_server(slot),
         }
     }
 

@@ -26,5 +26,6 @@ mod proxying;
 mod redis;
 mod redis_server;
 mod reload;
+mod share;
 mod store_conformance;
 mod tls;

@@ -1,5 +1,7 @@
 //! Redis slow, gone, or unwilling: requests are answered all the same.
 
+mod fleet;
+
 use serde_json::Value;
 
 use crate::harness::{Redis, Tidegate, Upstream, client, command, eventually, flood};
@@ -31,15 +33,32 @@ async fn answers_by_the_outage_policy(tidegate: &Tidegate) {
     assert_eq!(open.await, [(200, 10)].into(), "an outage of Redis became one of the application");
     let closed = flood(10, |_| client.get(tidegate.url("/closed")).header("X-Client", "any"));
     assert_eq!(closed.await, [(503, 10)].into(), "requests passed unchecked");
-    assert_eq!(tidegate.metric(UP).await, Some(0.0));
+    let told = async || (tidegate.metric(UP).await == Some(0.0)).then_some(());
+    eventually("the outage to be told", told).await;
 }
 
-async fn limits_hold_again(tidegate: &Tidegate) {
+async fn is_well_again(tidegate: &Tidegate) {
     let well = async || {
         status(tidegate, "/closed", "scout").await;
         (tidegate.metric(UP).await == Some(1.0)).then_some(())
     };
     eventually("the store to be well again", well).await;
+}
+
+/// How many requests of a client pass before one is refused.
+async fn admitted(tidegate: &Tidegate, path: &str, of: &str) -> usize {
+    let mut admitted = 0;
+    loop {
+        match status(tidegate, path, of).await {
+            200 if admitted < 10 => admitted += 1,
+            429 => return admitted,
+            other => panic!("{other} after {admitted} requests"),
+        }
+    }
+}
+
+async fn limits_hold_again(tidegate: &Tidegate) {
+    is_well_again(tidegate).await;
     for path in ["/open", "/closed"] {
         let mut statuses = Vec::new();
         for _ in 0..5 {
@@ -87,16 +106,30 @@ async fn what_cannot_be_checked_and_must_be_is_a_503_that_says_so() {
 }
 
 #[tokio::test]
-async fn a_redis_that_is_killed_and_comes_back_is_used_again() {
+async fn a_redis_that_is_killed_and_comes_back_is_used_again_and_nobody_is_served_twice() {
     let upstream = Upstream::start().await;
     let redis = Redis::start().await;
     let port = redis.port();
     let tidegate = in_front_of(&upstream, &redis).await;
-    limits_hold_again(&tidegate).await;
+    let who_had = |had: usize| format!("who had {had}");
+    // Nobody is refused yet: a refusal would be remembered without Redis.
+    for path in ["/open", "/closed"] {
+        for had in 1..=3 {
+            for _ in 0..had {
+                assert_eq!(status(&tidegate, path, &who_had(had)).await, 200);
+            }
+        }
+    }
     drop(redis);
     answers_by_the_outage_policy(&tidegate).await;
-    // It comes back empty, and without the script.
+    // It comes back empty, and without the scripts.
     let _redis = back_on(port).await;
+    is_well_again(&tidegate).await;
+    for path in ["/open", "/closed"] {
+        for had in (1..=3).rev() {
+            assert_eq!(admitted(&tidegate, path, &who_had(had)).await, 3 - had, "{path}, {had} before");
+        }
+    }
     limits_hold_again(&tidegate).await;
 }
 
@@ -127,8 +160,8 @@ async fn an_outage_is_logged_once_and_its_end_once() {
         redis.signal("CONT");
         let told = async || {
             status(&tidegate, "/closed", "scout").await;
-            let up = tidegate.logged("the store answers again");
-            (up.len() == outages).then_some((tidegate.logged("the store does not answer"), up))
+            let up = tidegate.logged("Redis answers again");
+            (up.len() == outages).then_some((tidegate.logged("Redis does not answer"), up))
         };
         let (down, up) = eventually("the log line", told).await;
         assert_eq!((down.len(), up.len()), (outages, outages), "{down:#?} {up:#?}");
@@ -155,7 +188,7 @@ async fn a_wrong_password_is_an_outage_and_the_right_one_is_none() {
     for password in [None, Some("hunter2")] {
         let tidegate = start(password).await;
         answers_by_the_outage_policy(&tidegate).await;
-        let down = format!("{:?}", tidegate.logged("the store does not answer as it should"));
+        let down = format!("{:?}", tidegate.logged("Redis does not answer as it should"));
         assert!(
             down.to_lowercase().contains("auth") || down.contains("WRONGPASS"),
             "the log does not say why: {down}"
@@ -192,16 +225,19 @@ async fn a_redis_user_without_the_rights_is_an_outage() {
     refuses_writes(&limited, &["ACL", "SETUSER", "default", "+evalsha"]).await;
 }
 
-/// Between tidegate and Redis: it carries one connection, and takes others without a word.
-async fn relay_of_one_connection(redis: u16) -> u16 {
+/// Between tidegate and Redis: it carries two connections, one for checks and one for probes, and takes others without
+/// a word.
+async fn relay_of_two_connections(redis: u16) -> u16 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
-        let (mut near, _) = listener.accept().await.unwrap();
-        tokio::spawn(async move {
-            let mut far = tokio::net::TcpStream::connect(("127.0.0.1", redis)).await.unwrap();
-            let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
-        });
+        for _ in 0..2 {
+            let (mut near, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut far = tokio::net::TcpStream::connect(("127.0.0.1", redis)).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
         let mut silent = Vec::new();
         while let Ok((stream, _)) = listener.accept().await {
             silent.push(stream);
@@ -213,7 +249,7 @@ async fn relay_of_one_connection(redis: u16) -> u16 {
 #[tokio::test]
 async fn one_connection_that_works_is_enough() {
     let (upstream, redis) = (Upstream::start().await, Redis::start().await);
-    let port = relay_of_one_connection(redis.port()).await;
+    let port = relay_of_two_connections(redis.port()).await;
     let config = format!(
         "store: {{ redis: {{ url: 'redis://127.0.0.1:{port}/0', timeout: 5s }}, on_outage: closed }}
 rules: [{{ name: all, rate: 1000000/h }}]"

@@ -245,7 +245,7 @@ async fn counters_in_redis_expire_and_are_named_for_what_they_are() {
     let store = redis.store("tg", Clock::Real);
     let limit = minute(5, 0);
     store.take(&[ask("{203.0.113.7}:create-task:60000:4", limit, 1)]).await;
-    let keys: Vec<String> = redis.command(&["KEYS", "*"]).await;
+    let keys = redis.counters().await;
     assert_eq!(keys, ["tg:{203.0.113.7}:create-task:60000:4"]);
     let ttl: i64 = redis.command(&["PTTL", &keys[0]]).await;
     assert!((1..=60_000).contains(&ttl), "{ttl} ms");

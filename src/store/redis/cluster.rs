@@ -3,6 +3,7 @@
 //! Each server has its own queue and connections, so checks of different slots share a round trip where they share
 //! a server. (The client's own cluster connection sends one pipeline per slot.)
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,15 +15,16 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::backoff;
+use super::breaker::Breaker;
 use super::connection::Server;
-use super::node::Node;
+use super::node::{Node, Unanswered};
 use super::script::Call;
 use super::server::{Address, Link, pipeline};
 use super::shared::Shared;
+use super::slot::SLOTS;
 use crate::clock::Deadline;
 use crate::store::StoreError;
 
-const SLOTS: u16 = 16384;
 /// How often a call may be sent on, within its deadline.
 const REDIRECTIONS: usize = 5;
 /// How long a server may take to say who has which slot, with connecting.
@@ -49,8 +51,8 @@ struct Inner {
     /// Notified when it has been drawn.
     drawn: Notify,
     seeds: Vec<Address>,
-    /// Why the map could not be drawn.
-    fault: ArcSwap<String>,
+    /// Open while there is no map at all; each server has its own.
+    breaker: Breaker,
     shared: Arc<Shared>,
 }
 
@@ -70,7 +72,7 @@ impl Cluster {
             doubt: Notify::new(),
             drawn: Notify::new(),
             seeds,
-            fault: ArcSwap::from_pointee("no server has been asked yet".to_owned()),
+            breaker: Breaker::new("cluster".to_owned(), Arc::clone(&shared.health)),
             shared,
         });
         let drawing = Arc::clone(&inner);
@@ -87,16 +89,17 @@ impl Cluster {
     }
 
     /// Calls a script in a slot, wherever that is by now.
-    pub(super) async fn call(&self, slot: u16, call: &Call) -> Result<Value, StoreError> {
+    pub(super) async fn call(&self, call: &Call) -> Result<Value, Unanswered> {
+        let slot = call.slot;
         let Some((mut address, mut node)) = self.inner.owner(slot, call.deadline).await else {
-            let fault = self.inner.fault.load();
-            return Err(StoreError::Connect(format!("nobody is known to have slot {slot}: {fault}")));
+            let unknown = || StoreError::Connect(format!("nobody is known to have slot {slot}"));
+            return Err(self.inner.breaker.down().unwrap_or_else(unknown).into());
         };
         let mut asking = false;
         let mut redirections = 0;
         loop {
             let answer = node.call(call.clone(), asking).await;
-            let Err(StoreError::Redis(error)) = &answer else { return answer };
+            let Err(Unanswered { error: StoreError::Redis(error), .. }) = &answer else { return answer };
             let Some(target) = target(error, &address).filter(|_| redirections < REDIRECTIONS) else {
                 return answer;
             };
@@ -104,6 +107,23 @@ impl Cluster {
             asking = error.kind() == ErrorKind::Server(ServerErrorKind::Ask);
             node = self.inner.redirected(&target, (!asking).then_some(slot));
             address = target;
+        }
+    }
+
+    /// Whether no server is asked at the moment.
+    pub(super) fn is_down(&self) -> bool {
+        self.inner.map.load().servers.iter().all(|(_, node)| node.is_down())
+    }
+
+    /// Whether the server that has the slot is not asked at the moment.
+    pub(super) fn lacks(&self, slot: u16) -> bool {
+        self.inner.map.load().owner(slot).is_none_or(|(_, node)| node.is_down())
+    }
+
+    /// An answer of the server that has the slot was of no use.
+    pub(super) fn doubt_server(&self, slot: u16) {
+        if let Some((_, node)) = self.inner.map.load().owner(slot) {
+            node.doubt();
         }
     }
 
@@ -126,11 +146,11 @@ fn is_unknown(host: &str) -> bool {
 }
 
 impl Inner {
-    /// Who has the slot. Before the map has been drawn for the first time, that is waited for.
+    /// Who has the slot. The first attempt to draw the map is waited for.
     async fn owner(&self, slot: u16, deadline: Deadline) -> Option<(Address, Arc<Node>)> {
         let drawn = self.drawn.notified();
         let map = self.map.load_full();
-        if !map.servers.is_empty() {
+        if !map.servers.is_empty() || self.breaker.is_open() {
             return map.owner(slot);
         }
         let _ = tokio::time::timeout_at(deadline.instant().into(), drawn).await;
@@ -155,6 +175,10 @@ impl Inner {
     }
 
     fn node(&self, address: &Address) -> Arc<Node> {
+        if !self.map.load().servers.is_empty() {
+            // It may not have all the counters of the one in whose place it is.
+            self.shared.runs.fetch_add(1, Ordering::AcqRel);
+        }
         Arc::new(Node::new(Server::Fixed(address.clone()), Arc::clone(&self.shared)))
     }
 
@@ -180,10 +204,13 @@ impl Inner {
         match select_ok(asked).await {
             Ok((ranges, _)) => {
                 self.redraw(&ranges);
+                self.breaker.close();
                 true
             }
             Err(fault) => {
-                self.fault.store(Arc::new(fault));
+                if self.map.load().servers.is_empty() {
+                    self.breaker.open(&StoreError::Connect(fault));
+                }
                 false
             }
         }
@@ -280,28 +307,5 @@ impl Map {
             }
         };
         (u16::try_from(place).ok(), node)
-    }
-}
-
-/// The slot of a key: by what stands between its first braces, if there is anything.
-pub(super) fn slot(key: &str) -> u16 {
-    let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
-    let hashed = tag.filter(|tag| !tag.is_empty()).unwrap_or(key);
-    crc16::State::<crc16::XMODEM>::calculate(hashed.as_bytes()) % SLOTS
-}
-
-#[cfg(test)]
-mod tests {
-    use super::slot;
-
-    #[test]
-    fn slots_are_those_of_the_cluster_specification() {
-        // As CLUSTER KEYSLOT says.
-        assert_eq!(slot("123456789"), 12_739);
-        assert_eq!(slot("somekey"), 11_058);
-        assert_eq!(slot("foo{hash_tag}"), 2_515);
-        assert_eq!(slot("bar{hash_tag}"), 2_515);
-        assert_eq!(slot("foo{{bar}}zap"), slot("{bar"), "the first brace that closes ends it");
-        assert_ne!(slot("foo{}{bar}"), slot("bar"), "nothing between the first braces: the whole key");
     }
 }

@@ -1,6 +1,6 @@
 //! A counter as `take.lua` packs it, and what the scripts are told.
 
-use crate::window::{Bucket, Charge, Counter};
+use crate::window::{Bucket, Charge, Counter, Limit};
 
 /// Widths in bytes of a gap or span, which are below two windows: see `take.lua`.
 fn width(window_ms: i64) -> usize {
@@ -92,6 +92,15 @@ pub(super) fn charge(charge: &Charge) -> Vec<u8> {
     put(&mut packed, limit.slices(), 1);
     put(&mut packed, (*cost).min(MOST_COST), 5);
     put(&mut packed, i64::from(*group), 4);
+    packed
+}
+
+/// What `settle.lua` is told of a limit.
+pub(super) fn shape(limit: &Limit) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(10);
+    put(&mut packed, limit.window_ms(), 5);
+    put(&mut packed, limit.slices(), 1);
+    put(&mut packed, limit.burst(), 4);
     packed
 }
 

@@ -3,13 +3,17 @@
 //! The managers that come with bb8-redis and redis never call a connection broken: one that the server closed
 //! would fail again and again, or each checkout would have to pay a PING.
 
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bb8_redis::bb8::ManageConnection;
-use bb8_redis::redis::{self, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
+use bb8_redis::redis::{self, ErrorKind, Pipeline, RedisError, Value};
 
 use super::backoff::Backoff;
+use super::breaker::Breaker;
+use super::fault;
 use super::offset::Offset;
 use super::script;
 use super::sentinel::Sentinels;
@@ -32,38 +36,37 @@ pub(super) enum Server {
     Primary(Sentinels),
 }
 
-impl Server {
-    /// What went wrong, for whoever has to mend it.
-    fn says(&self, error: &RedisError) -> String {
-        let reason = match error.kind() {
-            ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
-                "what listens there does not speak Redis's protocol".to_owned()
-            }
-            _ => error.to_string(),
-        };
+/// As operators know it.
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fixed(address) => format!("{address}: {reason}"),
-            Self::Primary(_) => reason,
+            Self::Fixed(address) => address.fmt(f),
+            Self::Primary(sentinels) => write!(f, "primary {}", sentinels.name()),
         }
     }
 }
 
-/// Makes connections for the pool.
-#[derive(Debug)]
+/// Makes connections.
+#[derive(Clone, Debug)]
 pub(super) struct Manager {
-    server: Server,
+    server: Arc<Server>,
     shared: Arc<Shared>,
-    backoff: Backoff,
-    last_error: LastError,
+    breaker: Arc<Breaker>,
+    backoff: Arc<Backoff>,
+    /// Which run of the server was met last, if any was, and if it told.
+    run: Arc<Mutex<Option<Option<String>>>>,
+    /// A connection was lost since.
+    lost: Arc<AtomicBool>,
 }
 
 impl Manager {
-    pub(super) fn new(server: Server, shared: Arc<Shared>, last_error: LastError) -> Self {
-        Self { server, shared, backoff: Backoff::default(), last_error }
+    pub(super) fn new(server: Server, shared: Arc<Shared>, breaker: Arc<Breaker>) -> Self {
+        let server = Arc::new(server);
+        Self { server, shared, breaker, backoff: Arc::default(), run: Arc::default(), lost: Arc::default() }
     }
 
-    async fn open(&self) -> Result<Connection, RedisError> {
-        match &self.server {
+    pub(super) async fn open(&self) -> Result<Connection, RedisError> {
+        match &*self.server {
             Server::Fixed(address) => self.open_to(address.clone()).await,
             Server::Primary(sentinels) => {
                 let address = sentinels.primary().await?;
@@ -79,7 +82,7 @@ impl Manager {
     async fn open_to(&self, address: Address) -> Result<Connection, RedisError> {
         let access = self.shared.access.load_full();
         let mut link = Link::open(&address, &access.server, access.tls.as_ref()).await?;
-        if let Server::Primary(_) = self.server {
+        if let Server::Primary(_) = *self.server {
             // The sentinels may not have noticed yet, or the server has not.
             let role = link
                 .send(&pipeline([redis::cmd("ROLE")]))
@@ -90,21 +93,40 @@ impl Manager {
                 return Err((ErrorKind::Client, "the server that the sentinels name is no primary").into());
             }
         }
-        // It helps whoever looks at the server, but is no reason to go without one that forbids it.
-        let _ = link.send(&pipeline([redis::cmd("CLIENT").arg("SETNAME").arg(CLIENT_NAME).take()])).await?;
-        let replies = link.send(&pipeline([redis::cmd("TIME")])).await?;
+        let set_name = redis::cmd("CLIENT").arg("SETNAME").arg(CLIENT_NAME).take();
+        let greeting = [set_name, redis::cmd("INFO").arg("server").take(), redis::cmd("TIME")];
+        let mut replies = link.send(&pipeline(greeting)).await?.into_iter();
         let local_ms = self.shared.now_ms();
-        let time = replies.into_iter().next().ok_or((ErrorKind::Client, "no time"))??;
+        // A name helps whoever looks at the server, but is no reason to go without one that forbids it.
+        let (_, info) = (replies.next(), replies.next());
+        let time = replies.next().ok_or((ErrorKind::Client, "no time"))??;
         let (seconds, micros): (i64, i64) = redis::from_redis_value(time)?;
         let server_ms = seconds.saturating_mul(1000).saturating_add(micros / 1000);
         if !script::TIMES.contains(&server_ms) {
             return Err((ErrorKind::Client, "its clock is out of all bounds").into());
         }
+        self.meets(info);
         let offset = Offset::new(local_ms, server_ms);
         let mut connection = Connection { link, address, offset, broken: false, has_worked: false };
         connection.load().await?;
-        self.last_error.clear();
         Ok(connection)
+    }
+
+    /// Takes note of which run of the server this is: another one than before may have lost the counters. One that
+    /// does not tell may be another one whenever a connection was lost.
+    fn meets(&self, info: Option<Result<Value, RedisError>>) {
+        let info: Option<String> =
+            info.and_then(Result::ok).and_then(|info| redis::from_redis_value(info).ok());
+        let told =
+            info.as_deref().and_then(|info| info.lines().find_map(|line| line.strip_prefix("run_id:")));
+        let told = told.map(str::to_owned);
+        let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = self.lost.swap(false, Ordering::AcqRel);
+        let another = |before: &Option<String>| if told.is_none() { lost } else { *before != told };
+        if run.as_ref().is_some_and(another) {
+            self.shared.runs.fetch_add(1, Ordering::AcqRel);
+        }
+        *run = Some(told);
     }
 }
 
@@ -116,12 +138,12 @@ impl ManageConnection for Manager {
         self.backoff.pause().await;
         let opened = tokio::time::timeout(CONNECT_TIMEOUT, self.open()).await;
         let opened = opened.unwrap_or_else(|_| Err((ErrorKind::Io, "connecting took too long").into()));
-        if let Err(error) = &opened {
+        if opened.is_err() {
             self.backoff.failed();
-            if let Server::Primary(sentinels) = &self.server {
+            if let Server::Primary(sentinels) = &*self.server {
                 sentinels.doubt();
             }
-            self.last_error.set(self.server.says(error));
+            self.breaker.doubt();
         }
         opened
     }
@@ -129,11 +151,10 @@ impl ManageConnection for Manager {
     /// Asked at each checkout. It costs no trip: the driver ends when the server closes the connection.
     async fn is_valid(&self, connection: &mut Connection) -> Result<(), RedisError> {
         if !connection.link.is_open() {
-            let error = (ErrorKind::Io, "the server closed the connection").into();
-            self.last_error.set(self.server.says(&error));
-            return Err(error);
+            self.lost.store(true, Ordering::Release);
+            return Err((ErrorKind::Io, "the server closed the connection").into());
         }
-        match &self.server {
+        match &*self.server {
             Server::Primary(sentinels) if !sentinels.still_name(&connection.address) => Err(replaced()),
             _ => Ok(()),
         }
@@ -141,6 +162,9 @@ impl ManageConnection for Manager {
 
     fn has_broken(&self, connection: &mut Connection) -> bool {
         let broken = connection.broken || !connection.link.is_open();
+        if broken {
+            self.lost.store(true, Ordering::Release);
+        }
         match (broken, connection.has_worked) {
             (false, _) => {
                 connection.has_worked = true;
@@ -174,6 +198,11 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// Whether the server has not closed it. Costs no trip.
+    pub(super) fn is_open(&self) -> bool {
+        self.link.is_open() && !self.broken
+    }
+
     /// Loads the scripts.
     pub(super) async fn load(&mut self) -> Result<(), RedisError> {
         self.send(&pipeline(script::loading())).await?.into_iter().try_for_each(|reply| reply.map(drop))
@@ -185,40 +214,11 @@ impl Connection {
         self.broken = true;
         let replies = self.link.send(commands).await;
         self.broken = match &replies {
-            Ok(replies) => replies.iter().any(|reply| reply.as_ref().is_err_and(|error| !is_answer(error))),
+            Ok(replies) => {
+                replies.iter().any(|reply| reply.as_ref().is_err_and(|error| !fault::is_answer(error)))
+            }
             Err(_) => true,
         };
         replies
-    }
-}
-
-/// Whether an error is an answer of a server that can be asked again. A server that loads its data, has become
-/// a replica, or wants other credentials is better looked up anew.
-fn is_answer(error: &RedisError) -> bool {
-    use ServerErrorKind::{BusyLoading, MasterDown, ReadOnly};
-    match error.kind() {
-        ErrorKind::Server(kind) => !matches!(kind, BusyLoading | MasterDown | ReadOnly),
-        ErrorKind::Extension => error.code() != Some("NOAUTH"),
-        _ => false,
-    }
-}
-
-/// Remembers why the last connection could not be made, or was closed; all that a check would notice is that it
-/// gets none in time.
-#[derive(Clone, Debug, Default)]
-pub(super) struct LastError(Arc<Mutex<Option<String>>>);
-
-impl LastError {
-    /// None if the last connection was made without one.
-    pub(super) fn get(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, reason: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
-    }
-
-    fn clear(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }

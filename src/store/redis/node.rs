@@ -1,61 +1,124 @@
-//! One server, or whichever is the primary: its connections, and the queue before them.
+//! One server, or whichever is the primary: its connections, the queue before them, and its breaker.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use bb8_redis::bb8::Pool;
 use bb8_redis::redis::Value;
+use tokio::time::{timeout, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
 
-use super::connection::{LastError, Manager, Server};
-use super::queue::Queue;
-use super::script::Call;
+use super::breaker::Breaker;
+use super::connection::{Manager, Server};
+use super::fault;
+use super::probe::Probe;
+use super::queue::{Answered, Queue};
+use super::script::{self, Call};
 use super::shared::Shared;
 use crate::store::StoreError;
 
 /// How long the pool is waited for at a time. It pauses between two attempts to connect for up to half of this, so it
 /// does not grow with the patience of the checks: theirs is the queue's business.
 const CONNECTION_TIMEOUT: Duration = Duration::from_millis(100);
+/// Timers are late by a millisecond or two. Who is woken later than this was kept waiting by this process itself.
+const LATE: Duration = Duration::from_millis(3);
 
 /// A server.
 #[derive(Debug)]
 pub(super) struct Node {
     queue: Queue,
-    pool: Pool<Manager>,
-    connect_error: LastError,
+    breaker: Arc<Breaker>,
+    /// Where something failed last.
+    slot: Arc<AtomicU16>,
     shared: Arc<Shared>,
+    _probe: AbortOnDropHandle<()>,
 }
 
 impl Node {
     /// The first connection is opened beside: the server need not be there.
     pub(super) fn new(server: Server, shared: Arc<Shared>) -> Self {
-        let connect_error = LastError::default();
-        let manager = Manager::new(server, Arc::clone(&shared), connect_error.clone());
+        let breaker = Arc::new(Breaker::new(server.to_string(), Arc::clone(&shared.health)));
+        let manager = Manager::new(server, Arc::clone(&shared), Arc::clone(&breaker));
         let pool = Pool::builder()
             .max_size(shared.connections)
             .min_idle(1)
             .max_lifetime(None)
             .connection_timeout(CONNECTION_TIMEOUT)
-            .build_unchecked(manager);
-        let queue = Queue::start(&pool, &shared);
-        Self { queue, pool, connect_error, shared }
+            .build_unchecked(manager.clone());
+        let queue = Queue::start(&pool, &breaker, &shared);
+        let slot = Arc::new(AtomicU16::new(0));
+        let (own, place) = (Arc::clone(&breaker), Arc::clone(&slot));
+        let probe = Probe { manager, breaker: own, slot: place, shared: Arc::clone(&shared) };
+        let _probe = AbortOnDropHandle::new(shared.watch.handle().spawn(probe.attend()));
+        Self { queue, breaker, slot, shared, _probe }
     }
 
-    /// Calls a script, and waits until the call's deadline. With `asking`, also in a slot that is only about to become
-    /// this server's. Dropping the future takes the call back if it has not been sent.
-    pub(super) async fn call(&self, call: Call, asking: bool) -> Result<Value, StoreError> {
-        let deadline = tokio::time::Instant::from_std(call.deadline.instant());
-        let answer = self.queue.call(call, asking)?;
-        let answer = tokio::time::timeout_at(deadline, answer).await;
-        match answer {
-            Ok(Ok(reply)) => Ok(reply?),
-            // It took too long, or the queue has let go of it for that reason.
-            Ok(Err(_)) | Err(_) => Err(self.overdue()),
+    /// Whether it is not asked at the moment.
+    pub(super) fn is_down(&self) -> bool {
+        self.breaker.is_open()
+    }
+
+    /// An answer of this server was of no use.
+    pub(super) fn doubt(&self) {
+        self.breaker.doubt();
+    }
+
+    /// Calls a script, and waits until the call's deadline; not at all if the breaker is open. With `asking`, also in a
+    /// slot that is only about to become this server's. Dropping the future takes the call back if it has not been
+    /// sent.
+    pub(super) async fn call(&self, call: Call, asking: bool) -> Result<Value, Unanswered> {
+        if let Some(error) = self.breaker.down() {
+            return Err(error.into());
+        }
+        let slot = call.slot;
+        let answer = self.ask(call, asking).await;
+        match &answer {
+            Ok(_) => self.breaker.answered(),
+            Err(Unanswered { error: StoreError::Redis(error), .. }) if fault::is_elsewhere(error) => {
+                self.breaker.answered();
+            }
+            Err(_) => {
+                self.slot.store(slot, Ordering::Relaxed);
+                self.breaker.doubt();
+            }
+        }
+        answer
+    }
+
+    async fn ask(&self, call: Call, asking: bool) -> Result<Value, Unanswered> {
+        let (deadline, timed) = (call.deadline, call.is_timed());
+        let mut answer = self.queue.call(call, asking)?;
+        let mut reply = timeout_at(deadline.instant().into(), &mut answer).await;
+        let late = if reply.is_err() { deadline.passed_by() } else { Duration::ZERO };
+        if late >= LATE {
+            // This process was too busy to look, so the answer may be here.
+            reply = timeout(late.min(self.shared.timeout), &mut answer).await;
+        }
+        let overdue = StoreError::Timeout(self.shared.timeout);
+        match reply {
+            Ok(Ok(Ok(reply))) if timed && script::time(&reply).is_none() => {
+                Err(StoreError::Answer("no time").into())
+            }
+            Ok(Ok(Ok(reply))) => Ok(reply),
+            Ok(Ok(Err(error))) => Err(StoreError::Redis(error).into()),
+            // The queue lets go of all that waits when the breaker opens.
+            Ok(Err(_)) => Err(self.breaker.down().unwrap_or(overdue).into()),
+            Err(_) => Err(Unanswered { error: overdue, late: Some(answer) }),
         }
     }
+}
 
-    /// Why there is no answer in time: because no connection can be made, if there is none.
-    fn overdue(&self) -> StoreError {
-        let reason = self.connect_error.get().filter(|_| self.pool.state().connections == 0);
-        reason.map_or(StoreError::Timeout(self.shared.timeout), StoreError::Connect)
+/// A call that has no answer, in time.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    pub(super) error: StoreError,
+    /// Where the answer may still come, for as long as its connection is waited for.
+    pub(super) late: Option<Answered>,
+}
+
+impl From<StoreError> for Unanswered {
+    fn from(error: StoreError) -> Self {
+        Self { error, late: None }
     }
 }

@@ -9,11 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bb8_redis::bb8::{Pool, PooledConnection};
-use bb8_redis::redis::{self, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
+use bb8_redis::redis::{self, Pipeline, RedisError, Value};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::timeout;
 
+use super::breaker::Breaker;
 use super::connection::{Connection, Manager};
+use super::fault;
 use super::script::{self, Call};
 use super::server::pipeline;
 use super::shared::Shared;
@@ -43,19 +46,25 @@ struct Waiting {
     answer: oneshot::Sender<Result<Value, RedisError>>,
 }
 
+impl Waiting {
+    /// Whether an answer would be in time for anybody.
+    fn is_awaited(&self) -> bool {
+        !self.answer.is_closed() && self.call.deadline.passed_by().is_zero()
+    }
+}
+
 impl Queue {
     /// Starts one task per connection of `pool`.
-    pub(super) fn start(pool: &Pool<Manager>, shared: &Arc<Shared>) -> Self {
+    pub(super) fn start(pool: &Pool<Manager>, breaker: &Arc<Breaker>, shared: &Arc<Shared>) -> Self {
         let (sender, receiver) = mpsc::channel(CAPACITY);
         let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..shared.connections {
-            let (receiver, pool, shared) = (Arc::clone(&receiver), pool.clone(), Arc::clone(shared));
+            let (receiver, breaker) = (Arc::clone(&receiver), Arc::clone(breaker));
+            let flusher =
+                Flusher { queue: receiver, pool: pool.clone(), breaker, shared: Arc::clone(shared) };
             tokio::spawn(async move {
                 // One that panics is a fault of ours, and must cost its batch, not the store.
-                while tokio::spawn(flush(Arc::clone(&receiver), pool.clone(), Arc::clone(&shared)))
-                    .await
-                    .is_err()
-                {}
+                while tokio::spawn(flusher.clone().flush()).await.is_err() {}
             });
         }
         Self(sender)
@@ -71,48 +80,73 @@ impl Queue {
     }
 }
 
-/// Sends what waits, for as long as there is a store.
-async fn flush(queue: Arc<Mutex<mpsc::Receiver<Waiting>>>, pool: Pool<Manager>, shared: Arc<Shared>) {
-    let trip_timeout = TRIP_TIMEOUT.max(shared.timeout);
-    let mut batch: Vec<Waiting> = Vec::with_capacity(BATCH);
-    loop {
-        // The lock is kept while waiting, for the first check and then for a connection: the other flushers wait
-        // for it instead, in their order. Whoever has a connection takes all that waits by then; a batch taken
-        // first would wait behind flushers that come back for the connection again and again.
-        let mut waiting = queue.lock().await;
-        let Some(first) = waiting.recv().await else { return };
-        let Some(mut connection) = connection(&pool, &first).await else { continue };
-        batch.push(first);
-        // Whoever is about to ask gets the chance to share this trip; with nobody else to run, it costs nothing.
-        tokio::task::yield_now().await;
-        while batch.len() < BATCH
-            && let Ok(next) = waiting.try_recv()
-        {
-            batch.push(next);
-        }
-        drop(waiting);
-        if tokio::time::timeout(trip_timeout, send(&mut connection, &mut batch, &shared)).await.is_err() {
-            // Its callers have given up too. The connection goes with its answers.
-            batch.clear();
-        }
-    }
+/// Sends what waits.
+#[derive(Clone)]
+struct Flusher {
+    queue: Arc<Mutex<mpsc::Receiver<Waiting>>>,
+    pool: Pool<Manager>,
+    breaker: Arc<Breaker>,
+    shared: Arc<Shared>,
 }
 
-/// A connection, unless the caller gives up before there is one. The manager remembers why there is none.
-async fn connection<'p>(pool: &'p Pool<Manager>, waiting: &Waiting) -> Option<PooledConnection<'p, Manager>> {
-    while !waiting.answer.is_closed() {
-        if let Ok(connection) = pool.get().await {
-            return Some(connection);
+impl Flusher {
+    /// Sends what waits, for as long as there is a store.
+    async fn flush(self) {
+        let trip_timeout = TRIP_TIMEOUT.max(self.shared.timeout);
+        let mut batch: Vec<Waiting> = Vec::with_capacity(BATCH);
+        loop {
+            // The lock is kept while waiting, for the first check and then for a connection: the other flushers wait
+            // for it instead, in their order. Whoever has a connection takes all that waits by then; a batch taken
+            // first would wait behind flushers that come back for the connection again and again.
+            let mut waiting = self.queue.lock().await;
+            let Some(first) = waiting.recv().await else { return };
+            let Some(mut connection) = self.connection(&first).await else {
+                if self.breaker.is_open() {
+                    // Nobody is to wait for a server that is not there.
+                    while waiting.try_recv().is_ok() {}
+                }
+                continue;
+            };
+            batch.push(first);
+            // Whoever is about to ask gets the chance to share this trip; with nobody else to run, it costs nothing.
+            tokio::task::yield_now().await;
+            while batch.len() < BATCH
+                && let Ok(next) = waiting.try_recv()
+            {
+                batch.push(next);
+            }
+            drop(waiting);
+            let sent = timeout(trip_timeout, send(&mut connection, &mut batch, &self.shared));
+            let sent = tokio::select! {
+                sent = sent => sent.is_ok(),
+                () = self.breaker.opened() => false,
+            };
+            if !sent {
+                // Its callers have given up, or had better. The connection goes with its answers.
+                batch.clear();
+            }
         }
     }
-    None
+
+    /// A connection, unless the caller gives up before there is one, or should.
+    async fn connection(&self, waiting: &Waiting) -> Option<PooledConnection<'_, Manager>> {
+        while waiting.is_awaited() {
+            tokio::select! {
+                connection = self.pool.get() => if let Ok(connection) = connection {
+                    return Some(connection);
+                },
+                () = self.breaker.opened() => return None,
+            }
+        }
+        None
+    }
 }
 
 /// Sends the batch as one pipeline, and once more what Redis has not executed.
 async fn send(connection: &mut Connection, batch: &mut Vec<Waiting>, shared: &Shared) {
     for attempt in [Attempt::First, Attempt::Last] {
         // Whoever has passed its deadline has been decided without us; counting it as well would be wrong.
-        batch.retain(|waiting| !waiting.answer.is_closed());
+        batch.retain(Waiting::is_awaited);
         if batch.is_empty() {
             return;
         }
@@ -137,7 +171,7 @@ async fn send(connection: &mut Connection, batch: &mut Vec<Waiting>, shared: &Sh
             match Fate::of(&answer) {
                 Fate::Answered => drop(waiting.answer.send(answer)),
                 // The caller has gone, or does so by its own deadline.
-                Fate::Late if attempt == Attempt::Last => {}
+                Fate::Late if attempt == Attempt::Last || !waiting.is_awaited() => {}
                 Fate::Unloaded if attempt == Attempt::Last => drop(waiting.answer.send(answer)),
                 fate => {
                     unloaded |= fate == Fate::Unloaded;
@@ -155,9 +189,12 @@ async fn send(connection: &mut Connection, batch: &mut Vec<Waiting>, shared: &Sh
 
 /// The commands of a batch.
 fn commands(connection: &Connection, batch: &mut [Waiting], shared: &Shared) -> Pipeline {
+    // Who has given up before the answer is back decides without it, so what is executed late must not count: the last
+    // quarter of the time is for the way back, should it take longer than the quickest answers.
+    let way_back_ms = i64::try_from(shared.timeout.as_millis() / 4).unwrap_or_default();
     let calls = batch.iter_mut().flat_map(|waiting| {
         let asking = waiting.asking.then(|| redis::cmd("ASKING"));
-        let deadline_ms = shared.started.millis_to(waiting.call.deadline);
+        let deadline_ms = shared.started.millis_to(waiting.call.deadline) - way_back_ms;
         asking.into_iter().chain([waiting.call.send(connection.offset.server_ms(deadline_ms))])
     });
     pipeline(calls)
@@ -189,7 +226,7 @@ impl Fate {
     fn of(answer: &Result<Value, RedisError>) -> Self {
         match answer {
             Ok(reply) if script::is_late(reply) => Self::Late,
-            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => Self::Unloaded,
+            Err(error) if fault::is_unloaded(error) => Self::Unloaded,
             _ => Self::Answered,
         }
     }

@@ -2,19 +2,25 @@
 
 use std::sync::LazyLock;
 
-use bb8_redis::redis::{self, Arg, Cmd, Script, Value};
+use bb8_redis::redis::{self, Arg, Cmd, FromRedisValue as _, Script, Value};
 
 use super::codec;
+use super::shared::Shared;
+use super::slot;
 use crate::clock::{Clock, Deadline};
-use crate::store::{Ask, Decision, StoreError};
-use crate::window::{Charge, Counter, Taken, take_all};
+use crate::store::{Ask, Decision, Settlement, StoreError};
+use crate::window::{Charge, Counter, Limit, Taken, take_all};
 
 static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../take.lua")));
-static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../give_back.lua")));
+static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| Script::new(GIVE_BACK_CODE));
+static SETTLE: LazyLock<Script> = LazyLock::new(|| Script::new(SETTLE_CODE));
+static ANNOUNCE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../announce.lua")));
+const GIVE_BACK_CODE: &str = concat!(include_str!("../counter.lua"), include_str!("../give_back.lua"));
+const SETTLE_CODE: &str = concat!(include_str!("../counter.lua"), include_str!("../settle.lua"));
 
 /// The commands that load the scripts.
-pub(super) fn loading() -> [Cmd; 2] {
-    [include_str!("../take.lua"), include_str!("../give_back.lua")]
+pub(super) fn loading() -> [Cmd; 4] {
+    [include_str!("../take.lua"), GIVE_BACK_CODE, SETTLE_CODE, include_str!("../announce.lua")]
         .map(|code| redis::cmd("SCRIPT").arg("LOAD").arg(code).take())
 }
 
@@ -22,6 +28,8 @@ pub(super) fn loading() -> [Cmd; 2] {
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     command: Cmd,
+    /// Where its keys are.
+    pub(super) slot: u16,
     /// Until when an answer is waited for.
     pub(super) deadline: Deadline,
     /// Whether the script is told the deadline, as the last argument, and counts nothing after it.
@@ -30,26 +38,73 @@ pub(super) struct Call {
 
 impl Call {
     /// Decides about `asks`, if it is executed until the deadline.
-    pub(super) fn take(key_prefix: &str, asks: &[&Ask], clock: &Clock, deadline: Deadline) -> Self {
-        let mut command = call(&TAKE, key_prefix, asks.iter().copied());
+    pub(super) fn take(shared: &Shared, slot: u16, asks: &[&Ask], deadline: Deadline) -> Self {
+        let mut command = call(&TAKE, asks.iter().map(|ask| shared.key(&ask.key)));
         for ask in asks {
             command.arg(codec::charge(&ask.charge));
         }
-        if let Clock::Driven(driven) = clock {
+        if let Clock::Driven(driven) = &shared.clock {
             command.arg(format!("={}", driven.now_ms()));
         }
-        Self { command, deadline, bounded: matches!(clock, Clock::Real) }
+        Self { command, slot, deadline, bounded: matches!(shared.clock, Clock::Real) }
+    }
+
+    /// Counts nobody, but in the same way as for anybody: it shows whether the server that has the slot is well.
+    pub(super) fn probe(shared: &Shared, slot: u16, deadline: Deadline) -> Self {
+        let mut command = call(&TAKE, std::iter::once(shared.key(&format!("{{{}}}:probe", slot::tag(slot)))));
+        command.arg(codec::charge(&PROBE));
+        Self { command, slot, deadline, bounded: true }
     }
 
     /// Takes back what was decided about an ask.
-    pub(super) fn give_back(key_prefix: &str, charged: (&Ask, &Decision), deadline: Deadline) -> Self {
+    pub(super) fn give_back(
+        shared: &Shared,
+        slot: u16,
+        charged: (&Ask, &Decision),
+        deadline: Deadline,
+    ) -> Self {
         let (ask, Decision { now_ms, before, counter, .. }) = charged;
         let Charge { limit, cost, .. } = &ask.charge;
         let before = before.rebased(limit, *now_ms);
-        let mut command = call(&GIVE_BACK, key_prefix, std::iter::once(ask));
+        let mut command = call(&GIVE_BACK, std::iter::once(shared.key(&ask.key)));
         command.arg(codec::encode(&before, limit.window_ms())).arg(codec::encode(counter, limit.window_ms()));
         command.arg(codec::returned(&ask.charge, before.lent(limit, *now_ms, *cost), counter.last_ms()));
-        Self { command, deadline, bounded: false }
+        Self { command, slot, deadline, bounded: false }
+    }
+
+    /// Tells a counter what it may have missed.
+    pub(super) fn settle(
+        shared: &Shared,
+        slot: u16,
+        settlement: &Settlement<'_>,
+        deadline: Deadline,
+    ) -> Self {
+        let Settlement { key, limit, seen, missed, number, now_ms } = settlement;
+        let counter = shared.key(key);
+        let noted = format!("{counter}:missed:{:016x}", shared.instance);
+        let mut command = call(&SETTLE, [counter, noted].into_iter());
+        command.arg(codec::shape(limit));
+        for counter in [seen, missed] {
+            command.arg(codec::encode(counter, limit.window_ms()));
+        }
+        command.arg(*number);
+        match &shared.clock {
+            Clock::Real => command.arg(*now_ms),
+            Clock::Driven(driven) => command.arg(format!("={}", driven.now_ms())),
+        };
+        Self { command, slot, deadline, bounded: false }
+    }
+
+    /// Says that this instance is alive, for so many milliseconds from now on.
+    pub(super) fn announce(shared: &Shared, slot: u16, alive_ms: i64, deadline: Deadline) -> Self {
+        let mut command = call(&ANNOUNCE, std::iter::once(shared.key(INSTANCES)));
+        command.arg(&shared.instance.to_be_bytes()).arg(alive_ms);
+        Self { command, slot, deadline, bounded: false }
+    }
+
+    /// Whether its reply tells the server's time.
+    pub(super) fn is_timed(&self) -> bool {
+        self.bounded
     }
 
     /// Takes the command out, for a server that will have this time at the deadline.
@@ -72,20 +127,21 @@ impl Call {
     }
 }
 
-fn call<'a>(script: &Script, key_prefix: &str, asks: impl ExactSizeIterator<Item = &'a Ask>) -> Cmd {
-    let keys = asks.len();
+/// What a probe asks for: a limit that always has room, of a second, so that its counter is soon gone.
+const PROBE: Charge = Charge { limit: Limit::PROBE, cost: 1, group: Charge::BINDING };
+
+/// The list of instances.
+pub(super) const INSTANCES: &str = "instances";
+
+fn call(script: &Script, keys: impl ExactSizeIterator<Item = String>) -> Cmd {
+    let number = keys.len();
     // One allocation, for what the usual key and charge are long.
-    let mut command = Cmd::with_capacity(4 + 3 * keys, 80 + 160 * keys);
-    command.arg("EVALSHA").arg(script.get_hash()).arg(keys);
-    for ask in asks {
-        command.arg(key(key_prefix, ask));
+    let mut command = Cmd::with_capacity(4 + 3 * number, 80 + 160 * number);
+    command.arg("EVALSHA").arg(script.get_hash()).arg(number);
+    for key in keys {
+        command.arg(key);
     }
     command
-}
-
-/// The name of a counter in Redis.
-pub(super) fn key(key_prefix: &str, ask: &Ask) -> String {
-    format!("{key_prefix}:{}", ask.key)
 }
 
 /// What a time in milliseconds can be: a counter has 6 bytes for it.
@@ -129,8 +185,8 @@ pub(super) fn decisions(
     let charges: Vec<Charge> = asks.iter().map(|ask| ask.charge).collect();
     let mut counters = before.clone();
     let taken = take_all(&mut counters, &charges, now_ms);
-    let parts = taken.into_iter().zip(charged).zip(before.into_iter().zip(counters));
-    let decision = |((mut taken, charged), (before, counter)): ((Taken, bool), (Counter, Counter))| {
+    let parts = asks.iter().zip(taken.into_iter().zip(charged)).zip(before.into_iter().zip(counters));
+    let mut decision = |ask: &Ask, mut taken: Taken, charged: bool, (before, counter): (Counter, Counter)| {
         // What Redis counted is what counts. That the two could ever differ is a fault of ours: asserted in
         // tests, counted in production.
         debug_assert_eq!(charged, taken.charged, "take.lua and window.rs disagree");
@@ -138,7 +194,31 @@ pub(super) fn decisions(
             disagreed();
             taken = Taken { fits: charged, charged };
         }
-        Decision { now_ms, taken, before, counter }
+        Decision { limit: ask.charge.limit, now_ms, taken, before, counter }
     };
-    Ok(parts.map(decision).collect())
+    Ok(parts.map(|((ask, (taken, charged)), counters)| decision(ask, taken, charged, counters)).collect())
+}
+
+/// Whether the reply to a probe is what `take.lua` says of a counter.
+pub(super) fn probed(reply: Value) -> Result<(), StoreError> {
+    let ask = Ask { key: String::new(), charge: PROBE };
+    // A probe may come late, and has shown what it is to show.
+    if is_late(&reply) && time(&reply).is_some() {
+        Ok(())
+    } else {
+        decisions(&[&ask], reply, || ()).map(drop)
+    }
+}
+
+/// What `settle.lua` has made of a counter of that limit, at about `now_ms`.
+pub(super) fn settled(reply: &Value, limit: &Limit, now_ms: i64) -> Result<Counter, StoreError> {
+    match reply {
+        Value::BulkString(raw) => Ok(codec::decode(raw, limit.window_ms(), now_ms)),
+        _ => Err(StoreError::Answer("no counter")),
+    }
+}
+
+/// What `announce.lua` says: how many instances there are, and the place of this one among them.
+pub(super) fn announced(reply: Value) -> Result<(i64, i64), StoreError> {
+    Ok(<(i64, i64)>::from_redis_value(reply).map_err(redis::RedisError::from)?)
 }

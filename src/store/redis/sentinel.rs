@@ -78,6 +78,11 @@ impl Sentinels {
         Self { inner, _watch: AbortOnDropHandle::new(watch) }
     }
 
+    /// What they call the primary.
+    pub(super) fn name(&self) -> &str {
+        &self.inner.name
+    }
+
     /// The primary, as the sentinels named it within the last second or so.
     pub(super) async fn primary(&self) -> Result<Address, RedisError> {
         if self.inner.believed.load(Ordering::Relaxed)

@@ -1,10 +1,15 @@
 //! What all the servers of one store have in common.
 
-use arc_swap::ArcSwap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+
+use super::health::Health;
+use super::probe::Watch;
 use super::server::Access;
-use crate::clock::{Deadline, Stopwatch};
+use crate::clock::{Clock, Deadline, Stopwatch};
 use crate::metrics::StoreMeter;
 
 /// One store's settings, clock and metrics.
@@ -16,12 +21,29 @@ pub(super) struct Shared {
     pub(super) timeout: Duration,
     /// The most connections to each server.
     pub(super) connections: u32,
+    /// What the name of each key starts with.
+    pub(super) key_prefix: Box<str>,
+    /// Where scripts take the time from.
+    pub(super) clock: Clock,
+    /// The name of this instance among all of them.
+    pub(super) instance: u64,
+    /// How the servers are.
+    pub(super) health: Arc<Health>,
+    /// Where the servers are probed.
+    pub(super) watch: Watch,
+    /// How many runs of servers have been met: counters last seen before the latest may be lost.
+    pub(super) runs: AtomicU64,
     /// The store's own time is that since its start.
     pub(super) started: Stopwatch,
     pub(super) meter: StoreMeter,
 }
 
 impl Shared {
+    /// The name in Redis of what goes by that name here.
+    pub(super) fn key(&self, name: &str) -> String {
+        format!("{}:{name}", self.key_prefix)
+    }
+
     pub(super) fn now_ms(&self) -> i64 {
         self.started.millis()
     }

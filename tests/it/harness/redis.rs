@@ -137,6 +137,16 @@ impl Redis {
         T::from_redis_value(answer).map_err(|error| error.to_string())
     }
 
+    /// The names of all counters. What else is there is no client's: the list of instances, what probes leave for a
+    /// second, and which additions after an outage are done.
+    pub async fn counters(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.command(&["KEYS", "*"]).await;
+        names.retain(|name| {
+            !(name.ends_with(":instances") || name.ends_with(":probe") || name.contains(":missed:"))
+        });
+        names
+    }
+
     /// What `INFO` says of one field, if the server answers at all.
     pub async fn info(&self, field: &str) -> Option<String> {
         let info: String = self.try_command(&["INFO"]).await.ok()?;

@@ -70,6 +70,18 @@ impl Upstream {
         upstream
     }
 
+    /// One that answers each request with 200 and `ok`, and remembers none, for tests that send many.
+    pub async fn forgetful() -> Self {
+        Self::raw(async |stream| {
+            let service = service_fn(async |request: Request<Incoming>| {
+                let _ = request.into_body().collect().await;
+                Ok::<_, Infallible>(Response::new(full("ok")))
+            });
+            drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+        })
+        .await
+    }
+
     /// One that does with each connection what `talk` does.
     pub async fn raw<F>(talk: impl Fn(TcpStream) -> F + Send + 'static) -> Self
     where

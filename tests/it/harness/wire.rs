@@ -57,8 +57,13 @@ impl Wire {
 
     /// The next answer, interim ones left out.
     pub async fn reply(&mut self) -> Reply {
+        self.try_reply().await.expect("the connection ended without an answer, or in the middle of one")
+    }
+
+    /// None if the connection ends before all of the answer is there.
+    pub async fn try_reply(&mut self) -> Option<Reply> {
         loop {
-            let head = self.head().await.expect("the connection ended without an answer");
+            let head = self.head().await?;
             let (line, headers) = head.split_once("\r\n").unwrap();
             let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
             let status: u16 = status.unwrap_or_else(|| panic!("no status line: {line}"));
@@ -68,35 +73,34 @@ impl Wire {
         }
     }
 
-    async fn finish(&mut self, status: u16, headers: HeaderMap) -> Reply {
+    async fn finish(&mut self, status: u16, headers: HeaderMap) -> Option<Reply> {
         let length = headers.get("content-length").map(|value| value.to_str().unwrap().parse().unwrap());
         let body = match length {
-            _ if headers.contains_key("transfer-encoding") => self.chunked().await,
+            _ if headers.contains_key("transfer-encoding") => self.chunked().await?,
             _ if status == 101 || status == 204 || status == 304 => Vec::new(),
-            Some(length) => self.exactly(length).await,
+            Some(length) => self.exactly(length).await?,
             None => {
                 self.fill(usize::MAX).await;
                 std::mem::take(&mut self.unread)
             }
         };
-        Reply { status, headers, body }
+        Some(Reply { status, headers, body })
     }
 
-    async fn chunked(&mut self) -> Vec<u8> {
+    async fn chunked(&mut self) -> Option<Vec<u8>> {
         let mut body = Vec::new();
         loop {
-            let line = self.until(b"\r\n").await.expect("the answer broke off");
+            let line = self.until(b"\r\n").await?;
             let length = usize::from_str_radix(line.split(';').next().unwrap().trim(), 16).unwrap();
-            body.extend(self.exactly(length + 2).await.into_iter().take(length));
+            body.extend(self.exactly(length + 2).await?.into_iter().take(length));
             if length == 0 {
-                return body;
+                return Some(body);
             }
         }
     }
 
-    async fn exactly(&mut self, length: usize) -> Vec<u8> {
-        assert!(self.fill(length).await, "the answer broke off");
-        self.unread.drain(..length).collect()
+    async fn exactly(&mut self, length: usize) -> Option<Vec<u8>> {
+        self.fill(length).await.then(|| self.unread.drain(..length).collect())
     }
 
     /// The head of the next message, or None at the end of the connection.

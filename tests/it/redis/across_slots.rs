@@ -76,7 +76,7 @@ async fn a_cluster_decides_as_memory_does_and_on_every_master() {
     }
     assert!(refused > 100, "only {refused} requests were refused by some limits and not by others");
     for master in &cluster.nodes[..3] {
-        assert_eq!(master.command::<i64>(&["DBSIZE"]).await, 3, "each master has the counters of its client");
+        assert_eq!(master.counters().await.len(), 3, "each master has the counters of its client");
     }
 }
 

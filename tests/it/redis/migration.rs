@@ -33,7 +33,7 @@ async fn a_slot_moves_under_load_and_every_request_is_counted_once() {
     for ask in &asks {
         assert_eq!(used(&store, ask).await, admitted, "{}", ask.key);
     }
-    assert_eq!(cluster.nodes[1].command::<i64>(&["DBSIZE"]).await, 3);
+    assert_eq!(cluster.nodes[1].counters().await.len(), 3);
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::harness::{
     Certificates, Cluster, Redis, Sentinels, Setup, Tidegate, Upstream, client, eventually, flood, standing,
 };
@@ -56,8 +58,42 @@ async fn under_load(tidegate: &Tidegate, change: impl Future<Output = ()>) -> BT
     tokio::join!(load, change).0
 }
 
-/// One server is killed while requests come, and another takes its place.
-async fn outlives(tidegate: &Tidegate, upstream: &Upstream, change: impl Future<Output = ()>) {
+/// What the log says at the start of a server's outage, at its end, and of both ways to end.
+const DOWN: &str = "Redis does not answer as it should";
+const WELL: &str = "Redis answers again";
+const REPLACED: &str = "Redis goes on without the server that was down";
+const OVER: &str = "limits are shared again";
+
+/// How the outage of each server began and ended, as the log says it: once each.
+async fn outages(tidegate: &Tidegate) -> Vec<[Value; 2]> {
+    let over = async || {
+        let (down, over) = (tidegate.logged(DOWN), tidegate.logged(OVER));
+        (!down.is_empty() && down.len() == over.len()).then_some((down, over))
+    };
+    let (mut down, mut over) = eventually("the log to tell of a beginning and an end", over).await;
+    let server = |line: &Value| line["server"].as_str().unwrap().to_owned();
+    for lines in [&mut down, &mut over] {
+        lines.sort_by_key(server);
+        assert!(lines.is_sorted_by(|one, next| server(one) < server(next)), "told twice: {lines:#?}");
+    }
+    let outages = down.into_iter().zip(over).map(|(down, over)| {
+        assert_eq!(server(&down), server(&over));
+        assert_eq!((&down["level"], &over["level"]), (&"WARN".into(), &"INFO".into()));
+        [down, over]
+    });
+    outages.collect()
+}
+
+fn says(line: &Value, text: &str) -> bool {
+    line["message"].as_str().unwrap().contains(text)
+}
+
+/// One server is killed while requests come, and another takes its place. Tells of the outages.
+async fn outlives(
+    tidegate: &Tidegate,
+    upstream: &Upstream,
+    change: impl Future<Output = ()>,
+) -> Vec<[Value; 2]> {
     limits_hold(tidegate, "somebody").await;
     let statuses = under_load(tidegate, async {
         eventually("the load", async || (upstream.seen().len() > 50).then_some(())).await;
@@ -66,12 +102,7 @@ async fn outlives(tidegate: &Tidegate, upstream: &Upstream, change: impl Future<
     .await;
     assert_eq!(statuses.keys().copied().collect::<Vec<_>>(), [200, 429], "{statuses:?}");
     limits_hold(tidegate, "somebody new").await;
-    let answers_again = async || tidegate.logged("the store answers again").pop();
-    eventually("the log line", answers_again).await;
-    let logged = ["the store does not answer", "the store answers again"].map(|line| tidegate.logged(line));
-    let [down, up] = &logged;
-    assert_eq!((down.len(), up.len()), (1, 1), "{logged:#?}");
-    assert_eq!((&down[0]["level"], &up[0]["level"]), (&"WARN".into(), &"INFO".into()));
+    outages(tidegate).await
 }
 
 #[tokio::test]
@@ -80,11 +111,12 @@ async fn a_primary_under_sentinels_is_killed_and_no_request_fails() {
     let urls = topology.urls().join("', '").replace("/0", "");
     let redis = format!("sentinel: {{ urls: ['{urls}'], master: {} }}", Sentinels::MASTER);
     let tidegate = Tidegate::configured(upstream.address, &config(&redis)).await;
-    outlives(&tidegate, &upstream, async {
+    let outages = outlives(&tidegate, &upstream, async {
         topology.servers[0].kill().await;
         topology.promoted(0).await;
     })
     .await;
+    assert!(matches!(&outages[..], [[_, over]] if says(over, WELL)), "{outages:#?}");
 }
 
 #[tokio::test]
@@ -104,11 +136,18 @@ async fn a_master_of_a_cluster_with_tls_is_killed_and_no_request_fails() {
     );
     let tidegate = Tidegate::configured(upstream.address, &config(&redis)).await;
     let replica = cluster.replica_of(0).await;
-    outlives(&tidegate, &upstream, async {
+    let outages = outlives(&tidegate, &upstream, async {
         cluster.kill(0).await;
         cluster.promoted(replica).await;
     })
     .await;
+    let killed = format!("127.0.0.1:{}", cluster.nodes[0].port());
+    let (killed, others): (Vec<_>, Vec<_>) = outages.iter().partition(|[down, _]| down["server"] == killed);
+    assert!(matches!(killed[..], [[_, over]] if says(over, REPLACED)), "{outages:#?}");
+    // The others take nothing while a slot is served by none.
+    for [down, over] in others {
+        assert!(down["error"].as_str().unwrap().contains("ClusterDown") && says(over, WELL), "{outages:#?}");
+    }
 }
 
 /// How many requests a client has left, if the request was checked.

@@ -62,7 +62,7 @@ async fn fill(redis: &Redis, clients: usize, window_ms: i64) {
 /// Bytes of each key, the smallest first. The values are that long.
 async fn usage(redis: &Redis, value: &str) -> Vec<i64> {
     let script = "local sizes = {}
-        for place, key in ipairs(redis.call('KEYS', '*')) do
+        for place, key in ipairs(redis.call('KEYS', '*:4')) do
             assert(redis.call('STRLEN', key) == tonumber(ARGV[1]), 'not five buckets')
             sizes[place] = redis.call('MEMORY', 'USAGE', key)
         end
@@ -109,7 +109,7 @@ async fn counters_have_the_names_that_were_measured_and_live_no_longer_than_thei
             assert_eq!(request.header("X-Forwarded-For", whole).send().await.unwrap().status(), 200);
         }
     }
-    let mut found: Vec<String> = redis.command(&["KEYS", "*"]).await;
+    let mut found = redis.counters().await;
     let mut measured: Vec<String> = [6, 7]
         .into_iter()
         .flat_map(|client| asks(client, MINUTE))

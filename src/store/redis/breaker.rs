@@ -1,0 +1,102 @@
+//! Whether a server is asked at all: once it is known to be down, nobody waits for it any more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+
+use super::health::Health;
+use crate::store::StoreError;
+
+/// The breaker of one server. What fails makes it doubtful; only a probe opens and closes it (`probe.rs`).
+#[derive(Debug)]
+pub(super) struct Breaker {
+    open: AtomicBool,
+    answers: AtomicU64,
+    failures: AtomicU64,
+    reason: ArcSwap<String>,
+    /// Notified when something has failed.
+    doubted: Notify,
+    /// Notified when it opens.
+    opened: Notify,
+    server: String,
+    health: Arc<Health>,
+}
+
+impl Breaker {
+    /// The breaker of a server that nothing is known about.
+    pub(super) fn new(server: String, health: Arc<Health>) -> Self {
+        health.joins(&server);
+        Self {
+            open: AtomicBool::new(false),
+            answers: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            reason: ArcSwap::default(),
+            doubted: Notify::new(),
+            opened: Notify::new(),
+            server,
+            health,
+        }
+    }
+
+    /// Why the server is not to be asked, if it is not.
+    pub(super) fn down(&self) -> Option<StoreError> {
+        self.is_open().then(|| StoreError::Down(self.reason.load_full()))
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// A check has its answer.
+    pub(super) fn answered(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Something has failed, for whatever reason.
+    pub(super) fn doubt(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        self.doubted.notify_one();
+    }
+
+    /// How many answers and failures there have been.
+    pub(super) fn tally(&self) -> (u64, u64) {
+        (self.answers.load(Ordering::Relaxed), self.failures.load(Ordering::Relaxed))
+    }
+
+    /// Waits until something has failed.
+    pub(super) async fn doubted(&self) {
+        self.doubted.notified().await;
+    }
+
+    /// The server is down, or still is, for this reason.
+    pub(super) fn open(&self, reason: &StoreError) {
+        let reason = Health::shortened(reason);
+        self.reason.store(Arc::new(reason.clone()));
+        if self.open.swap(true, Ordering::AcqRel) {
+            self.health.still_down(&self.server, reason);
+        } else {
+            self.health.down(&self.server, reason);
+            self.opened.notify_waiters();
+        }
+    }
+
+    /// Waits until it opens.
+    pub(super) async fn opened(&self) {
+        self.opened.notified().await;
+    }
+
+    /// The server is well.
+    pub(super) fn close(&self) {
+        if self.open.swap(false, Ordering::AcqRel) {
+            self.health.up(&self.server);
+        }
+    }
+}
+
+impl Drop for Breaker {
+    fn drop(&mut self) {
+        self.health.leaves(&self.server);
+    }
+}

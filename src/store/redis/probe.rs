@@ -1,0 +1,172 @@
+//! Finding out, beside all requests, whether a server that something has failed with is well.
+//!
+//! Probes have a thread and a connection of their own. So what makes this process's requests late, too little CPU for
+//! too many of them, does not make a probe late: only if the server is late for both, it is down. And no request is
+//! ever sacrificed to find out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::backoff;
+use super::breaker::Breaker;
+use super::connection::{Connection, Manager};
+use super::fault;
+use super::script::{self, Call};
+use super::server::pipeline;
+use super::shared::Shared;
+use crate::clock::Stopwatch;
+use crate::store::StoreError;
+
+/// Between two probes of a server that is well.
+const LOOK_CLOSER: Duration = Duration::from_millis(10);
+/// Between two probes of a server that is down: longer each time, but limits are to hold again within a second.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_millis(400);
+/// How often it is tried while connections break.
+const ATTEMPTS: u32 = 3;
+/// How long a new connection may take to a server that is thought well, at least.
+const OPENING: Duration = Duration::from_millis(100);
+/// For how long a server must answer probes before it is asked again.
+const STEADY: Duration = Duration::from_millis(50);
+/// The same for one that goes down again and again: rules that change their way twice a second are worse than either.
+const MOST_STEADY: Duration = Duration::from_secs(5);
+/// It counts as the same trouble if a server is down again so soon.
+const SOON: Duration = Duration::from_secs(30);
+
+/// The thread of a store's probes. It ends with the store.
+#[derive(Debug)]
+pub(super) struct Watch {
+    handle: Handle,
+    _end: Option<DropGuard>,
+}
+
+impl Watch {
+    /// Starts it. Needs a Tokio runtime, whose own threads do instead if there can be no other.
+    pub(super) fn start() -> Self {
+        let own = || {
+            let runtime = Builder::new_current_thread().enable_all().build().ok()?;
+            let (handle, end) = (runtime.handle().clone(), CancellationToken::new());
+            let ended = end.clone().cancelled_owned();
+            let thread = std::thread::Builder::new().name("redis-probe".to_owned());
+            thread.spawn(move || runtime.block_on(ended)).ok()?;
+            Some(Self { handle, _end: Some(end.drop_guard()) })
+        };
+        own().unwrap_or_else(|| Self { handle: Handle::current(), _end: None })
+    }
+
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+/// Probes one server.
+#[derive(Debug)]
+pub(super) struct Probe {
+    pub(super) manager: Manager,
+    pub(super) breaker: Arc<Breaker>,
+    /// Where something failed last, so that a probe fails there too: a server of a cluster is asked for many.
+    pub(super) slot: Arc<AtomicU16>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Probe {
+    /// Probes whenever something has failed, for ever.
+    pub(super) async fn attend(self) {
+        let mut connection = None;
+        let mut steady = STEADY;
+        let mut closed: Option<Stopwatch> = None;
+        loop {
+            let opening = OPENING.max(self.shared.timeout.saturating_mul(5));
+            let (answers, failures) = self.breaker.tally();
+            let look = self.look(&mut connection, opening).await;
+            let (more_answers, more_failures) = self.breaker.tally();
+            // Whoever answers most checks is not down, whatever is wrong with the probe.
+            let answers = more_answers - answers > more_failures - failures;
+            if let Err(error) = look
+                && !answers
+            {
+                self.breaker.open(&error);
+                let again = closed.is_some_and(|closed| closed.seconds() < SOON.as_secs_f64());
+                steady = if again { steady.saturating_mul(4).min(MOST_STEADY) } else { STEADY };
+                self.wait(&mut connection, steady).await;
+                self.breaker.close();
+                closed = Some(Stopwatch::start());
+            }
+            backoff::pause(LOOK_CLOSER).await;
+            self.breaker.doubted().await;
+        }
+    }
+
+    /// Waits until the server has been well for so long.
+    async fn wait(&self, connection: &mut Option<Connection>, steady: Duration) {
+        let mut pause = LOOK_AGAIN;
+        let mut well: Option<Stopwatch> = None;
+        while well.is_none_or(|well| well.seconds() < steady.as_secs_f64()) {
+            backoff::pause(pause).await;
+            match self.look(connection, LONGEST.max(self.shared.timeout)).await {
+                Ok(()) => {
+                    well = well.or_else(|| Some(Stopwatch::start()));
+                    pause = LOOK_AGAIN;
+                }
+                Err(error) => {
+                    self.breaker.open(&error);
+                    well = None;
+                    pause = (pause * 2).min(LONGEST);
+                }
+            }
+        }
+    }
+
+    /// Whether the server counts as it should, and in time.
+    async fn look(&self, kept: &mut Option<Connection>, opening: Duration) -> Result<(), StoreError> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match self.ask(kept, opening).await {
+                // Somebody has cut the connection: that tells nothing about the next one.
+                Err(StoreError::Redis(error)) if attempts < ATTEMPTS && fault::is_broken(&error) => {}
+                Err(StoreError::Redis(error)) if kept.is_none() => {
+                    return Err(StoreError::Connect(fault::says(&error)));
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn ask(&self, kept: &mut Option<Connection>, opening: Duration) -> Result<(), StoreError> {
+        let mut connection = match kept.take().filter(Connection::is_open) {
+            Some(connection) => connection,
+            None => match timeout(opening, self.manager.open()).await {
+                Ok(opened) => opened?,
+                Err(_) => return Err(StoreError::Connect(format!("none within {opening:?}"))),
+            },
+        };
+        let answer = timeout(self.shared.timeout, self.check(&mut connection)).await;
+        let answer = answer.unwrap_or(Err(StoreError::Timeout(self.shared.timeout)));
+        *kept = Some(connection).filter(Connection::is_open);
+        answer
+    }
+
+    /// A check like any other, of a counter of its own.
+    async fn check(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        let deadline = self.shared.deadline(&Stopwatch::start());
+        let deadline_ms = connection.offset.server_ms(self.shared.started.millis_to(deadline));
+        let mut call = Call::probe(&self.shared, self.slot.load(Ordering::Relaxed), deadline);
+        let sent = pipeline([call.send(deadline_ms)]);
+        let mut answers = connection.send(&sent).await?;
+        if answers.iter().any(|answer| answer.as_ref().is_err_and(fault::is_unloaded)) {
+            connection.load().await?;
+            answers = connection.send(&sent).await?;
+        }
+        match answers.into_iter().next() {
+            Some(Err(error)) if !fault::is_elsewhere(&error) => Err(error.into()),
+            Some(Ok(reply)) => script::probed(reply),
+            _ => Ok(()),
+        }
+    }
+}

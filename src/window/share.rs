@@ -1,0 +1,95 @@
+//! A limit that several instances share, cut into parts for the time when they cannot ask each other.
+//!
+//! An instance that has seen a client's traffic takes the part of the limit that came through it: those parts add up
+//! to the limit, and a client that sticks to one instance keeps its whole limit. Where nothing is known the parts are
+//! equal, and add up too.
+
+use super::{Bucket, Counter, Limit};
+
+impl Limit {
+    /// The part of the instance at `place` among so many, when nothing is known of a client. What cannot be divided
+    /// goes to the first of them, and of the burst to the last. Everyone gets at least 1, so the parts of a quota
+    /// below the number of instances add up to more than it.
+    #[must_use]
+    pub fn equal_part(&self, place: i64, instances: i64) -> Self {
+        let instances = instances.max(1);
+        let place = place.rem_euclid(instances);
+        let part = |whole: i64, place: i64| whole / instances + i64::from(place < whole % instances);
+        Self {
+            quota: part(self.quota, place).max(1),
+            burst: part(self.burst, instances - 1 - place),
+            ..*self
+        }
+    }
+
+    /// The part of an instance through which that traffic came; `equal` would be its part if nothing were known.
+    ///
+    /// With room left the part is at least the equal one, and larger by twice the square root of it, for the chance in
+    /// how arrivals are spread; but by no more than the others' part of that room: a client that was at its limit gets
+    /// its limit and no more.
+    #[must_use]
+    pub fn part_of_traffic(&self, traffic: Traffic, equal: &Self) -> Self {
+        let Traffic { own, all, room } = traffic;
+        if own >= all {
+            return *self;
+        }
+        let own = own.max(0);
+        let scaled = |whole: i64, own: i64, half: i64| {
+            let part = (i128::from(whole) * i128::from(own) + i128::from(half)) / i128::from(all);
+            i64::try_from(part).unwrap_or(whole)
+        };
+        let quota = scaled(self.quota, own, all / 2);
+        let larger = quota.max(equal.quota);
+        let chance = (larger - quota + (4 * larger).isqrt()).min(scaled(room.max(0), all - own, 0));
+        Self {
+            quota: (quota + chance).clamp(1, self.quota),
+            burst: scaled(self.burst, own, all / 2),
+            ..*self
+        }
+    }
+}
+
+/// A client's traffic of late, in units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// What came through this instance.
+    pub own: i64,
+    /// What came through all of them.
+    pub all: i64,
+    /// What it has left of its quota.
+    pub room: i64,
+}
+
+impl Counter {
+    /// Counts `cost` units without asking whether they fit; `lent` of them are owed by the burst allowance.
+    pub fn record(&mut self, limit: &Limit, now_ms: i64, cost: i64, lent: i64) {
+        let now = now_ms.max(self.last_ms);
+        self.debt = self.debt_at(limit, now) + lent * limit.window_ms;
+        self.last_ms = now;
+        let here = limit.slice_of(now);
+        self.buckets.retain(|bucket| bucket.last_ms > now - limit.window_ms);
+        match self.buckets.last_mut() {
+            Some(bucket) if limit.slice_of(bucket.first_ms) == here => {
+                bucket.count += cost;
+                bucket.last_ms = now;
+            }
+            _ => self.buckets.push(Bucket { count: cost, first_ms: now, last_ms: now }),
+        }
+    }
+
+    /// Units that arrived in the window before `now_ms`, but not before `since_ms`.
+    #[must_use]
+    pub fn used_since(&self, limit: &Limit, now_ms: i64, since_ms: i64) -> i64 {
+        let cut = (now_ms.max(self.last_ms) - limit.window_ms).max(since_ms - 1);
+        self.buckets.iter().map(|bucket| bucket.survivors(cut)).sum()
+    }
+
+    /// Makes this the counter of a `part` of `limit`: it owes the part of what the `whole` counter owes.
+    pub fn owe_part(&mut self, whole: &Self, limit: &Limit, part: &Limit, now_ms: i64) {
+        let now = now_ms.max(self.last_ms).max(whole.last_ms);
+        let owed = whole.debt_at(limit, now);
+        let owed = i128::from(owed) * i128::from(part.burst) / i128::from(limit.burst.max(1));
+        self.debt = i64::try_from(owed).unwrap_or_default();
+        self.last_ms = now;
+    }
+}

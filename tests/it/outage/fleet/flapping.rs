@@ -1,0 +1,72 @@
+//! Redis comes and goes all the time.
+
+use std::time::Duration;
+
+use super::{Disturbed, Fleet, INSTANCES, undisturbed};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// The most lines that an instance may log about it.
+const LINES: usize = 20;
+/// The most connections to Redis that an instance may make in a second.
+const CONNECTIONS: usize = 5;
+
+#[derive(Clone, Copy)]
+enum Away {
+    Hangs,
+    Dead,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_hangs_every_other_second_fills_no_log_and_is_not_stormed() {
+    undisturbed(async || flaps(Away::Hangs, "Redis hangs every other second").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_dead_every_other_second_fills_no_log_and_is_not_stormed() {
+    undisturbed(async || flaps(Away::Dead, "Redis is dead every other second").await).await;
+}
+
+async fn flaps(away: Away, title: &str) -> Result<(), Disturbed> {
+    let mut fleet = Fleet::start().await;
+    let before = fleet.goes_on(SECOND).await;
+    let lines_before = lines(&fleet);
+    let (mut seen, mut made) = (connections(&fleet).await, 0);
+    for _ in 0..fleet.scale.flaps() {
+        match away {
+            Away::Hangs => fleet.redis.signal("STOP"),
+            Away::Dead => fleet.redis.kill().await,
+        }
+        fleet.goes_on(SECOND).await;
+        match away {
+            Away::Hangs => fleet.redis.signal("CONT"),
+            Away::Dead => {
+                fleet.redis.restart().await;
+                seen = 0;
+            }
+        }
+        fleet.goes_on(SECOND).await;
+        let now = connections(&fleet).await;
+        made += now - seen;
+        seen = now;
+    }
+    let flapping = before.end..fleet.traffic.now();
+    let logged = lines(&fleet).into_iter().zip(lines_before).map(|(now, before)| now - before).max().unwrap();
+    let what = format!("{title}: {made} connections to it, at most {logged} lines in a log");
+    let log = fleet.ends().await?;
+    log.show(&what, &[("before", &before), ("flapping", &flapping)]);
+    log.nobody_noticed();
+    assert!(logged <= LINES, "{logged} lines in one instance's log");
+    let seconds = usize::try_from((flapping.end - flapping.start).as_secs()).unwrap();
+    assert!(made <= CONNECTIONS * INSTANCES * seconds, "{made} connections were made in {seconds} s");
+    Ok(())
+}
+
+/// How many lines each instance has logged.
+fn lines(fleet: &Fleet) -> Vec<usize> {
+    fleet.instances.iter().map(|instance| instance.logged("").len()).collect()
+}
+
+/// How many connections Redis has seen since it was started, those of the tests included.
+async fn connections(fleet: &Fleet) -> usize {
+    fleet.redis.info("total_connections_received").await.unwrap().parse().unwrap()
+}
