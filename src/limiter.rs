@@ -251,6 +251,7 @@ impl Limiter {
 
 impl Remote {
     fn new(store: RedisStore, gives_back: bool, instances: u32) -> Self {
+        metrics::remote_store();
         let fallback = Arc::new(Fallback::new(instances));
         let attendant = tokio::spawn(settle::attend(store.clone(), Arc::clone(&fallback)));
         let _attendant = AbortOnDropHandle::new(attendant);

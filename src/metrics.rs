@@ -329,6 +329,13 @@ pub fn store_outage() {
     counter!(STORE_OUTAGES).increment(1);
 }
 
+/// Makes the counters of a store that can be away appear with 0, so that the first outage is seen as an increase.
+pub fn remote_store() {
+    for name in [STORE_OUTAGES, FALLBACK_EVICTIONS, SETTLED] {
+        counter!(name).increment(0);
+    }
+}
+
 /// So many instances share the limits.
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; exact up to 2^53")]
 pub fn instances(instances: i64) {

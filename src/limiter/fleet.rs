@@ -26,6 +26,7 @@ impl Fleet {
     /// So many are assumed until Redis tells. Which of them this is, chance decides.
     pub(super) fn new(instances: u32) -> Self {
         let instances = i64::from(instances.max(1));
+        metrics::instances(instances);
         Self(Mutex::new(Seen { instances, place: fastrand::i64(0..instances), fewer: 0 }))
     }
 
