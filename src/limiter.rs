@@ -194,7 +194,7 @@ impl Limiter {
             }
         }
         let answer = self.store.take(asks).await;
-        fallback.learn(asks, &answer, runs);
+        fallback.learn(asks, &answer, (runs, store.runs()));
         answer
     }
 

@@ -1,7 +1,7 @@
 //! Deciding without the store, in memory, with this instance's part of each limit; and what the store has to be told
 //! when it is back.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::fleet::Fleet;
 use super::known::{Known, Told};
@@ -23,10 +23,10 @@ pub(super) struct Fallback {
     /// How far the store's clock is ahead of the time since the start, as of its last answer; before there is one, by
     /// this machine's clock, which is as good a guess as any.
     ahead_ms: AtomicI64,
-    /// Something was admitted that the store may not have been told.
-    owing: AtomicBool,
-    /// Up to that many runs of servers it has been told what may be lost.
-    told_runs: AtomicU64,
+    /// How often something was admitted without the store.
+    misses: AtomicU64,
+    /// Of how many of those the store has been told, and up to which run what may be lost.
+    told: (AtomicU64, AtomicU64),
 }
 
 impl Fallback {
@@ -37,13 +37,14 @@ impl Fallback {
             fleet: Fleet::new(instances),
             started,
             ahead_ms: AtomicI64::new(clock::unix_millis() - started.millis()),
-            owing: AtomicBool::new(false),
-            told_runs: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            told: (AtomicU64::new(0), AtomicU64::new(0)),
         }
     }
 
-    /// Takes note of what the store has decided, after so many runs of servers.
-    pub(super) fn learn(&self, asks: &[Ask], answer: &Answer, runs: u64) {
+    /// Takes note of what the store has decided, when so many runs of servers had been met: before it was asked, and
+    /// after.
+    pub(super) fn learn(&self, asks: &[Ask], answer: &Answer, runs: (u64, u64)) {
         let local_ms = self.started.millis();
         for (ask, decision) in asks.iter().zip(answer) {
             let Ok(decision) = decision else { continue };
@@ -82,7 +83,7 @@ impl Fallback {
                 known.own().clone_from(&counter);
                 if taken.charged {
                     known.miss(&before, &limit, now_ms, cost);
-                    self.owing.store(true, Ordering::Release);
+                    self.misses.fetch_add(1, Ordering::AcqRel);
                 }
             }
             decisions.push(Decision { limit, now_ms, taken, before, counter });
@@ -96,11 +97,12 @@ impl Fallback {
         let (mut keys, mut much) = (Vec::new(), false);
         if self.owes(runs) {
             let (local_ms, now_ms) = (self.started.millis(), self.now_ms());
+            let instances = self.fleet.instances();
             let mut table = self.known.lock(asks.iter().map(|ask| &*ask.key));
             for key in asks.iter().map(|ask| &*ask.key) {
                 if let Some(known) = table.get(key).filter(|known| known.owes(now_ms, runs)) {
                     keys.extend(known.may_tell(local_ms).then_some(key));
-                    much |= known.owes_much(now_ms, runs);
+                    much |= known.owes_much(now_ms, runs, instances);
                 }
             }
         }
@@ -109,12 +111,14 @@ impl Fallback {
 
     /// Whether the store may have to be told anything.
     pub(super) fn owes(&self, runs: u64) -> bool {
-        self.owing.load(Ordering::Acquire) || self.told_runs.load(Ordering::Acquire) != runs
+        let (misses, told_runs) = &self.told;
+        misses.load(Ordering::Acquire) != self.misses.load(Ordering::Acquire)
+            || told_runs.load(Ordering::Acquire) != runs
     }
 
     /// All that the store has to be told something about. What is not worth knowing any more is forgotten.
     pub(super) fn all_owed(&self, runs: u64) -> Vec<String> {
-        self.owing.store(false, Ordering::Release);
+        let misses = self.misses.load(Ordering::Acquire);
         let now_ms = self.now_ms();
         let mut keys = Vec::new();
         self.known.retain(|key, known| {
@@ -124,12 +128,11 @@ impl Fallback {
             }
             owes || known.is_recent(now_ms)
         });
+        if keys.is_empty() {
+            self.told.0.store(misses, Ordering::Release);
+            self.told.1.store(runs, Ordering::Release);
+        }
         keys
-    }
-
-    /// Nothing was left to tell, after so many runs of servers.
-    pub(super) fn told_all(&self, runs: u64) {
-        self.told_runs.store(runs, Ordering::Release);
     }
 
     /// What to tell the store about a key, unless that is under way; it is tried again after `pause_ms`.
@@ -148,10 +151,6 @@ impl Fallback {
         match counter {
             Some(counter) => known.confirmed(number, counter, runs),
             None => known.not_confirmed(),
-        }
-        // More may have been admitted meanwhile.
-        if known.owes(self.now_ms(), runs) {
-            self.owing.store(true, Ordering::Release);
         }
     }
 

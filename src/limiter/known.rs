@@ -6,11 +6,11 @@ use crate::window::{Counter, Limit, Traffic};
 /// For how long it is known, at least, which part of a client's traffic comes through here.
 const MEMORY_MS: i64 = 60_000;
 
-/// By then all instances have told a store that is back what it missed.
+/// By then all instances that a client still uses have told a store that is back what it missed.
 const TOLD_BY_ALL_MS: i64 = 1_000;
 /// One part in so many of a limit is few units.
 const FEW: i64 = 8;
-/// The store may lack one part in so many of a limit, and decide all the same.
+/// The store may lack one part in so many of a limit, of all instances together, and decide all the same.
 const MUCH: i64 = 20;
 
 /// One counter. Times are in milliseconds of the store's clock.
@@ -76,9 +76,9 @@ impl Known {
     }
 
     /// What is known after the first decision of the store.
-    pub(super) fn first(ask: &Ask, decision: &Decision, runs: u64) -> Self {
+    pub(super) fn first(ask: &Ask, decision: &Decision, runs: (u64, u64)) -> Self {
         let limit = ask.charge.limit;
-        let mut known = Self::nothing(limit, runs);
+        let mut known = Self::nothing(limit, runs.0);
         // Of what others have admitted before, part may have come through an instance whose place this one has taken. A
         // new client's first requests are not worth the difference.
         if decision.before.used(&limit, decision.now_ms) * FEW > limit.quota() {
@@ -88,21 +88,25 @@ impl Known {
         known
     }
 
-    /// The store has decided, when so many runs of servers had been met.
-    pub(super) fn learn(&mut self, ask: &Ask, decision: &Decision, runs: u64) {
+    /// The store has decided, when so many runs of servers had been met: before it was asked, and after.
+    pub(super) fn learn(&mut self, ask: &Ask, decision: &Decision, runs: (u64, u64)) {
         let Decision { now_ms, taken, counter, .. } = decision;
         self.limit = ask.charge.limit;
         self.learned_ms = *now_ms;
+        if self.own.last_ms() - now_ms >= self.limit.window_ms() {
+            // The clock was set back: else nothing would expire before it has caught up.
+            self.own = self.own.rebased(&self.limit, *now_ms);
+        }
         if taken.charged {
             self.own.record(&self.limit, *now_ms, ask.charge.cost, 0);
         }
         // A server that lost the counter says that it is empty: what it was must first be put back.
-        let lost = self.runs != runs && self.counts(&self.seen, *now_ms);
+        let lost = (self.runs != runs.0 || runs.0 != runs.1) && self.counts(&self.seen, *now_ms);
         // Of two answers the later may be read first; but a clock can be set back.
         let old = counter.last_ms() < self.seen.last_ms() && self.seen.last_ms() <= *now_ms;
         if !lost && !old {
             self.seen.clone_from(counter);
-            self.runs = runs;
+            self.runs = runs.0;
         }
     }
 
@@ -153,10 +157,10 @@ impl Known {
     }
 
     /// Whether that is so much that the store cannot decide before.
-    pub(super) fn owes_much(&self, now_ms: i64, runs: u64) -> bool {
+    pub(super) fn owes_much(&self, now_ms: i64, runs: u64, instances: i64) -> bool {
         let units = |missed: &Counter| missed.used(&self.limit, now_ms);
         let missed = units(&self.missed) + self.told.as_ref().map_or(0, |told| units(&told.missed));
-        missed * MUCH > self.limit.quota() || self.runs != runs && self.counts(&self.seen, now_ms)
+        missed * MUCH * instances > self.limit.quota() || self.runs != runs && self.counts(&self.seen, now_ms)
     }
 
     /// Whether the store is not being told at the moment.

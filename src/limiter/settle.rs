@@ -18,8 +18,6 @@ const AT_ONCE: usize = 32;
 /// And then this long nobody is, times the instances: all together tell of about 5,000 a second. Redis has others to
 /// serve, and the counters of active clients do not wait for their turn.
 const PAUSE: Duration = Duration::from_micros(6_400);
-/// One counter is told of again after this, if nothing has come of it: longer than the call may take.
-const AGAIN_MS: i64 = 400;
 
 /// How often an instance says that it is alive, at least; where there are many, all together about 200 times a second.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
@@ -53,33 +51,30 @@ async fn settle_all(store: &RedisStore, fallback: &Fallback) {
         if !fallback.owes(runs) || store.is_down() {
             continue;
         }
-        let keys = fallback.all_owed(runs);
+        let mut keys = fallback.all_owed(runs);
+        // Of a cluster, some servers may be down.
+        keys.retain(|key| !store.lacks(key));
         let instances = u32::try_from(fallback.fleet.instances()).unwrap_or(u32::MAX);
         let pause = PAUSE.saturating_mul(instances);
-        let mut told = 0;
         for keys in keys.chunks(AT_ONCE) {
-            let all = join_all(keys.iter().map(|key| settle(store, fallback, key))).await;
-            let done = all.into_iter().filter(|told| *told).count();
-            if done == 0 {
+            join_all(keys.iter().map(|key| settle(store, fallback, key))).await;
+            if store.is_down() {
                 break;
             }
-            told += done;
             sleep(pause).await;
-        }
-        if told == keys.len() {
-            fallback.told_all(runs);
         }
     }
 }
 
-/// Tells the store about one counter, if it has to know. Whether it may know all now.
-pub(super) async fn settle(store: &RedisStore, fallback: &Fallback, key: &str) -> bool {
+/// Tells the store about one counter, if it has to know and nobody else sees to it.
+pub(super) async fn settle(store: &RedisStore, fallback: &Fallback, key: &str) {
     if store.lacks(key) {
-        return false;
+        return;
     }
     let runs = store.runs();
-    // None: somebody else sees to it.
-    let Some(Told { number, missed, seen, limit }) = fallback.tell(key, runs, AGAIN_MS) else { return true };
+    // Longer than the call may take.
+    let again_ms = i64::try_from(2 * store.patience().as_millis()).unwrap_or(i64::MAX);
+    let Some(Told { number, missed, seen, limit }) = fallback.tell(key, runs, again_ms) else { return };
     let now_ms = fallback.now_ms();
     let settlement = Settlement { key, limit: &limit, seen: &seen, missed: &missed, number, now_ms };
     let counter = match store.settle(&settlement).await {
@@ -94,7 +89,5 @@ pub(super) async fn settle(store: &RedisStore, fallback: &Fallback, key: &str) -
         }
         Err(_) => None,
     };
-    let told = counter.is_some();
     fallback.told(key, number, counter, runs);
-    told
 }

@@ -4,23 +4,25 @@
 -- KEYS   the counter; the name under which the instance's last addition is noted
 -- ARGV   window (5 bytes), slices (1), burst (4); the counter as the instance last saw it, or ''; the arrivals to add, or
 --        ''; what this addition is called, so that it counts once however often it is sent; the instance's idea of this
---        server's time, or '=' and the time (a test drives the clock)
--- Reply  the counter as it is now, or ''
+--        server's time; then the deadline in milliseconds of this server's clock, or '=' and the time (a test drives the
+--        clock)
+-- Reply  the time; and the counter as it is now, or ''. The time alone: the deadline is past, and nothing was changed.
 --
 -- The packing is that of take.lua. A bucket is known by its first arrival, which does not change while the counter
 -- lives, whatever is added: one that is here with the same first arrival was not lost, and only its larger count holds;
 -- any other is put back, beside what may have come in its slice since. So several instances may tell what they have
--- seen, in any order.
+-- seen, in any order. Those times are servers' own, and stay as they are; the others are the instance's, and are
+-- corrected by how far its idea of the time is off.
 
 local window, slices, burst = unpack('<I5I1I4', ARGV[1])
 local seen, missed = decoded(ARGV[2], window), decoded(ARGV[3], window)
-local now, ahead, least_ttl = tonumber(ARGV[5]), 0, 0
-if now then
+local deadline, now, least_ttl = tonumber(ARGV[6]), nil, 0
+if deadline then
   local time = redis.call('TIME')
-  local here = time[1] * 1000 + (time[2] - time[2] % 1000) / 1000
-  now, ahead = here, here - now
+  now = time[1] * 1000 + (time[2] - time[2] % 1000) / 1000
+  if now > deadline then return { now } end
 else
-  now, least_ttl = tonumber(string.sub(ARGV[5], 2)), 600000
+  now, least_ttl = tonumber(string.sub(ARGV[6], 2)), 600000
 end
 
 local raw = redis.pcall('GET', KEYS[1])
@@ -30,60 +32,68 @@ if type(raw) == 'table' then
 end
 local counter = decoded(raw, window)
 local allowance, debt, by_slice = burst * window, 0, {}
+-- A counter never sees its clock run backwards: at is now, or its last arrival if that is later.
+local at = now
 
--- What is left at this time of a debt as of an earlier one.
+-- What is left at that time of a debt as of an earlier one.
 local function owed(amount, since)
-  return math.max(math.min(amount, allowance) - math.max(now - since, 0) * burst, 0)
+  return math.max(math.min(amount, allowance) - math.max(at - since, 0) * burst, 0)
 end
 
 -- More would not be exact, and a counter that is not counts as none.
 local most = math.min(2^32 - 1, math.floor((2^53 - 1) / window))
 
-local function add(b, moved, known)
-  local first, last = math.min(b.first + moved, now), math.min(b.last + moved, now)
-  if last <= now - window or b.count < 1 then return end
+local function add(first, last, count, known)
+  if last <= at - window or count < 1 then return end
   local here = slice(first, window, slices)
-  -- A moved bucket may not reach into the next slice.
+  -- A bucket that was moved may not reach into the next slice.
   last = math.min(last, math.ceil((here + 1) * window / slices) - 1)
   local there = by_slice[here]
   if not there then
-    by_slice[here] = { first = first, last = last, count = math.min(b.count, most) }
+    by_slice[here] = { first = first, last = last, count = math.min(count, most) }
   elseif known and there.first == first then
-    there.count, there.last = math.max(there.count, b.count), math.max(there.last, last)
+    there.count, there.last = math.max(there.count, count), math.max(there.last, last)
   else
-    there.count, there.last = math.min(there.count + b.count, most), math.max(there.last, last)
+    there.count, there.last = math.min(there.count + count, most), math.max(there.last, last)
     if known then there.first = math.min(there.first, first) end
   end
 end
 
--- A counter of a clock far ahead is moved by whole windows, as take.lua does.
+-- Of times far ahead, by a window or more, take.lua takes whole windows away.
+local function too_far(last)
+  return last - now >= window and last - now - (last - now) % window or 0
+end
+
 if counter then
-  local shift = counter[1].last - now
-  shift = shift >= window and shift - shift % window or 0
+  local shift = too_far(counter[1].last)
+  at = math.max(now, counter[1].last - shift)
   for _, b in ipairs(counter) do
-    by_slice[slice(b.first - shift, window, slices)] = { first = b.first - shift, last = b.last - shift, count = b.count }
+    local first = b.first - shift
+    by_slice[slice(first, window, slices)] = { first = first, last = b.last - shift, count = b.count }
   end
   debt = owed(counter.debt, counter[1].last - shift)
 end
 if seen then
-  -- Times that this server told itself need no correction, but for the clock of another one.
-  local moved = math.abs(ahead) > 1000 and ahead or 0
-  for _, b in ipairs(seen) do add(b, moved, true) end
-  debt = math.max(debt, owed(seen.debt, seen[1].last + moved))
+  local shift = too_far(seen[1].last)
+  local before = at
+  at = math.max(at, seen[1].last - shift)
+  debt = math.max(math.max(debt - (at - before) * burst, 0), owed(seen.debt, seen[1].last - shift))
+  for _, b in ipairs(seen) do add(b.first - shift, b.last - shift, b.count, true) end
 end
-if missed and redis.call('GET', KEYS[2]) ~= ARGV[4] then
-  for _, b in ipairs(missed) do add(b, ahead, false) end
+if missed and redis.pcall('GET', KEYS[2]) ~= ARGV[4] then
+  local ahead = at - tonumber(ARGV[5])
+  for _, b in ipairs(missed) do add(math.min(b.first + ahead, at), math.min(b.last + ahead, at), b.count, false) end
   debt = debt + owed(missed.debt, missed[1].last + ahead)
   redis.call('SET', KEYS[2], ARGV[4], 'PX', math.max(window, least_ttl))
 end
 
 local merged = {}
 for _, b in pairs(by_slice) do
-  if b.last > now - window then merged[#merged + 1] = b end
+  if b.last > at - window then merged[#merged + 1] = b end
 end
-if not merged[1] then return raw or '' end
+if not merged[1] then return { now, raw or '' } end
 table.sort(merged, function(a, b) return a.first > b.first end)
-merged.debt = math.min(debt > 0 and debt + (now - merged[1].last) * burst or 0, allowance)
+merged.debt = math.min(debt > 0 and debt + (at - merged[1].last) * burst or 0, allowance)
 local value = encoded(merged, window)
 if value ~= raw then redis.call('SET', KEYS[1], value, 'PX', math.max(window, least_ttl)) end
-return value
+return { now, value }

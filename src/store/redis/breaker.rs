@@ -15,6 +15,8 @@ pub(super) struct Breaker {
     open: AtomicBool,
     answers: AtomicU64,
     failures: AtomicU64,
+    /// Failures since the last answer.
+    in_a_row: AtomicU64,
     reason: ArcSwap<String>,
     /// Notified when something has failed.
     doubted: Notify,
@@ -32,6 +34,7 @@ impl Breaker {
             open: AtomicBool::new(false),
             answers: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            in_a_row: AtomicU64::new(0),
             reason: ArcSwap::default(),
             doubted: Notify::new(),
             opened: Notify::new(),
@@ -52,17 +55,26 @@ impl Breaker {
     /// A check has its answer.
     pub(super) fn answered(&self) {
         self.answers.fetch_add(1, Ordering::Relaxed);
+        if self.in_a_row.load(Ordering::Relaxed) != 0 {
+            self.in_a_row.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Something has failed, for whatever reason.
     pub(super) fn doubt(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
+        self.in_a_row.fetch_add(1, Ordering::Relaxed);
         self.doubted.notify_one();
     }
 
     /// How many answers and failures there have been.
     pub(super) fn tally(&self) -> (u64, u64) {
         (self.answers.load(Ordering::Relaxed), self.failures.load(Ordering::Relaxed))
+    }
+
+    /// How many failures there have been since the last answer.
+    pub(super) fn in_a_row(&self) -> u64 {
+        self.in_a_row.load(Ordering::Relaxed)
     }
 
     /// Waits until something has failed.

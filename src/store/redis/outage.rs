@@ -20,6 +20,12 @@ impl RedisStore {
         self.shared.health.report()
     }
 
+    /// How long [`Self::settle`] may take.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        PATIENCE.max(self.shared.timeout)
+    }
+
     /// How long a check may take.
     #[must_use]
     pub fn timeout(&self) -> Duration {
@@ -55,10 +61,10 @@ impl RedisStore {
     /// # Errors
     /// When it is not known whether it was told. It may be told again: see [`Settlement::number`].
     pub async fn settle(&self, settlement: &Settlement<'_>) -> Result<Counter, StoreError> {
-        let deadline = Stopwatch::start().deadline(PATIENCE.max(self.shared.timeout));
+        let deadline = Stopwatch::start().deadline(self.patience());
         let slot = self.slot(settlement.key);
         let reply = self.ask(Call::settle(&self.shared, slot, settlement, deadline)).await?;
-        script::settled(&reply, settlement.limit, settlement.now_ms)
+        script::settled(&reply, settlement.limit)
     }
 
     /// Says that this instance is alive, for so long from now on. How many are, and its place among them.
@@ -66,7 +72,7 @@ impl RedisStore {
     /// # Errors
     /// When Redis does not say.
     pub async fn announce(&self, alive: Duration) -> Result<(i64, i64), StoreError> {
-        let deadline = Stopwatch::start().deadline(PATIENCE.max(self.shared.timeout));
+        let deadline = Stopwatch::start().deadline(self.patience());
         let alive_ms = i64::try_from(alive.as_millis()).unwrap_or(i64::MAX);
         let call = Call::announce(&self.shared, self.slot(INSTANCES), alive_ms, deadline);
         script::announced(self.ask(call).await?)

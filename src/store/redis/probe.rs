@@ -30,7 +30,9 @@ const LONGEST: Duration = Duration::from_millis(400);
 /// How often it is tried while connections break.
 const ATTEMPTS: u32 = 3;
 /// How long a new connection may take to a server that is thought well, at least.
-const OPENING: Duration = Duration::from_millis(100);
+const OPENING: Duration = Duration::from_millis(250);
+/// When more checks than that have failed in a row, a probe on a connection that was there before does not speak for them.
+const FOR_ALL: u64 = 8;
 /// For how long a server must answer probes before it is asked again.
 const STEADY: Duration = Duration::from_millis(50);
 /// The same for one that goes down again and again: rules that change their way twice a second are worse than either.
@@ -81,9 +83,16 @@ impl Probe {
         let mut steady = STEADY;
         let mut closed: Option<Stopwatch> = None;
         loop {
-            let opening = OPENING.max(self.shared.timeout.saturating_mul(5));
+            let opening = OPENING.max(self.shared.timeout);
             let (answers, failures) = self.breaker.tally();
-            let look = self.look(&mut connection, opening).await;
+            let mut look = self.look(&mut connection, opening).await;
+            if look.is_ok() && self.breaker.in_a_row() > FOR_ALL {
+                // Perhaps only new connections fail, which the checks need. The old one is kept meanwhile: its place
+                // might be the only one that is free.
+                let mut another = None;
+                look = self.look(&mut another, opening).await;
+                connection = another;
+            }
             let (more_answers, more_failures) = self.breaker.tally();
             // Whoever answers most checks is not down, whatever is wrong with the probe.
             let answers = more_answers - answers > more_failures - failures;

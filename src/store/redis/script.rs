@@ -1,4 +1,4 @@
-//! The two scripts: how they are called, and what their replies mean.
+//! The scripts: how they are called, and what their replies mean.
 
 use std::sync::LazyLock;
 
@@ -43,10 +43,7 @@ impl Call {
         for ask in asks {
             command.arg(codec::charge(&ask.charge));
         }
-        if let Clock::Driven(driven) = &shared.clock {
-            command.arg(format!("={}", driven.now_ms()));
-        }
-        Self { command, slot, deadline, bounded: matches!(shared.clock, Clock::Real) }
+        Self::timed(command, shared, slot, deadline)
     }
 
     /// Counts nobody, but in the same way as for anybody: it shows whether the server that has the slot is well.
@@ -87,12 +84,16 @@ impl Call {
         for counter in [seen, missed] {
             command.arg(codec::encode(counter, limit.window_ms()));
         }
-        command.arg(*number);
-        match &shared.clock {
-            Clock::Real => command.arg(*now_ms),
-            Clock::Driven(driven) => command.arg(format!("={}", driven.now_ms())),
-        };
-        Self { command, slot, deadline, bounded: false }
+        command.arg(*number).arg(*now_ms);
+        Self::timed(command, shared, slot, deadline)
+    }
+
+    /// A call of a script that tells the time, is told the deadline and does nothing after it.
+    fn timed(mut command: Cmd, shared: &Shared, slot: u16, deadline: Deadline) -> Self {
+        if let Clock::Driven(driven) = &shared.clock {
+            command.arg(format!("={}", driven.now_ms()));
+        }
+        Self { command, slot, deadline, bounded: matches!(shared.clock, Clock::Real) }
     }
 
     /// Says that this instance is alive, for so many milliseconds from now on.
@@ -147,7 +148,7 @@ fn call(script: &Script, keys: impl ExactSizeIterator<Item = String>) -> Cmd {
 /// What a time in milliseconds can be: a counter has 6 bytes for it.
 pub(super) const TIMES: std::ops::Range<i64> = 0..1 << 48;
 
-/// The server's time of a reply of `take.lua`.
+/// The server's time of a reply of `take.lua` or `settle.lua`.
 pub(super) fn time(reply: &Value) -> Option<i64> {
     match reply {
         Value::Array(fields) => match fields.first() {
@@ -158,7 +159,7 @@ pub(super) fn time(reply: &Value) -> Option<i64> {
     }
 }
 
-/// Whether the reply of `take.lua` says that it came too late, so that nothing was counted.
+/// Whether the reply of one of those says that it came too late, so that nothing was counted.
 pub(super) fn is_late(reply: &Value) -> bool {
     matches!(reply, Value::Array(fields) if fields.len() == 1)
 }
@@ -210,10 +211,11 @@ pub(super) fn probed(reply: Value) -> Result<(), StoreError> {
     }
 }
 
-/// What `settle.lua` has made of a counter of that limit, at about `now_ms`.
-pub(super) fn settled(reply: &Value, limit: &Limit, now_ms: i64) -> Result<Counter, StoreError> {
-    match reply {
-        Value::BulkString(raw) => Ok(codec::decode(raw, limit.window_ms(), now_ms)),
+/// What `settle.lua` has made of a counter of that limit.
+pub(super) fn settled(reply: &Value, limit: &Limit) -> Result<Counter, StoreError> {
+    let Value::Array(fields) = reply else { return Err(StoreError::Answer("no array")) };
+    match (time(reply), fields.get(1)) {
+        (Some(now_ms), Some(Value::BulkString(raw))) => Ok(codec::decode(raw, limit.window_ms(), now_ms)),
         _ => Err(StoreError::Answer("no counter")),
     }
 }
