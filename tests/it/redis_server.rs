@@ -3,11 +3,13 @@
 mod acl;
 mod faults;
 mod impostor;
+mod instances;
 mod late;
 mod memory;
 mod remembered;
 mod rotation;
 mod security;
+mod settle;
 mod strangers;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
