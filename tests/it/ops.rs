@@ -1,4 +1,6 @@
-//! Probes and metrics.
+//! Probes, metrics, and the state of an instance.
+
+mod status;
 
 use std::collections::BTreeMap;
 
