@@ -1,6 +1,7 @@
 //! Redis slow, gone, or unwilling: requests are answered all the same.
 
 mod fleet;
+mod local;
 
 use serde_json::Value;
 
