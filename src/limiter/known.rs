@@ -8,6 +8,8 @@ const MEMORY_MS: i64 = 60_000;
 
 /// By then all instances that a client still uses have told a store that is back what it missed.
 const TOLD_BY_ALL_MS: i64 = 1_000;
+/// No answer is read so much later than another one.
+const SET_BACK_MS: i64 = 10_000;
 /// One part in so many of a limit is few units.
 const FEW: i64 = 8;
 /// The store may lack one part in so many of a limit, of all instances together, and decide all the same.
@@ -40,6 +42,8 @@ pub(super) struct Known {
 /// A part of a limit.
 #[derive(Clone, Copy, Debug)]
 struct Part {
+    /// The limit that it is a part of.
+    of: Limit,
     limit: Limit,
     since_ms: i64,
     used_ms: i64,
@@ -102,8 +106,9 @@ impl Known {
         }
         // A server that lost the counter says that it is empty: what it was must first be put back.
         let lost = (self.runs != runs.0 || runs.0 != runs.1) && self.counts(&self.seen, *now_ms);
-        // Of two answers the later may be read first; but a clock can be set back.
-        let old = counter.last_ms() < self.seen.last_ms() && self.seen.last_ms() <= *now_ms;
+        // Of two answers the later may be read first. (From further ahead than any answer takes, the clock was set back.)
+        let order = |counter: &Counter| (counter.last_ms(), counter.used(&self.limit, *now_ms));
+        let old = order(counter) < order(&self.seen) && self.seen.last_ms() - now_ms < SET_BACK_MS;
         if !lost && !old {
             self.seen.clone_from(counter);
             self.runs = runs.0;
@@ -112,14 +117,20 @@ impl Known {
 
     /// This instance's part of the limit: as it was, or by what is known now.
     pub(super) fn part(&mut self, limit: &Limit, now_ms: i64, equal: impl FnOnce(&Limit) -> Limit) -> Limit {
-        let (changed, learned_ms) = (self.limit != *limit, self.learned_ms);
+        let learned_ms = self.learned_ms;
         self.limit = *limit;
         // Until all instances have told the store what it missed, its answers make each take itself for a larger part.
         let stale = |part: &Part| {
-            learned_ms - part.used_ms > TOLD_BY_ALL_MS || learned_ms - part.since_ms > MEMORY_MS || changed
+            learned_ms - part.used_ms > TOLD_BY_ALL_MS || learned_ms - part.since_ms > MEMORY_MS
         };
         let part = match self.part.filter(|part| !stale(part)) {
-            Some(part) => Part { used_ms: now_ms, ..part },
+            Some(part) if part.of == *limit => Part { used_ms: now_ms, ..part },
+            // Another rate, and the same part of it.
+            Some(part) => {
+                let traffic = Traffic { own: part.limit.quota(), all: part.of.quota(), room: 0 };
+                let changed = limit.part_of_traffic(traffic, limit);
+                Part { of: *limit, limit: changed, used_ms: now_ms, ..part }
+            }
             None => {
                 // As it was when the client was last admitted: time that has passed since tells nothing.
                 let at_ms = self.last_ms();
@@ -132,7 +143,7 @@ impl Known {
                 let part =
                     if known { limit.part_of_traffic(Traffic { own, all, room }, &equal) } else { equal };
                 self.own.owe_part(&self.seen, limit, &part, now_ms);
-                Part { limit: part, since_ms: now_ms, used_ms: now_ms }
+                Part { of: *limit, limit: part, since_ms: now_ms, used_ms: now_ms }
             }
         };
         self.part = Some(part);

@@ -2,16 +2,19 @@
 
 local pack, unpack = struct.pack, struct.unpack
 
--- { debt =, [1] = newest bucket, [2] = ... }, of { first =, last =, count = }. Nil: no counter of this window.
+-- { debt =, [1] = newest bucket, [2] = ... }, of { first =, last =, count = }. Nil: no counter of this window, or one that
+-- take.lua would not believe.
 local function decoded(raw, window)
   local width = window < 2^22 and 3 or window < 2^30 and 4 or 5
   local head, size = 17 + width, 2 * width + 4
   if type(raw) ~= 'string' or #raw < head or (#raw - head) % size ~= 0 or #raw > head + 64 * size then return nil end
   local stop, debt, count, span = unpack('<I6I7I4I' .. width, raw)
+  if count < 1 or span * count >= 2^53 then return nil end
   local counter = { debt = debt, { first = stop - span, last = stop, count = count } }
   for from = head + 1, #raw, size do
     local gap
     gap, span, count = unpack('<I' .. width .. 'I' .. width .. 'I4', raw, from)
+    if count < 1 or span * count >= 2^53 then return nil end
     stop = counter[#counter].first - gap
     counter[#counter + 1] = { first = stop - span, last = stop, count = count }
   end

@@ -27,7 +27,9 @@ const LOOK_CLOSER: Duration = Duration::from_millis(10);
 /// Between two probes of a server that is down: longer each time, but limits are to hold again within a second.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_millis(400);
-/// How often it is tried while connections break.
+/// So many checks that fail during one probe are those of a busy process.
+const MANY: u64 = 32;
+/// How often it is tried while connections break, or while the process is busy.
 const ATTEMPTS: u32 = 3;
 /// How long a new connection may take to a server that is thought well, at least.
 const OPENING: Duration = Duration::from_millis(250);
@@ -83,22 +85,7 @@ impl Probe {
         let mut steady = STEADY;
         let mut closed: Option<Stopwatch> = None;
         loop {
-            let opening = OPENING.max(self.shared.timeout);
-            let (answers, failures) = self.breaker.tally();
-            let mut look = self.look(&mut connection, opening).await;
-            if look.is_ok() && self.breaker.in_a_row() > FOR_ALL {
-                // Perhaps only new connections fail, which the checks need. The old one is kept meanwhile: its place
-                // might be the only one that is free.
-                let mut another = None;
-                look = self.look(&mut another, opening).await;
-                connection = another;
-            }
-            let (more_answers, more_failures) = self.breaker.tally();
-            // Whoever answers most checks is not down, whatever is wrong with the probe.
-            let answers = more_answers - answers > more_failures - failures;
-            if let Err(error) = look
-                && !answers
-            {
+            if let Err(error) = self.judge(&mut connection).await {
                 self.breaker.open(&error);
                 let again = closed.is_some_and(|closed| closed.seconds() < SOON.as_secs_f64());
                 steady = if again { steady.saturating_mul(4).min(MOST_STEADY) } else { STEADY };
@@ -108,6 +95,33 @@ impl Probe {
             }
             backoff::pause(LOOK_CLOSER).await;
             self.breaker.doubted().await;
+        }
+    }
+
+    /// Whether the server is down, and why.
+    async fn judge(&self, connection: &mut Option<Connection>) -> Result<(), StoreError> {
+        let opening = OPENING.max(self.shared.timeout);
+        let mut looks = 0;
+        loop {
+            looks += 1;
+            let (answers, failures) = self.breaker.tally();
+            let mut look = self.look(connection, opening).await;
+            if look.is_ok() && self.breaker.in_a_row() > FOR_ALL {
+                // Perhaps only new connections fail, which the checks need. The old one is kept meanwhile: its place
+                // might be the only one that is free.
+                let mut another = None;
+                look = self.look(&mut another, opening).await;
+                *connection = another;
+            }
+            let (more_answers, more_failures) = self.breaker.tally();
+            let failures = more_failures - failures;
+            match look {
+                // Whoever answers most checks is not down, whatever is wrong with the probe.
+                Err(_) if more_answers - answers > failures => return Ok(()),
+                // So much is going on that the probe may have been late as well.
+                Err(StoreError::Timeout(_)) if failures > MANY && looks < ATTEMPTS => {}
+                look => return look,
+            }
         }
     }
 

@@ -152,3 +152,13 @@ async fn the_figures_of_an_outage_are_exact() {
         assert_eq!(decided(instance, "local").await, Some(10.0));
     }
 }
+
+#[tokio::test]
+async fn the_first_outage_is_an_increase_from_zero() {
+    let (upstream, redis) = (Upstream::start().await, Redis::start().await);
+    let tidegate = Tidegate::configured(upstream.address, &config(&redis)).await;
+    store_is(&tidegate, "up", true).await;
+    for series in [OUTAGES, SETTLED] {
+        assert_eq!(tidegate.metric(series).await, Some(0.0), "{series}: an alert would miss the first one");
+    }
+}

@@ -1,6 +1,7 @@
 //! Rules that go on without Redis: each instance decides with its part of the limit.
 
 mod beside;
+mod changes;
 mod one_master;
 
 use serde_json::Value;

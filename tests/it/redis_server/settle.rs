@@ -3,6 +3,7 @@
 mod any_order;
 mod debt;
 mod lost;
+mod odd;
 mod shapes;
 
 use bb8_redis::redis::Value;
