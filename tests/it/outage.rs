@@ -3,9 +3,11 @@
 mod fleet;
 mod local;
 
+use std::time::Duration;
+
 use serde_json::Value;
 
-use crate::harness::{Redis, Tidegate, Upstream, client, command, eventually, flood};
+use crate::harness::{Network, Redis, Relay, Tidegate, Upstream, client, command, eventually, flood};
 
 const UP: &str = "tidegate_store_up";
 
@@ -259,4 +261,15 @@ rules: [{{ name: all, rate: 1000000/h }}]"
     let client = client();
     let answers = flood(400, |_| client.get(tidegate.url("/"))).await;
     assert_eq!(answers, [(200, 400)].into(), "checks waited behind connections that do not answer");
+}
+
+#[tokio::test]
+async fn a_redis_far_away_is_used_by_who_has_the_patience() {
+    let (upstream, redis) = (Upstream::start().await, Redis::start().await);
+    let relay = Relay::to(redis.port()).await;
+    relay.becomes(Network::Delay(Duration::from_millis(200)));
+    let config = rules(&relay.url()).replace("timeout: 1s", "timeout: 350ms");
+    let tidegate = Tidegate::configured(upstream.address, &config).await;
+    let passes = async || (status(&tidegate, "/closed", "anybody").await == 200).then_some(());
+    eventually("a check to be answered", passes).await;
 }

@@ -3,12 +3,13 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bb8_redis::redis::Value;
+
 use super::script::{self, Call, INSTANCES};
 use super::{RedisStore, Routes};
 use crate::clock::Stopwatch;
 use crate::store::{Settlement, StoreError, StoreHealth};
 use crate::window::Counter;
-use bb8_redis::redis::Value;
 
 /// Nobody waits for these calls: they may take longer than a check, this long at least.
 const PATIENCE: Duration = Duration::from_millis(250);

@@ -31,8 +31,11 @@ const LONGEST: Duration = Duration::from_millis(400);
 const MANY: u64 = 32;
 /// How often it is tried while connections break, or while the process is busy.
 const ATTEMPTS: u32 = 3;
-/// How long a new connection may take to a server that is thought well, at least.
-const OPENING: Duration = Duration::from_millis(250);
+/// How long a new connection may take: several times as long as a check, as it takes several trips, and this at least and
+/// at most.
+const OPENING: u32 = 10;
+const LEAST_OPENING: Duration = Duration::from_millis(250);
+const MOST_OPENING: Duration = Duration::from_secs(1);
 /// When more checks than that have failed in a row, a probe on a connection that was there before does not speak for them.
 const FOR_ALL: u64 = 8;
 /// For how long a server must answer probes before it is asked again.
@@ -100,17 +103,16 @@ impl Probe {
 
     /// Whether the server is down, and why.
     async fn judge(&self, connection: &mut Option<Connection>) -> Result<(), StoreError> {
-        let opening = OPENING.max(self.shared.timeout);
         let mut looks = 0;
         loop {
             looks += 1;
             let (answers, failures) = self.breaker.tally();
-            let mut look = self.look(connection, opening).await;
+            let mut look = self.look(connection).await;
             if look.is_ok() && self.breaker.in_a_row() > FOR_ALL {
                 // Perhaps only new connections fail, which the checks need. The old one is kept meanwhile: its place
                 // might be the only one that is free.
                 let mut another = None;
-                look = self.look(&mut another, opening).await;
+                look = self.look(&mut another).await;
                 *connection = another;
             }
             let (more_answers, more_failures) = self.breaker.tally();
@@ -131,7 +133,7 @@ impl Probe {
         let mut well: Option<Stopwatch> = None;
         while well.is_none_or(|well| well.seconds() < steady.as_secs_f64()) {
             backoff::pause(pause).await;
-            match self.look(connection, LONGEST.max(self.shared.timeout)).await {
+            match self.look(connection).await {
                 Ok(()) => {
                     well = well.or_else(|| Some(Stopwatch::start()));
                     pause = LOOK_AGAIN;
@@ -146,11 +148,11 @@ impl Probe {
     }
 
     /// Whether the server counts as it should, and in time.
-    async fn look(&self, kept: &mut Option<Connection>, opening: Duration) -> Result<(), StoreError> {
+    async fn look(&self, kept: &mut Option<Connection>) -> Result<(), StoreError> {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            match self.ask(kept, opening).await {
+            match self.ask(kept).await {
                 // Somebody has cut the connection: that tells nothing about the next one.
                 Err(StoreError::Redis(error)) if attempts < ATTEMPTS && fault::is_broken(&error) => {}
                 Err(StoreError::Redis(error)) if kept.is_none() => {
@@ -161,7 +163,9 @@ impl Probe {
         }
     }
 
-    async fn ask(&self, kept: &mut Option<Connection>, opening: Duration) -> Result<(), StoreError> {
+    async fn ask(&self, kept: &mut Option<Connection>) -> Result<(), StoreError> {
+        let patience = self.shared.timeout;
+        let opening = patience.saturating_mul(OPENING).clamp(LEAST_OPENING, MOST_OPENING).max(patience);
         let mut connection = match kept.take().filter(Connection::is_open) {
             Some(connection) => connection,
             None => match timeout(opening, self.manager.open()).await {
@@ -169,8 +173,8 @@ impl Probe {
                 Err(_) => return Err(StoreError::Connect(format!("none within {opening:?}"))),
             },
         };
-        let answer = timeout(self.shared.timeout, self.check(&mut connection)).await;
-        let answer = answer.unwrap_or(Err(StoreError::Timeout(self.shared.timeout)));
+        let answer = timeout(patience, self.check(&mut connection)).await;
+        let answer = answer.unwrap_or(Err(StoreError::Timeout(patience)));
         *kept = Some(connection).filter(Connection::is_open);
         answer
     }
