@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, Method};
 use tidegate::config::{Overrides, compile_text};
-use tidegate::policy::path::canonical;
+use tidegate::policy::path::{PathPolicy, canonical};
 use tidegate::policy::{Facts, Policy};
 
 /// `count` rules, half of them with a parameter, and one for everything at the end.
@@ -42,6 +42,7 @@ fn matcher(criterion: &mut Criterion) {
             peer: address,
             direct: true,
             client: address,
+            names: &[],
         };
         group.bench_with_input(BenchmarkId::new("rule", count), &facts, |bencher, facts| {
             bencher.iter(|| black_box(policy.rule(black_box(facts))).is_some());
@@ -51,7 +52,7 @@ fn matcher(criterion: &mut Criterion) {
         });
     }
     group.bench_function("canonical path", |bencher| {
-        bencher.iter(|| canonical(black_box("/api/v1/tasks/4711")))
+        bencher.iter(|| canonical(black_box("/api/v1/tasks/4711"), &PathPolicy::default()))
     });
     group.finish();
 }

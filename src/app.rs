@@ -1,9 +1,12 @@
 //! The composition root: builds all parts, and owns the order in which they start and end.
 
+mod front;
 mod redis;
 mod reload;
 mod signals;
 mod status;
+mod tls;
+mod upstream;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,17 +20,19 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::config::{self, Config, Overrides, Problem, Shutdown, StoreSettings};
+use crate::config::{self, Config, Listen, Overrides, Problem, Settings, Shutdown, StoreSettings};
 use crate::demo;
 use crate::limiter::Limiter;
 use crate::logging::{self, Log};
 use crate::metrics::{self, ProxyMeter};
 use crate::ops::Ops;
 use crate::policy::live::Live;
-use crate::proxy::{Proxy, Upstream};
-use crate::server::{self, Drain};
+use crate::proxy::Proxy;
+use crate::server::{self, Drain, Entrance, Listener};
 use crate::store::{MemoryStore, RedisStore, Store};
-use reload::{Reloader, Source};
+use crate::upstream::Upstream;
+use front::Front;
+use reload::{Reloader, Renewable, Source};
 use signals::{Signals, Wish};
 
 /// The configuration that ships with tidegate, for the demo.
@@ -72,7 +77,7 @@ pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &str) -> Result<(),
     block_on(async {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "the demo's application").await?;
         let overrides = Overrides {
-            listen: Some(listen),
+            listen: Some(Listen::Tcp(listen)),
             ops_listen: Some(ops_listen),
             upstream: Some(format!("http://{}", listener.local_addr()?)),
             memory: true,
@@ -82,7 +87,8 @@ pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &str) -> Result<(),
             config::compile_text("configs/rate_limits.yaml", SHIPPED.as_bytes(), &overrides, &|_| Ok(None))
                 .map_err(Failure::Config)?;
         tokio::spawn(server::run(
-            listener,
+            Listener::Tcp(listener),
+            Entrance::default(),
             Drain::default(),
             |request, _| async move { demo::answer(&request) },
         ));
@@ -122,15 +128,16 @@ async fn serve(
     config: Config,
     source: Option<Source>,
     log: &Log,
-    started: impl FnOnce(SocketAddr, SocketAddr) -> anyhow::Result<()>,
+    started: impl FnOnce(&Listen, SocketAddr) -> anyhow::Result<()>,
 ) -> Result<(), Failure> {
     let metrics = metrics::install()?;
-    raise_file_limit();
     let mut signals = Signals::listen()?;
     let Config { settings, policy, warnings } = config;
-    let listener = bind(settings.listen, "listen").await?;
-    let ops_listener = bind(settings.ops_listen, "ops_listen").await?;
-    let (address, ops_address) = (listener.local_addr()?, ops_listener.local_addr()?);
+    raise_file_limit(&settings);
+    let (front, ops_listener) =
+        (Front::open(&settings).await?, bind(settings.ops_listen, "ops_listen").await?);
+    let (address, ops_address) = (front.address.clone(), ops_listener.local_addr()?);
+    let (options, upstream_tls) = upstream::options(&settings)?;
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
@@ -144,26 +151,31 @@ async fn serve(
     let watching = source.is_some();
     if let Some(source) = source {
         let (live, meter, asked) = (Arc::clone(&live), Arc::clone(&meter), Arc::clone(&asked));
-        let limiter = Arc::clone(&limiter);
-        let reloader = Reloader { source, running: settings.clone(), live, limiter, meter, asked };
+        let renewable =
+            Renewable { limiter: Arc::clone(&limiter), server_tls: front.entrance.tls.clone(), upstream_tls };
+        let reloader = Reloader { source, running: settings.clone(), live, renewable, meter, asked };
         tokio::spawn(reloader.run());
     }
 
     let (drain, ops_drain) = (Drain::default(), Drain::default());
     let told = Arc::clone(&limiter);
     let ops = Ops::new(metrics.clone(), drain.leaving.clone(), move || status::report(&told));
-    tokio::spawn(server::run(ops_listener, ops_drain, move |request, _| {
+    let ops_listener = Listener::Tcp(ops_listener);
+    tokio::spawn(server::run(ops_listener, Entrance::default(), ops_drain, move |request, _| {
         let answer = ops.handle(&request);
         async move { answer }
     }));
-    let upstream = Upstream::new(settings.upstream.authority().clone());
-    let proxy = Arc::new(Proxy::new(live, Arc::clone(&limiter), upstream, meter));
-    let serving = tokio::spawn(server::run(listener, drain.clone(), move |request, peer| {
+    let application = Arc::new(Upstream::new(options));
+    let (used, bounds) = (Arc::clone(&application), settings.bounds.clone());
+    let proxy = Arc::new(Proxy::new(live, Arc::clone(&limiter), used, meter, bounds));
+    let Front { listener, entrance, socket, .. } = front;
+    let serving = server::run(listener, entrance, drain.clone(), move |request, connection| {
         let proxy = Arc::clone(&proxy);
-        async move { proxy.handle(request, peer).await }
-    }));
+        async move { proxy.handle(request, connection).await }
+    });
+    let serving = tokio::spawn(serving);
     tracing::info!(listen = %address, ops_listen = %ops_address, upstream = %settings.upstream, rules, "serving");
-    started(address, ops_address)?;
+    started(&address, ops_address)?;
 
     let mut upkeep = tokio::time::interval(UPKEEP_EVERY);
     let wish = loop {
@@ -173,6 +185,7 @@ async fn serve(
                 metrics.run_upkeep();
                 metrics::log_lines_dropped(log.dropped() as u64);
                 limiter.store().sweep();
+                application.sweep();
                 continue;
             }
         };
@@ -185,6 +198,7 @@ async fn serve(
         }
     };
     end(wish, &settings.shutdown, &drain, serving, &mut signals).await;
+    drop(socket);
     Ok(())
 }
 
@@ -211,8 +225,8 @@ async fn end(wish: Wish, shutdown: &Shutdown, drain: &Drain, serving: JoinHandle
 }
 
 /// Each request under way needs two files, and the usual soft limit of 1,024 is for programs that use select(2).
-fn raise_file_limit() {
-    let wanted = 2 * server::CONNECTIONS as u64;
+fn raise_file_limit(settings: &Settings) {
+    let wanted = 2 * settings.bounds.connections as u64;
     match rlimit::increase_nofile_limit(wanted) {
         Ok(limit) if limit >= wanted => {}
         Ok(limit) => {
@@ -236,8 +250,7 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
 }
 
 async fn bind(address: SocketAddr, name: &str) -> anyhow::Result<TcpListener> {
-    let bound = TcpListener::bind(address).await;
-    bound.with_context(|| format!("{name}: cannot listen on {address}; choose another address"))
+    TcpListener::bind(address).await.with_context(|| front::refused(name, address))
 }
 
 fn limiter(settings: &StoreSettings) -> anyhow::Result<Limiter> {

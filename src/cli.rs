@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::Overrides;
+use crate::config::{Listen, Overrides};
 use crate::logging::{self, DEFAULT_FILTER};
 
 /// Limits the rate of HTTP requests to the application behind it.
@@ -44,9 +44,9 @@ pub struct RunArgs {
     #[arg(long, env = "TIDEGATE_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Where clients connect
-    #[arg(long, env = "TIDEGATE_LISTEN", value_name = "IP:PORT")]
-    pub listen: Option<SocketAddr>,
-    /// The application
+    #[arg(long, env = "TIDEGATE_LISTEN", value_name = "IP:PORT|unix:PATH")]
+    pub listen: Option<Listen>,
+    /// The application: http://, https:// or h2c://HOST:PORT, unix:PATH or h2c+unix:PATH
     #[arg(long, env = "TIDEGATE_UPSTREAM", value_name = "URL")]
     pub upstream: Option<String>,
     /// Count in this Redis, for all instances together; without it, and without a store in the file, each
@@ -97,7 +97,7 @@ impl RunArgs {
     #[must_use]
     pub fn overrides(&self) -> Overrides {
         Overrides {
-            listen: self.listen,
+            listen: self.listen.clone(),
             ops_listen: self.ops_listen,
             upstream: self.upstream.clone(),
             redis: self.redis.clone(),

@@ -7,6 +7,7 @@
 mod bypass;
 mod compile;
 mod flags;
+mod listen;
 mod network;
 mod problem;
 mod rate;
@@ -16,6 +17,7 @@ mod rules;
 mod schema;
 mod secret;
 mod settings;
+mod size;
 mod sources;
 mod yaml;
 
@@ -23,14 +25,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::policy::Policy;
+pub use listen::Listen;
 pub use problem::Problem;
 use problem::Wrong;
 use reader::Cursor;
 use report::{Place, Report};
 pub use secret::{SecretSource, Secrets};
 pub use settings::{
-    Credentials, Identity, RedisAddress, RedisSettings, RedisTls, RedisTopology, Secret, Settings, Shutdown,
-    StoreSettings, Upstream,
+    ClientTls, Credentials, Identity, RedisAddress, RedisSettings, RedisTopology, Secret, ServerTls,
+    Settings, Shutdown, StoreSettings, Upstream, UpstreamAddress, UpstreamProtocol,
 };
 pub use sources::Sources;
 
@@ -49,7 +52,7 @@ pub struct Config {
 #[derive(Clone, Default)]
 pub struct Overrides {
     /// `--listen`
-    pub listen: Option<SocketAddr>,
+    pub listen: Option<Listen>,
     /// `--ops-listen`
     pub ops_listen: Option<SocketAddr>,
     /// `--upstream`

@@ -25,7 +25,7 @@ pub fn answer<B>(request: &Request<B>) -> Response<Full<Bytes>> {
 
 /// What to try, and where.
 #[must_use]
-pub fn invitation(proxy: std::net::SocketAddr, ops: std::net::SocketAddr) -> String {
+pub fn invitation(proxy: impl std::fmt::Display, ops: std::net::SocketAddr) -> String {
     format!(
         "tidegate demo: a small application, the shipped limits, counters in memory.
 

@@ -7,9 +7,11 @@
 //! [`app`] puts the parts together. `ARCHITECTURE.md` says why the parts are what they are.
 //!
 //! ```text
-//! main -> cli, app -> server  -> proxy -> limiter -> store  -> window
-//!                  -> ops                -> policy ----------> window
-//!                  -> config            -> policy, tls
+//! main -> cli, app -> server  -> connection
+//!                  -> proxy   -> limiter -> store  -> window
+//!                             -> policy ------------> window
+//!                             -> upstream
+//!                  -> ops, config -> policy, tls
 //! ```
 //!
 //! # Invariants
@@ -31,9 +33,11 @@
 //! - **outage policy**: what a rule does when its store gives no answer in time.
 
 pub mod app;
+pub mod bounds;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod connection;
 pub mod demo;
 pub mod limiter;
 pub mod logging;
@@ -45,4 +49,5 @@ pub mod server;
 pub mod store;
 mod table;
 pub mod tls;
+pub mod upstream;
 pub mod window;

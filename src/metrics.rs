@@ -2,11 +2,18 @@
 //!
 //! Labels come from the configuration and from closed sets alone. No client, path or user is ever in one.
 
+mod bound;
+mod store;
+
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+pub use bound::{Bound, TunnelGuard};
+use store::STORE_SECONDS;
+pub use store::{StoreMeter, fallback_evicted, instances, remote_store, settled, store_outage, store_up};
 
 const BUILD_INFO: &str = "tidegate_build_info";
 const REQUESTS: &str = "tidegate_requests_total";
@@ -15,17 +22,10 @@ const DECISIONS: &str = "tidegate_decisions_total";
 const DECISION_SECONDS: &str = "tidegate_decision_duration_seconds";
 const UPSTREAM_SECONDS: &str = "tidegate_upstream_response_duration_seconds";
 const UPSTREAM_ERRORS: &str = "tidegate_upstream_errors_total";
-const STORE_SECONDS: &str = "tidegate_store_duration_seconds";
-const STORE_UP: &str = "tidegate_store_up";
-const STORE_OUTAGES: &str = "tidegate_store_outages_total";
-const STORE_KEYS: &str = "tidegate_store_keys";
-const STORE_EVICTIONS: &str = "tidegate_store_evictions_total";
-const STORE_ROUND_TRIPS: &str = "tidegate_store_round_trips_total";
-const STORE_DISAGREEMENTS: &str = "tidegate_store_disagreements_total";
-const INSTANCES: &str = "tidegate_instances";
-const FALLBACK_EVICTIONS: &str = "tidegate_fallback_evictions_total";
-const SETTLED: &str = "tidegate_settled_units_total";
+const UPSTREAM_RETRIES: &str = "tidegate_upstream_retries_total";
+const UPSTREAM_CONNECTIONS: &str = "tidegate_upstream_connections";
 const CONNECTIONS: &str = "tidegate_connections";
+const HANDSHAKE_ERRORS: &str = "tidegate_tls_handshake_errors_total";
 const RELOADS: &str = "tidegate_config_reloads_total";
 const RELOADED_AT: &str = "tidegate_config_last_reload_success_timestamp_seconds";
 const LOG_LINES_DROPPED: &str = "tidegate_log_lines_dropped_total";
@@ -48,6 +48,8 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         .set_buckets_for_metric(buckets(UPSTREAM_SECONDS), &UPSTREAM_BUCKETS)?
         .install_recorder()?;
     describe();
+    bound::describe();
+    store::describe();
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
 }
@@ -61,23 +63,18 @@ fn describe() {
     describe_histogram!(DECISION_SECONDS, "Time from a request's head to the limiter's verdict.");
     describe_histogram!(UPSTREAM_SECONDS, "Time until the head of the upstream's answer.");
     describe_counter!(UPSTREAM_ERRORS, "Requests that the upstream did not answer, by what went wrong.");
-    describe_histogram!(STORE_SECONDS, "Time of a check in the store, by store and result.");
-    describe_gauge!(STORE_UP, "1 while all servers of the store are asked, 0 while one is down.");
-    describe_counter!(STORE_OUTAGES, "How often a server of the store went down.");
-    describe_gauge!(STORE_KEYS, "Counters in the memory store.");
-    describe_counter!(STORE_EVICTIONS, "Live counters that the memory store dropped to make room.");
-    describe_counter!(STORE_ROUND_TRIPS, "Batches of checks sent to Redis.");
     describe_counter!(
-        STORE_DISAGREEMENTS,
-        "Decisions of Redis that the arithmetic here does not confirm: a bug."
+        UPSTREAM_RETRIES,
+        "Requests sent once more, as their connection to the upstream had ended."
     );
-    describe_gauge!(INSTANCES, "Instances that share the limits, as last seen in Redis.");
-    describe_counter!(
-        FALLBACK_EVICTIONS,
-        "Counters that were forgotten here, and would have to be decided about without Redis like unknown ones."
-    );
-    describe_counter!(SETTLED, "Units admitted without Redis that were added to its counters afterwards.");
+    describe_gauge!(UPSTREAM_CONNECTIONS, "Open connections to the upstream.");
     describe_gauge!(CONNECTIONS, "Open client connections.");
+    describe_counter!(
+        HANDSHAKE_ERRORS,
+        "TLS handshakes of clients that failed, for whatever reason but time."
+    );
+    counter!(HANDSHAKE_ERRORS).increment(0);
+    counter!(UPSTREAM_RETRIES).increment(0);
     describe_counter!(RELOADS, "Reloads of the configuration, by result.");
     describe_gauge!(RELOADED_AT, "When the configuration in force was read, in seconds of Unix time.");
     describe_counter!(LOG_LINES_DROPPED, "Log lines dropped because standard error took them too slowly.");
@@ -254,104 +251,6 @@ impl Origins {
     }
 }
 
-/// What a store counts.
-#[derive(Debug)]
-pub struct StoreMeter {
-    answered: Histogram,
-    timed_out: Histogram,
-    failed: Histogram,
-    keys: Gauge,
-    evictions: Counter,
-    round_trips: Counter,
-    disagreements: Counter,
-}
-
-impl StoreMeter {
-    /// The handles of one store.
-    #[must_use]
-    pub fn new(store: &'static str) -> Self {
-        let seconds = |result: &'static str| histogram!(STORE_SECONDS, "store" => store, "result" => result);
-        Self {
-            answered: seconds("ok"),
-            timed_out: seconds("timeout"),
-            failed: seconds("error"),
-            keys: gauge!(STORE_KEYS, "store" => store),
-            evictions: counter!(STORE_EVICTIONS, "store" => store),
-            round_trips: counter!(STORE_ROUND_TRIPS, "store" => store),
-            disagreements: counter!(STORE_DISAGREEMENTS, "store" => store),
-        }
-    }
-
-    /// A check got its answer.
-    pub fn answered(&self, seconds: f64) {
-        self.answered.record(seconds);
-    }
-
-    /// A check got none in time.
-    pub fn timed_out(&self, seconds: f64) {
-        self.timed_out.record(seconds);
-    }
-
-    /// A check failed.
-    pub fn failed(&self, seconds: f64) {
-        self.failed.record(seconds);
-    }
-
-    /// How many counters the store holds.
-    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; exact up to 2^53")]
-    pub fn keys(&self, keys: usize) {
-        self.keys.set(keys as f64);
-    }
-
-    /// A live counter was dropped to make room.
-    pub fn evicted(&self) {
-        self.evictions.increment(1);
-    }
-
-    /// A batch of checks was sent.
-    pub fn round_trip(&self) {
-        self.round_trips.increment(1);
-    }
-
-    /// Redis and this process came to different decisions.
-    pub fn disagreed(&self) {
-        self.disagreements.increment(1);
-    }
-}
-
-/// Whether the store answers.
-pub fn store_up(up: bool) {
-    gauge!(STORE_UP).set(if up { 1.0 } else { 0.0 });
-}
-
-/// A server of the store went down.
-pub fn store_outage() {
-    counter!(STORE_OUTAGES).increment(1);
-}
-
-/// Makes the counters of a store that can be away appear with 0, so that the first outage is seen as an increase.
-pub fn remote_store() {
-    for name in [STORE_OUTAGES, FALLBACK_EVICTIONS, SETTLED] {
-        counter!(name).increment(0);
-    }
-}
-
-/// So many instances share the limits.
-#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; exact up to 2^53")]
-pub fn instances(instances: i64) {
-    gauge!(INSTANCES).set(instances as f64);
-}
-
-/// A counter was forgotten to make room.
-pub fn fallback_evicted() {
-    counter!(FALLBACK_EVICTIONS).increment(1);
-}
-
-/// So many units were added to counters in the store that had missed them.
-pub fn settled(units: i64) {
-    counter!(SETTLED).increment(units.unsigned_abs());
-}
-
 /// Counts a client connection for as long as it lives.
 #[derive(Debug)]
 pub struct ConnectionGuard(Gauge);
@@ -370,6 +269,36 @@ impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.0.decrement(1.0);
     }
+}
+
+/// Counts a connection to the upstream for as long as it lives.
+#[derive(Debug)]
+pub struct UpstreamConnectionGuard(Gauge);
+
+impl UpstreamConnectionGuard {
+    /// A connection was opened.
+    #[must_use]
+    pub fn open() -> Self {
+        let gauge = gauge!(UPSTREAM_CONNECTIONS);
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for UpstreamConnectionGuard {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+/// A request was sent once more.
+pub fn upstream_retry() {
+    counter!(UPSTREAM_RETRIES).increment(1);
+}
+
+/// A client's TLS handshake failed.
+pub fn handshake_failed() {
+    counter!(HANDSHAKE_ERRORS).increment(1);
 }
 
 /// Counts a reload; `at` is the Unix time of one that succeeded.

@@ -9,6 +9,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::connection::Unreadable;
+
 /// What the probes, the scraper and a person with curl may ask.
 #[derive(Clone)]
 pub struct Ops {
@@ -31,6 +33,9 @@ impl Ops {
     /// Answers one request. Readiness does not depend on Redis: without it requests are still forwarded, and
     /// taking all pods out of the service would be the outage that tidegate is not to cause.
     pub fn handle<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        if let Some(unreadable) = request.extensions().get::<Unreadable>() {
+            return text(unreadable.status, format!("{}\n", unreadable.reason));
+        }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n");
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));

@@ -5,6 +5,7 @@
 
 pub mod bypass;
 pub mod client;
+pub mod fields;
 pub mod key;
 pub mod live;
 pub mod matcher;
@@ -19,8 +20,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use crate::window::Limit;
 use bypass::Bypass;
 use client::ClientIdentity;
+use fields::FieldNames;
 use key::{HashKey, KeySpec, Resolved};
 use matcher::{Index, Match};
+use path::PathPolicy;
 
 /// All that the rules may ask about a request.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +44,18 @@ pub struct Facts<'a> {
     pub direct: bool,
     /// Who the request comes from: the peer, or whom the trusted proxies say it forwards.
     pub client: IpAddr,
+    /// The verified names in the certificate that the peer showed: URIs first, then DNS names. Empty if it showed
+    /// none.
+    pub names: &'a [String],
+}
+
+impl<'a> Facts<'a> {
+    /// The names in the certificate of whom the request comes from. A proxy's certificate says nothing of those
+    /// for whom it forwards.
+    #[must_use]
+    pub fn own_names(&self) -> &'a [String] {
+        if self.direct { self.names } else { &[] }
+    }
 }
 
 /// What a rule does when it finds no room.
@@ -147,10 +162,14 @@ pub struct Parts {
     pub bypass: Vec<Bypass>,
     /// How clients are told apart.
     pub client: ClientIdentity,
+    /// How paths are read.
+    pub path: PathPolicy,
     /// What makes the hashes of their keys.
     pub hash_key: HashKey,
     /// Whether clients are told the older `X-RateLimit-*` fields too.
     pub x_ratelimit_headers: bool,
+    /// Whether the application is told by `Forwarded` too whom a request comes from.
+    pub forwarded: bool,
 }
 
 /// The compiled rules.
@@ -158,6 +177,7 @@ pub struct Parts {
 pub struct Policy {
     parts: Parts,
     index: Index,
+    fields: FieldNames,
 }
 
 impl Policy {
@@ -165,7 +185,8 @@ impl Policy {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let index = Index::new(parts.rules.iter().map(|rule| &rule.matches.path));
-        Self { parts, index }
+        let fields = FieldNames::new(&parts);
+        Self { parts, index, fields }
     }
 
     /// The endpoint rules, in order of precedence.
@@ -186,10 +207,28 @@ impl Policy {
         &self.parts.client
     }
 
+    /// How paths are read.
+    #[must_use]
+    pub fn path(&self) -> &PathPolicy {
+        &self.parts.path
+    }
+
+    /// The header fields that decide something.
+    #[must_use]
+    pub fn fields(&self) -> &FieldNames {
+        &self.fields
+    }
+
     /// Whether clients are told the older `X-RateLimit-*` fields too.
     #[must_use]
     pub fn x_ratelimit_headers(&self) -> bool {
         self.parts.x_ratelimit_headers
+    }
+
+    /// Whether the application is told by `Forwarded` (RFC 7239) too whom a request comes from.
+    #[must_use]
+    pub fn forwarded(&self) -> bool {
+        self.parts.forwarded
     }
 
     /// The endpoint rule for a request: the first that matches.

@@ -4,44 +4,76 @@ mod entry;
 pub mod facts;
 mod headers;
 mod reply;
-mod upstream;
+mod shares;
+mod tunnel;
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http_body_util::{Either, Full as Text};
+use hyper::body::{Body as _, Incoming};
 
+use crate::bounds::Bounds;
 use crate::clock::Stopwatch;
+use crate::connection::{Connection, Full, Places, Unreadable};
 use crate::limiter::{Limiter, Verdict};
-use crate::metrics::{Outcome, ProxyMeter};
-use crate::policy::Plan;
+use crate::metrics::{Bound, Outcome, ProxyMeter};
+use crate::policy::client::network;
 use crate::policy::live::Live;
+use crate::policy::{Plan, Policy};
+use crate::upstream::{OnInterim, Outgoing, Upstream, UpstreamError};
 use entry::Entry;
-use facts::Target;
+use facts::{Refused, Target};
 pub use reply::Body;
-pub use upstream::Upstream;
+use shares::Shares;
+use tunnel::{Granted, Lease, Wish};
+
+/// IPv6 clients are told apart by this many leading bits, where the rules do not say otherwise: one host usually
+/// holds a whole /64.
+const CLIENT_PREFIX: u8 = 64;
 
 /// All that handling a request needs.
 #[derive(Debug)]
 pub struct Proxy {
     policy: Arc<Live>,
     limiter: Arc<Limiter>,
-    upstream: Upstream,
+    upstream: Arc<Upstream>,
     meter: Arc<ProxyMeter>,
+    bounds: Bounds,
+    shares: Arc<Shares>,
+    tunnels: Arc<Places>,
+}
+
+/// A request that can be forwarded, besides its head.
+struct Asked {
+    target: Target,
+    /// Whom it comes from.
+    client: IpAddr,
+    version: Version,
+    wish: Option<Wish>,
+    expects_continue: bool,
 }
 
 impl Proxy {
     /// A proxy in front of `upstream`.
     #[must_use]
-    pub fn new(policy: Arc<Live>, limiter: Arc<Limiter>, upstream: Upstream, meter: Arc<ProxyMeter>) -> Self {
-        Self { policy, limiter, upstream, meter }
+    pub fn new(
+        policy: Arc<Live>,
+        limiter: Arc<Limiter>,
+        upstream: Arc<Upstream>,
+        meter: Arc<ProxyMeter>,
+        bounds: Bounds,
+    ) -> Self {
+        let tunnels = Places::new(bounds.tunnels, bounds.tunnels_per_client);
+        let shares = Shares::new(bounds.requests_per_client);
+        Self { policy, limiter, upstream, meter, bounds, shares, tunnels }
     }
 
-    /// Handles one request of `peer`, which came over a connection of our own (never encrypted so far).
-    pub async fn handle(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        let mut entry = Entry::new(&self.meter, peer, request.method().clone());
-        let response = self.answer(request, peer, &mut entry).await;
+    /// Handles one request, which came over `connection`.
+    pub async fn handle(&self, request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
+        let mut entry = Entry::new(&self.meter, connection.peer, request.method().clone());
+        let response = self.answer(request, connection, &mut entry).await;
         entry.answered(response.status());
         response
     }
@@ -49,84 +81,173 @@ impl Proxy {
     async fn answer(
         &self,
         mut request: Request<Incoming>,
-        peer: SocketAddr,
+        connection: Arc<Connection>,
         entry: &mut Entry<'_>,
     ) -> Response<Body> {
+        if let Some(unreadable) = request.extensions().get::<Unreadable>() {
+            entry.decided("", Outcome::Rejected);
+            return reply::unreadable(unreadable);
+        }
         let policy = self.policy.load();
-        let target = match headers::clean_request(request.headers_mut()).and_then(|()| Target::of(&request)) {
-            Ok(target) => target,
+        let asked = match self.read(&mut request, &policy, &connection) {
+            Ok(asked) => asked,
             Err(refused) => {
                 entry.decided("", Outcome::Rejected);
+                refused.bound().inspect(|bound| bound.exceeded());
                 return reply::bad_request(request, &refused);
             }
         };
-        let (standing, exceeded) = match policy.plan(&target.facts(&request, peer.ip(), policy.client())) {
-            Plan::Bypass(bypass) => {
-                entry.decided(&bypass.name, Outcome::Bypassed);
-                (None, Vec::new())
-            }
-            Plan::Reject { rule, missing } => {
-                entry.decided(&rule.name, Outcome::Rejected);
-                return reply::bad_request(request, &facts::Refused::MissingKey(missing));
-            }
-            Plan::Check { rule, checks } if checks.is_empty() => {
-                entry.decided(rule.map_or("", |rule| &rule.name), Outcome::Unlimited);
-                (None, Vec::new())
-            }
-            Plan::Check { rule, checks } => {
-                let verdict = self.limiter.check(&checks).await;
-                entry.checked();
-                // Named if no other rule decided: the endpoint's, else the first global one.
-                let named = rule.or(checks.first().map(|check| check.rule)).map_or("", |rule| &rule.name);
-                match verdict {
-                    Verdict::Pass { standing, exceeded } => {
-                        match exceeded.first() {
-                            Some(rule) => entry.decided(&rule.name, Outcome::ShadowLimited),
-                            None => entry.decided(named, Outcome::Allowed),
+        let (standing, exceeded) =
+            match policy.plan(&asked.target.facts(&request, &connection, policy.client())) {
+                Plan::Bypass(bypass) => {
+                    entry.decided(&bypass.name, Outcome::Bypassed);
+                    (None, Vec::new())
+                }
+                Plan::Reject { rule, missing } => {
+                    entry.decided(&rule.name, Outcome::Rejected);
+                    return reply::bad_request(request, &facts::Refused::MissingKey(missing));
+                }
+                Plan::Check { rule, checks } if checks.is_empty() => {
+                    entry.decided(rule.map_or("", |rule| &rule.name), Outcome::Unlimited);
+                    (None, Vec::new())
+                }
+                Plan::Check { rule, checks } => {
+                    let verdict = self.limiter.check(&checks).await;
+                    entry.checked();
+                    // Named if no other rule decided: the endpoint's, else the first global one.
+                    let named = rule.or(checks.first().map(|check| check.rule)).map_or("", |rule| &rule.name);
+                    match verdict {
+                        Verdict::Pass { standing, exceeded } => {
+                            match exceeded.first() {
+                                Some(rule) => entry.decided(&rule.name, Outcome::ShadowLimited),
+                                None => entry.decided(named, Outcome::Allowed),
+                            }
+                            (standing, exceeded)
                         }
-                        (standing, exceeded)
-                    }
-                    Verdict::Unchecked => {
-                        entry.decided(named, Outcome::StoreFailedOpen);
-                        (None, Vec::new())
-                    }
-                    Verdict::Refuse { rule, standing, violated } => {
-                        entry.decided(&rule.name, Outcome::Limited);
-                        let mut response = reply::too_many_requests(request, rule, &standing, &violated);
-                        headers::advertise(response.headers_mut(), &standing, policy.x_ratelimit_headers());
-                        return response;
-                    }
-                    Verdict::Unavailable { rule } => {
-                        entry.decided(&rule.name, Outcome::StoreFailedClosed);
-                        return reply::reduced_capacity(request);
+                        Verdict::Unchecked => {
+                            entry.decided(named, Outcome::StoreFailedOpen);
+                            (None, Vec::new())
+                        }
+                        Verdict::Refuse { rule, standing, violated } => {
+                            entry.decided(&rule.name, Outcome::Limited);
+                            let mut response = reply::too_many_requests(request, rule, &standing, &violated);
+                            headers::advertise(
+                                response.headers_mut(),
+                                &standing,
+                                policy.x_ratelimit_headers(),
+                            );
+                            return response;
+                        }
+                        Verdict::Unavailable { rule } => {
+                            entry.decided(&rule.name, Outcome::StoreFailedClosed);
+                            return reply::reduced_capacity(request);
+                        }
                     }
                 }
-            }
-        };
-        headers::tell_origin(request.headers_mut(), &target, peer, policy.client().believes(peer.ip()));
+            };
+        let believed = policy.client().believes(connection.peer.ip());
+        headers::tell_origin(request.headers_mut(), &asked.target, &connection, believed, policy.forwarded());
+        headers::note_via(request.headers_mut(), asked.version);
         headers::mark_exceeded(request.headers_mut(), &exceeded);
-        let mut response = self.forward(request, &target).await;
+        let mut response = self.forward(request, asked, connection).await;
         if let Some(standing) = &standing {
             headers::advertise(response.headers_mut(), standing, policy.x_ratelimit_headers());
         }
         response
     }
 
-    async fn forward(&self, request: Request<Incoming>, target: &Target) -> Response<Body> {
+    /// Reads what is asked for, in the one way in which it then is matched and forwarded.
+    fn read(
+        &self,
+        request: &mut Request<Incoming>,
+        policy: &Policy,
+        connection: &Connection,
+    ) -> Result<Asked, Refused> {
+        let wish = tunnel::wish(request);
+        let expects = request.headers().get(header::EXPECT).is_some_and(is_continue);
+        let expects_continue =
+            expects && request.version() == Version::HTTP_11 && !request.body().is_end_stream();
+        headers::clean_request(request.headers_mut(), policy.fields(), &self.bounds)?;
+        let target = Target::of(request, policy.path(), &self.bounds)?;
+        let client = policy.client().address(connection.peer.ip(), request.headers());
+        Ok(Asked { target, client, version: request.version(), wish, expects_continue })
+    }
+
+    async fn forward(
+        &self,
+        mut request: Request<Incoming>,
+        asked: Asked,
+        connection: Arc<Connection>,
+    ) -> Response<Body> {
+        let Asked { target, client, version, wish, expects_continue } = asked;
+        let place = match wish.as_ref().map(|_| self.tunnels.take(network(client, CLIENT_PREFIX))).transpose()
+        {
+            Ok(place) => place,
+            Err(full) => {
+                let bound = if full == Full::All { Bound::Tunnels } else { Bound::TunnelsPerClient };
+                bound.exceeded();
+                return reply::too_many_tunnels(full);
+            }
+        };
+        let Some(share) = self.shares.take(network(client, CLIENT_PREFIX)).await else {
+            Bound::RequestsPerClient.exceeded();
+            return reply::too_much_at_once(request);
+        };
+        if wish.is_some() {
+            tunnel::ask(request.headers_mut());
+        }
+        let (path_and_query, upgrade) = (target.path_and_query, wish.is_some());
         let watch = Stopwatch::start();
-        match self.upstream.send(request, target).await {
+        let interim = if version == Version::HTTP_11 { pass_interim(&connection) } else { None };
+        let held = Box::new(share);
+        let outgoing = Outgoing { request, path_and_query, expects_continue, upgrade, interim, held };
+        let sent = self.upstream.send(outgoing).await;
+        if sent.is_ok() {
+            self.meter.answered(watch.seconds());
+        }
+        let answer = sent.and_then(|answer| match (wish, place) {
+            (Some(wish), Some(place)) => {
+                let idle_timeout = self.bounds.stream_idle_timeout;
+                match wish.answered(answer, Lease { connection, place, idle_timeout }) {
+                    Granted::Tunnel(answer) => Ok(answer.map(|()| Either::Left(Text::default()))),
+                    Granted::No(answer) => Ok(answer.map(Either::Right)),
+                    Granted::Invalid => Err(UpstreamError::Unsolicited),
+                }
+            }
+            _ => Ok(answer.map(Either::Right)),
+        });
+        match answer {
             Ok(mut response) => {
-                self.meter.answered(watch.seconds());
-                headers::clean_response(response.headers_mut());
-                response.map(Body::Right)
+                if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    headers::clean_response(response.headers_mut());
+                }
+                let version = response.version();
+                headers::note_via(response.headers_mut(), version);
+                *response.version_mut() = Version::HTTP_11;
+                response
             }
             Err(error) => {
-                if let Some(label) = error.label() {
-                    self.meter.upstream_error(label);
-                }
+                error.label().inspect(|label| self.meter.upstream_error(label));
+                error.bound().inspect(|bound| bound.exceeded());
                 tracing::debug!(%error, "there is no answer of the upstream");
                 reply::upstream_failed(&error)
             }
         }
     }
+}
+
+/// Passes interim answers on to the client, if it can have them.
+fn pass_interim(connection: &Connection) -> Option<OnInterim> {
+    let interim = Arc::clone(connection.interim.as_ref()?);
+    let request = interim.request();
+    Some(Arc::new(move |status, fields| {
+        let mut fields = fields.clone();
+        headers::clean_response(&mut fields);
+        interim.say(request, status, &fields);
+    }))
+}
+
+/// RFC 9110, section 10.1.1. There is no other expectation.
+fn is_continue(expected: &HeaderValue) -> bool {
+    expected.as_bytes().eq_ignore_ascii_case(b"100-continue")
 }

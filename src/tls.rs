@@ -1,6 +1,8 @@
 //! TLS from PEM texts: whom tidegate believes, and what it shows of itself. Pure: the caller reads the files, and
 //! the system's authorities.
 
+mod server;
+
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
@@ -9,6 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
+pub use server::{Clients, names, server};
 
 /// Whom to believe.
 #[derive(Clone, Copy, Debug)]

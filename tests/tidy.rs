@@ -24,13 +24,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("app", &[EVERY]),         // the composition root: the one place that sees all parts
     ("cli", &["config", "logging"]),
     ("demo", &[]),
-    ("server", &["metrics"]),
-    ("ops", &[]),
-    ("proxy", &["limiter", "policy", "metrics", "clock"]),
+    ("server", &["metrics", "bounds", "connection", "clock", "tls", "policy"]), // policy: whom an address stands for
+    ("connection", &[]), // what server and proxy both know of a client's connection
+    ("bounds", &[]),
+    ("ops", &["connection"]),
+    ("proxy", &["limiter", "policy", "metrics", "clock", "bounds", "connection", "upstream"]),
+    ("upstream", &["metrics", "clock"]), // knows neither rules nor clients
     ("limiter", &["store", "table", "policy", "window", "metrics", "clock"]),
     ("store", &["table", "window", "clock", "metrics"]),
     ("table", &[]),
-    ("config", &["policy", "window", "tls"]),
+    ("config", &["policy", "window", "tls", "bounds"]),
     ("policy", &["window"]),
     ("window", &[]),
     ("tls", &[]),
@@ -42,7 +45,17 @@ const EVERY: &str = "*";
 
 /// Modules that decide without I/O or time, with all their children: what they say depends on their arguments
 /// alone, so a test needs nothing but a call.
-const PURE: &[&str] = &["window", "policy", "tls", "config/schema", "config/compile", "proxy/facts"];
+const PURE: &[&str] = &[
+    "window",
+    "policy",
+    "tls",
+    "config/schema",
+    "config/compile",
+    "proxy/facts",
+    "server/http1/head",
+    "server/http1/chunks",
+    "server/http1/malformed",
+];
 /// The cell that swaps policies: the one child of a pure module that is shared state.
 const IMPURE: &[&str] = &["policy/live"];
 const IMPURE_WORDS: &[&str] =

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use bb8_redis::redis::RedisConnectionInfo;
 
-use crate::config::{Credentials, RedisAddress, RedisSettings, RedisTls, RedisTopology, Secret};
+use super::tls::client_config;
+use crate::config::{ClientTls, Credentials, RedisAddress, RedisSettings, RedisTopology, Secret};
 use crate::store::{Access, Address, RedisOptions, Tls, Topology};
-use crate::tls::{self, Roots};
+use crate::tls;
 
 pub(super) fn options(settings: &RedisSettings) -> anyhow::Result<RedisOptions> {
     let addresses = |addresses: &[RedisAddress]| addresses.iter().map(address).collect();
@@ -57,19 +58,8 @@ fn login(credentials: &Credentials) -> RedisConnectionInfo {
     login
 }
 
-fn tls(settings: &RedisTls) -> anyhow::Result<Tls> {
-    let system;
-    let roots = match &settings.ca {
-        Some(pem) => Roots::Pem(pem),
-        None => {
-            // What cannot be read is left out, as by everybody else on the system.
-            system = rustls_native_certs::load_native_certs().certs;
-            Roots::System(&system)
-        }
-    };
-    let identity =
-        settings.identity.as_ref().map(|identity| (&*identity.certificate, identity.key.expose().as_bytes()));
-    let config = tls::client(roots, identity).context("store.redis.tls")?;
+fn tls(settings: &ClientTls) -> anyhow::Result<Tls> {
+    let config = client_config(settings).context("store.redis.tls")?;
     let server_name = settings.server_name.as_deref().map(tls::server_name).transpose();
     Ok(Tls { config: Arc::new(config), server_name: server_name.context("store.redis.tls.server_name")? })
 }

@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use tokio::sync::Notify;
 
-use super::redis;
+use super::{front, redis, upstream};
 use crate::clock;
-use crate::config::{self, Config, Overrides, Settings, Sources, StoreSettings};
+use crate::config::{self, Config, Overrides, ServerTls, Settings, Sources, StoreSettings, UpstreamProtocol};
 use crate::limiter::Limiter;
 use crate::metrics::{self, ProxyMeter};
 use crate::policy::Policy;
@@ -37,10 +39,17 @@ pub(super) struct Reloader {
     /// What runs now. Most of it cannot change.
     pub(super) running: Settings,
     pub(super) live: Arc<Live>,
-    pub(super) limiter: Arc<Limiter>,
+    pub(super) renewable: Renewable,
     pub(super) meter: Arc<ProxyMeter>,
     /// Notified when an operator wants a reload.
     pub(super) asked: Arc<Notify>,
+}
+
+/// What of the settings can be renewed: credentials, and what the files of TLS hold.
+pub(super) struct Renewable {
+    pub(super) limiter: Arc<Limiter>,
+    pub(super) server_tls: Option<Arc<ArcSwap<ServerConfig>>>,
+    pub(super) upstream_tls: upstream::Renewable,
 }
 
 impl Reloader {
@@ -113,13 +122,34 @@ impl Reloader {
         Ok(())
     }
 
-    /// Of the settings only what opens connections to the store may differ.
+    /// Each part that differs is renewed, for the connections made from then on; or none, if one of them fails.
     fn renew(&mut self, settings: &Settings) -> Result<(), String> {
-        if let (StoreSettings::Redis(wanted), Store::Redis(store)) = (&settings.store, self.limiter.store()) {
-            store.renew(redis::access(wanted).map_err(|error| format!("{error:#}"))?);
+        let told = |error: anyhow::Error| format!("{error:#}");
+        let Renewable { limiter, server_tls, upstream_tls } = &self.renewable;
+        let differs = settings.tls != self.running.tls;
+        let server = settings.tls.as_ref().filter(|_| differs);
+        let server = server.map(front::server_config).transpose().map_err(told)?;
+        let application = match &settings.upstream.protocol {
+            UpstreamProtocol::Tls(tls) if settings.upstream != self.running.upstream => {
+                Some(upstream::tls(tls, &settings.upstream).map_err(told)?)
+            }
+            _ => None,
+        };
+        if settings.store != self.running.store
+            && let (StoreSettings::Redis(wanted), Store::Redis(store)) = (&settings.store, limiter.store())
+        {
+            store.renew(redis::access(wanted).map_err(told)?);
             tracing::info!(
                 "connections to Redis are made with other credentials or certificates from now on"
             );
+        }
+        if let (Some(wanted), Some(running)) = (server, server_tls) {
+            running.store(Arc::new(wanted));
+            tracing::info!("clients are shown another certificate, or asked for other ones, from now on");
+        }
+        if let (Some(wanted), Some(running)) = (application, upstream_tls) {
+            running.store(Arc::new(wanted));
+            tracing::info!("connections to the application are made with other certificates from now on");
         }
         self.running = settings.clone();
         Ok(())
@@ -140,7 +170,10 @@ fn fixed_parts(running: &Settings, wanted: &Settings) -> Vec<&'static str> {
     let differ = [
         ("listen", running.listen != wanted.listen),
         ("ops_listen", running.ops_listen != wanted.ops_listen),
-        ("upstream", running.upstream != wanted.upstream),
+        ("tls", running.tls.as_ref().map(ServerTls::fixed) != wanted.tls.as_ref().map(ServerTls::fixed)),
+        ("proxy_protocol", running.proxy_protocol != wanted.proxy_protocol),
+        ("upstream", running.upstream.fixed() != wanted.upstream.fixed()),
+        ("bounds", running.bounds != wanted.bounds),
         ("store", running.store.fixed() != wanted.store.fixed()),
         ("shutdown", running.shutdown != wanted.shutdown),
     ];

@@ -1,5 +1,7 @@
 //! Compiles who is let through, and whom a request comes from. Pure.
 
+mod names;
+
 use std::path::PathBuf;
 
 use http::{HeaderName, HeaderValue};
@@ -13,19 +15,26 @@ use super::secret::{self, SecretSource, Secrets};
 use crate::policy::bypass::{Bypass, Condition};
 use crate::policy::client::ClientIdentity;
 use crate::policy::key::HashKey;
+use crate::policy::path::PathPolicy;
 
 /// Compiles a bypass. None: something is wrong with it, and the report says what.
-pub(super) fn compile(shape: &schema::Bypass, secrets: &Secrets<'_>, report: &mut Report) -> Option<Bypass> {
-    const REMEDY: &str = "give one of paths, cidrs, or header with secret_file or secret_env";
+pub(super) fn compile(
+    shape: &schema::Bypass,
+    reading: &PathPolicy,
+    secrets: &Secrets<'_>,
+    report: &mut Report,
+) -> Option<Bypass> {
+    const REMEDY: &str = "give one of paths, cidrs, client_san, or header with secret_file or secret_env";
     let before = report.errors();
     let secret = shape.secret_file.as_ref().or(shape.secret_env.as_ref());
-    let on = match (&shape.paths, &shape.cidrs, &shape.header) {
-        (Some(texts), None, None) => Some(paths(texts, report)),
-        (None, Some(networks), None) => Some(self::networks(networks, report)),
-        (None, None, Some(header)) => by_secret(header, shape, secrets, report),
+    let on = match (&shape.paths, &shape.cidrs, &shape.client_san, &shape.header) {
+        (Some(texts), None, None, None) => Some(paths(texts, reading, report)),
+        (None, Some(networks), None, None) => Some(self::networks(networks, report)),
+        (None, None, Some(texts), None) => Some(Condition::Names(names::patterns(texts, report))),
+        (None, None, None, Some(header)) => by_secret(header, shape, secrets, report),
         // What is there could not be read, and the report says so.
-        (None, None, None) if !shape.sound => None,
-        (None, None, None) => {
+        (None, None, None, None) if !shape.sound => None,
+        (None, None, None, None) => {
             report.error(&shape.place, Wrong::new("the bypass has no condition", REMEDY));
             None
         }
@@ -45,6 +54,7 @@ pub(super) fn compile(shape: &schema::Bypass, secrets: &Secrets<'_>, report: &mu
     let empty = match &on {
         Some(Condition::Paths(list)) => list.is_empty(),
         Some(Condition::Networks(list)) => list.is_empty(),
+        Some(Condition::Names(list)) => list.is_empty(),
         _ => false,
     };
     if empty && shape.sound && report.errors() == before {
@@ -57,10 +67,10 @@ pub(super) fn compile(shape: &schema::Bypass, secrets: &Secrets<'_>, report: &mu
     (report.errors() == before).then(|| Bypass { name: name.value.as_str().into(), on })
 }
 
-fn paths(texts: &[At<String>], report: &mut Report) -> Condition {
+fn paths(texts: &[At<String>], reading: &PathPolicy, report: &mut Report) -> Condition {
     let mut templates = Vec::with_capacity(texts.len());
     for at in texts {
-        let Some(template) = report.take(&at.place, template(&at.value)) else { continue };
+        let Some(template) = report.take(&at.place, template(&at.value, reading)) else { continue };
         if template.is_open() && template.segments().is_empty() {
             report.warn(
                 &at.place,

@@ -20,16 +20,19 @@ pub(super) fn policy(
 ) -> Policy {
     unique_names(file, flags, report);
     let on_outage = file.store.on_outage.unwrap_or_default();
-    let per_client = Defaults { key: &[KeyPart::ClientIp], on_outage };
-    let shared = Defaults { key: &[], on_outage };
+    let per_client = Defaults { key: &[KeyPart::ClientIp], on_outage, path: &file.path };
+    let shared = Defaults { key: &[], ..per_client };
     let rules: Vec<_> =
         flags.iter().chain(&file.rules).filter_map(|rule| rules::compile(rule, per_client, report)).collect();
     let global: Vec<_> = file.global.iter().filter_map(|rule| rules::compile(rule, shared, report)).collect();
     let bypass: Vec<_> =
-        file.bypass.iter().filter_map(|shape| bypass::compile(shape, secrets, report)).collect();
+        file.bypass.iter().filter_map(|shape| bypass::compile(shape, &file.path, secrets, report)).collect();
     let (client, hash_key) = bypass::client(&file.client, secrets, report);
     unreachable(&rules, report);
     bypassed(&rules, &bypass, report);
+    if file.tls.as_ref().is_none_or(|tls| tls.value.client_ca_file.is_none()) {
+        nameless(rules.iter().chain(&global), file, report);
+    }
     if file.rules.is_empty() && file.global.is_empty() && flags.is_empty() {
         report.warn(
             &Place::root(),
@@ -42,8 +45,10 @@ pub(super) fn policy(
         global: global.into_iter().map(|compiled| compiled.rule).collect(),
         bypass,
         client,
+        path: file.path,
         hash_key,
         x_ratelimit_headers: file.x_ratelimit_headers.unwrap_or_default(),
+        forwarded: file.forwarded.unwrap_or_default(),
     })
 }
 
@@ -98,5 +103,16 @@ fn bypassed(rules: &[rules::Compiled], bypasses: &[Bypass], report: &mut Report)
             );
             report.warn(&rule.place, message, "narrow the bypass, or remove the rule");
         }
+    }
+}
+
+/// What goes by the names in clients' certificates, which nobody asks for.
+fn nameless<'r>(rules: impl Iterator<Item = &'r rules::Compiled>, file: &schema::File, report: &mut Report) {
+    let keyed = rules.filter(|rule| rule.rule.key.parts.contains(&KeyPart::TlsSan)).map(|rule| &rule.place);
+    let bypasses =
+        file.bypass.iter().filter(|bypass| bypass.client_san.is_some()).map(|bypass| &bypass.place);
+    for place in keyed.chain(bypasses) {
+        let message = "no client has such a name: clients are not asked for certificates";
+        report.warn(place, message, "name the authority of their certificates in tls.client_ca_file");
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::problem::{Wrong, nearest, shown};
 use super::rate;
 use super::report::{At, Place, Report};
+use super::size;
 use super::yaml::{Node, Step};
 
 /// The most entries of a list or a mapping: ten thousand rules, or all the networks of a cloud.
@@ -188,9 +189,42 @@ impl<'n> Cursor<'n> {
         }
     }
 
+    /// A size in bytes, within bounds.
+    pub(super) fn size(&self, report: &mut Report, least: i64, most: i64) -> Option<At<i64>> {
+        let remedy = format!("write a size from {} to {}", size::written(least), size::written(most));
+        let bytes = match self.node {
+            Node::Int(bytes) => i64::try_from(*bytes).unwrap_or(i64::MAX),
+            _ => self.parsed(report, &remedy, size::size)?.value,
+        };
+        if !(least..=most).contains(&bytes) {
+            report.error(&self.place, Wrong::new(format!("{bytes} bytes are out of range"), remedy));
+            return None;
+        }
+        Some(At { value: bytes, place: self.place.clone() })
+    }
+
     /// A duration within bounds.
     pub(super) fn duration(&self, report: &mut Report, least: &str, most: &str) -> Option<At<Duration>> {
-        let remedy = format!("write a duration from {least} to {most}, with its unit");
+        self.duration_told(report, (least, most), "")
+    }
+
+    /// The same where this word may stand as well, which the caller has looked for.
+    pub(super) fn duration_or(
+        &self,
+        report: &mut Report,
+        range: (&str, &str),
+        word: &str,
+    ) -> Option<At<Duration>> {
+        self.duration_told(report, range, &format!(", or {word}"))
+    }
+
+    fn duration_told(
+        &self,
+        report: &mut Report,
+        (least, most): (&str, &str),
+        or: &str,
+    ) -> Option<At<Duration>> {
+        let remedy = format!("write a duration from {least} to {most}, with its unit{or}");
         let at = self.parsed(report, &remedy, rate::duration)?;
         let within = rate::duration(least).is_ok_and(|least| at.value >= least)
             && rate::duration(most).is_ok_and(|most| at.value <= most);

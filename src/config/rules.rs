@@ -12,6 +12,7 @@ use super::rate;
 use super::report::{At, Place, Report};
 use super::schema;
 use crate::policy::key::{KeyPart, KeySpec};
+use crate::policy::path::PathPolicy;
 use crate::policy::template::Template;
 use crate::policy::{NamedLimit, OnOutage, Rule};
 use crate::window::{Limit, LimitError};
@@ -29,12 +30,14 @@ pub(super) struct Compiled {
 pub(super) struct Defaults<'d> {
     pub(super) key: &'d [KeyPart],
     pub(super) on_outage: OnOutage,
+    /// How requests' paths are read, and so those of rules.
+    pub(super) path: &'d PathPolicy,
 }
 
 /// Compiles a rule. None: something is wrong with it, and the report says what.
 pub(super) fn compile(rule: &schema::Rule, defaults: Defaults<'_>, report: &mut Report) -> Option<Compiled> {
     let before = report.errors();
-    let matches = matching::compile(&rule.matches, report);
+    let matches = matching::compile(&rule.matches, defaults.path, report);
     let path = matches.as_ref().map_or_else(Template::any, |matches| matches.path.clone());
     let parts = match &rule.key {
         None => defaults.key.to_vec(),
@@ -72,15 +75,22 @@ fn key(texts: &[At<String>], path: Option<&Template>, report: &mut Report) -> Ve
 }
 
 fn key_part(text: &str, path: Option<&Template>) -> Result<KeyPart, Wrong> {
-    const KINDS: [&str; 7] = ["client_ip", "host", "method", "header:", "cookie:", "query:", "path:"];
-    const REMEDY: &str = "write client_ip, host, method, header:NAME, cookie:NAME, query:NAME or path:NAME";
+    const KINDS: [&str; 8] =
+        ["client_ip", "host", "method", "header:", "cookie:", "query:", "path:", "tls:san"];
+    const REMEDY: &str =
+        "write client_ip, host, method, header:NAME, cookie:NAME, query:NAME, path:NAME or tls:san";
     let (kind, name) = text.split_once(':').map_or((text, None), |(kind, name)| (kind, Some(name)));
     let wrong = |message: String| Err(Wrong::new(message, REMEDY));
     match (kind, name) {
         ("client_ip", None) => Ok(KeyPart::ClientIp),
         ("host", None) => Ok(KeyPart::Host),
         ("method", None) => Ok(KeyPart::Method),
-        ("jwt" | "tls", _) => wrong(format!("the key '{}' is not built yet", shown(text))),
+        ("tls", Some("san")) => Ok(KeyPart::TlsSan),
+        ("tls", _) => {
+            let message = format!("'{}' is nothing of a certificate that can be a key", shown(text));
+            Err(Wrong::new(message, "write tls:san, the first verified name in the client's certificate"))
+        }
+        ("jwt", _) => wrong(format!("the key '{}' is not built yet", shown(text))),
         ("header", Some(name)) => {
             let header = HeaderName::from_bytes(name.as_bytes());
             match header {

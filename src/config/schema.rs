@@ -1,36 +1,62 @@
 //! The file's shape: which keys there are, and of what kind. What the values mean together is `compile`'s. Pure.
 
+mod bounds;
+mod path;
 mod redis;
 mod rule;
+mod tls;
+mod upstream;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::listen::{self, Listen};
 use super::problem::{Wrong, shown};
 use super::reader::{Cursor, Fields, Keys};
 use super::report::{At, Report};
 use super::yaml::Node;
+use crate::bounds::Bounds;
 use crate::policy::OnOutage;
 use crate::policy::client::ForwardedHeader;
-pub(super) use redis::{Redis, Sentinel, Tls};
+use crate::policy::path::PathPolicy;
+pub(super) use redis::{Redis, Sentinel};
 pub(super) use rule::{Bypass, Limit, MODES, Match, Refusal, Rule};
+pub(super) use tls::{ServerTls, Tls};
+pub(super) use upstream::Upstream;
 
 const FILE: Keys = Keys {
     known: &[
         "listen",
         "ops_listen",
+        "tls",
+        "proxy_protocol",
         "upstream",
+        "bounds",
         "store",
         "client",
+        "path",
         "bypass",
         "global",
         "rules",
         "x_ratelimit_headers",
+        "forwarded",
         "shutdown",
     ],
     hints: &[
+        ("cert_file", "certificates stand under tls", "write tls: with cert_file and key_file"),
+        (
+            "timeout",
+            "there are several timeouts",
+            "write those of clients in bounds, those of the application in upstream",
+        ),
+        (
+            "timeouts",
+            "timeouts stand with what they are for",
+            "write those of clients in bounds, those of the application in upstream",
+        ),
+        ("max_connections", "this bound stands under bounds", "write bounds: { connections: NUMBER }"),
         ("admin_listen", "the admin API is not built yet", "remove the key"),
         (
             "limits",
@@ -41,6 +67,17 @@ const FILE: Keys = Keys {
 };
 const STORE: Keys = Keys { known: &["memory", "redis", "on_outage"], hints: &[] };
 const MEMORY: Keys = Keys { known: &["max_keys"], hints: &[] };
+const PROXY_PROTOCOL: Keys = Keys {
+    known: &["trusted"],
+    hints: &[
+        ("version", "each connection says itself which version it speaks", "remove the key"),
+        (
+            "trusted_proxies",
+            "trusted_proxies is about header fields, and stands in client",
+            "write trusted: [NETWORKS]",
+        ),
+    ],
+};
 const CLIENT: Keys =
     Keys { known: &["trusted_proxies", "header", "ipv6_prefix", "hash_secret_file"], hints: &[] };
 const SHUTDOWN: Keys = Keys { known: &["settle", "grace"], hints: &[] };
@@ -48,16 +85,21 @@ const SHUTDOWN: Keys = Keys { known: &["settle", "grace"], hints: &[] };
 /// The file as it was written. What is missing or wrong is None, or left out of its list.
 #[derive(Debug, Default)]
 pub(super) struct File {
-    pub(super) listen: Option<At<SocketAddr>>,
+    pub(super) listen: Option<At<Listen>>,
     pub(super) ops_listen: Option<At<SocketAddr>>,
-    /// Outer None: not there. Inner None: there, but wrong.
-    pub(super) upstream: Option<Option<At<String>>>,
+    pub(super) tls: Option<At<ServerTls>>,
+    /// The peers whose connections begin with a header of it.
+    pub(super) proxy_protocol: Option<At<Vec<At<IpNet>>>>,
+    pub(super) upstream: Option<At<Upstream>>,
+    pub(super) bounds: Bounds,
     pub(super) store: Store,
     pub(super) client: Client,
+    pub(super) path: PathPolicy,
     pub(super) bypass: Vec<Bypass>,
     pub(super) global: Vec<Rule>,
     pub(super) rules: Vec<Rule>,
     pub(super) x_ratelimit_headers: Option<bool>,
+    pub(super) forwarded: Option<bool>,
     pub(super) settle: Option<At<Duration>>,
     pub(super) grace: Option<At<Duration>>,
 }
@@ -95,25 +137,48 @@ pub(super) fn file(root: &Cursor<'_>, report: &mut Report) -> Option<File> {
         items.iter().filter_map(|item| rule::rule(item, report)).collect()
     };
     Some(File {
-        listen: fields.get("listen").and_then(|cursor| address(&cursor, report)),
+        listen: fields
+            .get("listen")
+            .and_then(|cursor| cursor.parsed(report, listen::LISTEN_REMEDY, listen::listen)),
         ops_listen: fields.get("ops_listen").and_then(|cursor| address(&cursor, report)),
-        upstream: fields.get("upstream").map(|cursor| cursor.text(report, "write http://HOST:PORT")),
+        // Not sections: whoever writes these two does not mean to go without.
+        tls: fields.get("tls").map(|cursor| At { value: tls::server(&cursor, report), place: cursor.place }),
+        proxy_protocol: fields
+            .get("proxy_protocol")
+            .map(|cursor| At { value: proxy_protocol(&cursor, report), place: cursor.place }),
+        upstream: fields
+            .get("upstream")
+            .map(|cursor| At { value: upstream::upstream(&cursor, report), place: cursor.place }),
+        bounds: section("bounds").map(|cursor| bounds::bounds(&cursor, report)).unwrap_or_default(),
         store: section("store").and_then(|cursor| store(&cursor, report)).unwrap_or_default(),
         client: section("client").and_then(|cursor| client(&cursor, report)).unwrap_or_default(),
+        path: section("path").map(|cursor| path::path(&cursor, report)).unwrap_or_default(),
         global: rules("global", report),
         rules: rules("rules", report),
         bypass: section("bypass").map(|cursor| rule::bypasses(&cursor, report)).unwrap_or_default(),
         x_ratelimit_headers: fields.get("x_ratelimit_headers").and_then(|cursor| cursor.boolean(report)),
+        forwarded: fields.get("forwarded").and_then(|cursor| cursor.boolean(report)),
         settle,
         grace,
     })
 }
 
 fn address(cursor: &Cursor<'_>, report: &mut Report) -> Option<At<SocketAddr>> {
-    let remedy = "write IP:PORT, such as 0.0.0.0:8080 or [::]:8080";
+    let remedy = "write IP:PORT, such as 0.0.0.0:9902 or [::]:9902";
     cursor.parsed(report, remedy, |text| {
         text.parse().map_err(|_| Wrong::new(format!("'{}' is no address to listen on", shown(text)), remedy))
     })
+}
+
+fn proxy_protocol(cursor: &Cursor<'_>, report: &mut Report) -> Vec<At<IpNet>> {
+    let remedy = "write trusted: and the networks of the balancers that send it, such as [10.0.0.0/8]";
+    let Some(fields) = cursor.fields(report, &PROXY_PROTOCOL) else { return Vec::new() };
+    let missing = "nobody is trusted to send it";
+    let Some(trusted) = required(&fields, "trusted", missing, remedy, report) else { return Vec::new() };
+    if matches!(trusted.node, Node::List(items) if items.is_empty()) {
+        report.error(&trusted.place, Wrong::new("the list is empty: nobody may send it", remedy));
+    }
+    networks(&trusted, report)
 }
 
 fn shutdown(cursor: &Cursor<'_>, report: &mut Report) -> (Option<At<Duration>>, Option<At<Duration>>) {
@@ -168,4 +233,19 @@ fn networks(cursor: &Cursor<'_>, report: &mut Report) -> Vec<At<IpNet>> {
 fn is_name(text: &str, most: usize) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     (1..=most).contains(&text.len()) && text.bytes().all(plain)
+}
+
+/// The value of a key that must be there.
+fn required<'n>(
+    fields: &Fields<'n>,
+    key: &'static str,
+    missing: &str,
+    remedy: &str,
+    report: &mut Report,
+) -> Option<Cursor<'n>> {
+    let found = fields.get(key);
+    if found.is_none() {
+        report.error(&fields.absent(key), Wrong::new(missing, remedy));
+    }
+    found
 }

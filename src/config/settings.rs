@@ -1,52 +1,45 @@
 //! What the process is started with: addresses, the upstream, the store, the shutdown. Pure.
 
 mod redis;
+mod tls;
+mod upstream;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use http::uri::Authority;
+use ipnet::IpNet;
 
-use super::problem::{Wrong, shown};
+use super::listen::Listen;
+use super::network::covers_all;
+use super::problem::Wrong;
 use super::report::{At, Place, Report};
 use super::schema;
 use super::{Overrides, Secrets};
-pub use redis::{Credentials, Identity, RedisAddress, RedisSettings, RedisTls, RedisTopology};
+use crate::bounds::Bounds;
+pub use redis::{Credentials, RedisAddress, RedisSettings, RedisTopology};
+pub use tls::{ClientTls, Identity, ServerTls};
+pub use upstream::{Upstream, UpstreamAddress, UpstreamProtocol};
 
 /// Everything that is not a rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Where requests come in.
-    pub listen: SocketAddr,
+    pub listen: Listen,
     /// Where probes and metrics are served.
     pub ops_listen: SocketAddr,
+    /// TLS towards clients. None: without it.
+    pub tls: Option<ServerTls>,
+    /// Peers whose connections begin with a header of the PROXY protocol.
+    pub proxy_protocol: Vec<IpNet>,
     /// The application.
     pub upstream: Upstream,
+    /// What a client may cost.
+    pub bounds: Bounds,
     /// Where the counters are.
     pub store: StoreSettings,
     /// How the process ends.
     pub shutdown: Shutdown,
-}
-
-/// The application behind the proxy, by HTTP over TCP.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream {
-    authority: Authority,
-}
-
-impl Upstream {
-    /// Host and port, as they were written; without a port it is 80.
-    #[must_use]
-    pub fn authority(&self) -> &Authority {
-        &self.authority
-    }
-}
-
-impl fmt::Display for Upstream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.authority)
-    }
 }
 
 /// Where the counters are.
@@ -105,7 +98,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080);
+const LISTEN: Listen = Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080));
 const OPS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9902);
 const MAX_KEYS: i64 = 1_000_000;
 const SETTLE: Duration = Duration::from_secs(3);
@@ -118,112 +111,61 @@ pub(super) fn settings(
     secrets: &Secrets<'_>,
     report: &mut Report,
 ) -> Option<Settings> {
-    let listen = address(overrides.listen, "--listen", file.listen.as_ref(), LISTEN);
-    let ops_listen = address(overrides.ops_listen, "--ops-listen", file.ops_listen.as_ref(), OPS_LISTEN);
-    if overlap(listen.value, ops_listen.value) {
+    let listen = chosen(overrides.listen.clone(), "--listen", file.listen.as_ref(), LISTEN);
+    let ops_listen = chosen(overrides.ops_listen, "--ops-listen", file.ops_listen.as_ref(), OPS_LISTEN);
+    if let Listen::Tcp(address) = listen.value
+        && overlap(address, ops_listen.value)
+    {
         let message = format!("{} is taken by listen", ops_listen.value);
         report.error(&ops_listen.place, Wrong::new(message, "give probes and metrics a port of their own"));
     }
-    let upstream = upstream(file, overrides, listen.value, report);
+    let tls = file.tls.as_ref().map(|at| tls::server(&at.value, secrets, report));
+    let proxy_protocol = proxy_protocol(file.proxy_protocol.as_ref(), &listen, report);
+    let upstream = upstream::settings(file, overrides.upstream.as_ref(), &listen.value, secrets, report);
     let store = store(&file.store, overrides, secrets, report);
     let shutdown = shutdown(file, report);
     Some(Settings {
         listen: listen.value,
         ops_listen: ops_listen.value,
+        tls: match tls {
+            Some(tls) => Some(tls?),
+            None => None,
+        },
+        proxy_protocol,
         upstream: upstream?,
+        bounds: file.bounds.clone(),
         store: store?,
         shutdown,
     })
 }
 
-fn address(
-    flag: Option<SocketAddr>,
-    name: &str,
-    file: Option<&At<SocketAddr>>,
-    default: SocketAddr,
-) -> At<SocketAddr> {
+fn chosen<T: Clone>(flag: Option<T>, name: &str, file: Option<&At<T>>, default: T) -> At<T> {
     let flag = flag.map(|value| At { value, place: Place::Flag(name.to_owned()) });
     flag.or_else(|| file.cloned()).unwrap_or_else(|| At { value: default, place: Place::root() })
+}
+
+/// The peers that must say first whom they speak for.
+fn proxy_protocol(file: Option<&At<Vec<At<IpNet>>>>, listen: &At<Listen>, report: &mut Report) -> Vec<IpNet> {
+    let Some(At { value: networks, place }) = file else { return Vec::new() };
+    if matches!(listen.value, Listen::Unix(_)) {
+        let message = "tidegate listens on a Unix socket, whose peers have no address that could be trusted";
+        let wrong = Wrong::new(message, "remove proxy_protocol, or listen on IP:PORT");
+        report.collision(&place.clone().key(), wrong, &listen.place);
+    }
+    for at in networks.iter().filter(|at| covers_all(&at.value)) {
+        report.warn(
+            &at.place,
+            "every connection must begin with a PROXY header, and whoever connects may claim any address",
+            "list the networks of your own balancers only",
+        );
+    }
+    networks.iter().map(|at| at.value).collect()
 }
 
 /// Whether the two cannot be open at once. Port 0 is any free port.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let shared = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() != 0 && one.port() == other.port() && shared
-}
-
-const UPSTREAM_REMEDY: &str = "write http://HOST:PORT, such as http://127.0.0.1:9080";
-
-fn upstream(
-    file: &schema::File,
-    overrides: &Overrides,
-    listen: SocketAddr,
-    report: &mut Report,
-) -> Option<Upstream> {
-    let flag =
-        overrides.upstream.clone().map(|value| At { value, place: Place::Flag("--upstream".to_owned()) });
-    // The file's own must be right even where a flag wins.
-    let mut parsed = |at: &At<String>| {
-        report.take(&at.place, parse_upstream(&at.value)).map(|value| (at.place.clone(), value))
-    };
-    let written = file.upstream.as_ref().map(|at| at.as_ref().and_then(&mut parsed));
-    let (place, upstream) = match (flag.as_ref().map(parsed), written) {
-        (Some(found), _) | (None, Some(found)) => found?,
-        (None, None) => {
-            let wrong =
-                Wrong::new("the upstream is missing", format!("{UPSTREAM_REMEDY}, or give --upstream"));
-            report.error(&Place::root().then(super::yaml::Step::Absent("upstream")), wrong);
-            return None;
-        }
-    };
-    if calls_itself(&upstream.authority, listen) {
-        let message = format!("{upstream} is where tidegate itself listens: it would call itself");
-        report.error(&place, Wrong::new(message, "give listen or the upstream another port"));
-        return None;
-    }
-    Some(upstream)
-}
-
-fn parse_upstream(text: &str) -> Result<Upstream, Wrong> {
-    if text.contains('@') {
-        // Not shown: it may be a password.
-        return Err(Wrong::new("an upstream takes no user or password", UPSTREAM_REMEDY));
-    }
-    let wrong = |what: &str| Wrong::new(format!("'{}' {what}", shown(text)), UPSTREAM_REMEDY);
-    if let Some((scheme @ ("https" | "h2c" | "unix"), _)) = text.split_once(':') {
-        let remedy = format!("{UPSTREAM_REMEDY}: plain HTTP/1.1 is what works so far");
-        return Err(Wrong::new(format!("{scheme} upstreams are not built yet"), remedy));
-    }
-    let rest = text.strip_prefix("http://").ok_or_else(|| wrong("is no upstream"))?;
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    if rest.contains(['/', '?', '#']) {
-        return Err(wrong("holds more than host and port: requests keep their own path"));
-    }
-    let authority: Authority = rest.parse().map_err(|_| wrong("has no valid host"))?;
-    let port = match authority.as_str().get(authority.host().len()..).unwrap_or_default() {
-        "" => Some(80),
-        port => port.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()),
-    };
-    if port.is_none_or(|port| port == 0) {
-        return Err(wrong("has no valid port"));
-    }
-    if authority.host().is_empty() {
-        return Err(wrong("has no valid host"));
-    }
-    Ok(Upstream { authority })
-}
-
-fn calls_itself(upstream: &Authority, listen: SocketAddr) -> bool {
-    let host = upstream.host().trim_start_matches('[').trim_end_matches(']');
-    let ip = if host.eq_ignore_ascii_case("localhost") {
-        Some(Ipv4Addr::LOCALHOST.into())
-    } else {
-        host.parse().ok()
-    };
-    let same = |ip: IpAddr| {
-        ip == listen.ip() || (listen.ip().is_unspecified() && (ip.is_loopback() || ip.is_unspecified()))
-    };
-    listen.port() == upstream.port_u16().unwrap_or(80) && ip.is_some_and(same)
 }
 
 fn store(

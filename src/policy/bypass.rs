@@ -30,6 +30,30 @@ pub enum Condition {
         /// Hash of the secret: its length does not show in the time to compare.
         hash: [u8; 32],
     },
+    /// One of the verified names in the client's certificate is one of these. As with networks, what a trusted
+    /// proxy forwards for somebody else does not pass by the proxy's own name.
+    Names(Vec<NamePattern>),
+}
+
+/// A name in a certificate, or what it starts with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamePattern {
+    /// `spiffe://prod/ns/jobs/sa/nightly`: a URI, to the letter.
+    Uri(Box<str>),
+    /// `batch.example.com`: a DNS name, in which case makes no difference.
+    Dns(Box<str>),
+    /// `spiffe://prod/ns/jobs/*`, kept without the star: at least one character more.
+    Start(Box<str>),
+}
+
+impl NamePattern {
+    fn admits(&self, name: &str) -> bool {
+        match self {
+            Self::Uri(uri) => **uri == *name,
+            Self::Dns(dns) => dns.eq_ignore_ascii_case(name),
+            Self::Start(start) => name.len() > start.len() && name.starts_with(&**start),
+        }
+    }
 }
 
 impl Condition {
@@ -48,6 +72,7 @@ impl std::fmt::Debug for Condition {
             Self::Secret { header, .. } => {
                 f.debug_struct("Secret").field("header", header).finish_non_exhaustive()
             }
+            Self::Names(patterns) => f.debug_tuple("Names").field(patterns).finish(),
         }
     }
 }
@@ -60,6 +85,9 @@ impl Bypass {
             Condition::Paths(paths) => paths.iter().any(|path| path.matches(facts.path)),
             Condition::Networks(networks) => {
                 facts.direct && networks.iter().any(|network| network.contains(&facts.peer))
+            }
+            Condition::Names(patterns) => {
+                facts.own_names().iter().any(|name| patterns.iter().any(|pattern| pattern.admits(name)))
             }
             Condition::Secret { header, hash } => {
                 let mut values = facts.headers.get_all(header).iter();

@@ -31,6 +31,9 @@ pub enum KeyPart {
     Host,
     /// The method; HEAD counts as GET.
     Method,
+    /// The first verified name in the client's certificate. A trusted proxy that forwards for somebody shows its
+    /// own certificate: then the client's name is missing.
+    TlsSan,
 }
 
 impl fmt::Display for KeyPart {
@@ -43,6 +46,7 @@ impl fmt::Display for KeyPart {
             Self::Path(name) => write!(f, "path:{name}"),
             Self::Host => f.write_str("host"),
             Self::Method => f.write_str("method"),
+            Self::TlsSan => f.write_str("tls:san"),
         }
     }
 }
@@ -137,6 +141,7 @@ impl KeySpec {
                 KeyPart::Path(name) => path_param(facts, path, name).into(),
                 KeyPart::Host => Some(facts.host).filter(|host| !host.is_empty()).into(),
                 KeyPart::Method => Found::One(Value::Plain(method(facts.method))),
+                KeyPart::TlsSan => facts.own_names().first().map(String::as_str).into(),
             };
             match (found, self.on_missing) {
                 (Found::One(value), _) => value.push_to(&mut text, hash_key),

@@ -1,6 +1,6 @@
 //! Path templates: `/api/v1/tasks/{id}`, `/files/*`.
 
-use super::path;
+use super::path::{self, Backslashes, EmptySegments, PathPolicy};
 
 /// One segment of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum TemplateError {
     /// A query, fragment or path parameter, or a character that no path can hold.
     #[error("'{}' cannot be part of a path", .0.escape_default())]
     Character(char),
-    /// `//`, `/./` or `/../`.
+    /// `/./`, `/../`, or `//` where requests' are merged.
     #[error("a request's path never has the segment '{0}': it is canonical before it is matched")]
     NeverMatches(String),
     /// A `*` elsewhere than alone at the end.
@@ -47,6 +47,9 @@ pub enum TemplateError {
     /// A percent sign without two hexadecimal digits, or an escape that requests are refused for.
     #[error("the segment '{0}' holds an escape that no accepted request can have")]
     Escape(String),
+    /// What the path policy makes a slash.
+    #[error("'{0}' holds what is a slash by the section path: write '/' for it")]
+    Separator(String),
 }
 
 impl Template {
@@ -59,13 +62,17 @@ impl Template {
         Self { segments: Vec::new(), open: true }
     }
 
-    /// Reads a template.
+    /// Reads a template, in the same way as requests' paths are read.
     ///
     /// # Errors
     /// When it could not match any request as written.
-    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+    pub fn parse(text: &str, policy: &PathPolicy) -> Result<Self, TemplateError> {
         let rest = text.strip_prefix('/').ok_or(TemplateError::NoSlash)?;
-        if let Some(bad) = rest.chars().find(|c| matches!(c, '?' | '#' | '\\' | ';') || c.is_control()) {
+        let bad = |c: &char| match c {
+            '\\' => policy.backslashes == Backslashes::Reject,
+            _ => matches!(c, '?' | '#' | ';') || c.is_control(),
+        };
+        if let Some(bad) = rest.chars().find(bad) {
             return Err(TemplateError::Character(bad));
         }
         let mut parts: Vec<&str> = rest.split('/').collect();
@@ -81,7 +88,13 @@ impl Template {
         }
         let mut segments: Vec<Segment> = Vec::with_capacity(parts.len());
         for part in parts {
-            let segment = Self::segment(part)?;
+            let segment = match part {
+                // Only at the start it is refused: see `path`.
+                "" if policy.empty_segments == EmptySegments::Keep && !segments.is_empty() => {
+                    Segment::Literal(part.into())
+                }
+                _ => Self::segment(part, policy)?,
+            };
             match &segment {
                 Segment::Param(name) if segments.contains(&segment) => {
                     return Err(TemplateError::Twice(name.to_string()));
@@ -92,7 +105,7 @@ impl Template {
         Ok(Self { segments, open })
     }
 
-    fn segment(part: &str) -> Result<Segment, TemplateError> {
+    fn segment(part: &str, policy: &PathPolicy) -> Result<Segment, TemplateError> {
         if matches!(part, "" | "." | "..") {
             return Err(TemplateError::NeverMatches(part.to_owned()));
         }
@@ -106,10 +119,12 @@ impl Template {
             return name.map(|name| Segment::Param(name.into())).ok_or(TemplateError::Param);
         }
         let rooted = format!("/{part}");
-        let canonical = path::canonical(&rooted).map_err(|_| TemplateError::Escape(part.to_owned()))?;
-        match path::matched(&canonical).trim_start_matches('/') {
+        let canonical =
+            path::canonical(&rooted, policy).map_err(|_| TemplateError::Escape(part.to_owned()))?;
+        match path::matched(&canonical, policy).trim_start_matches('/') {
             // An escaped dot.
             "" => Err(TemplateError::NeverMatches(part.to_owned())),
+            several if several.contains('/') => Err(TemplateError::Separator(part.to_owned())),
             literal => Ok(Segment::Literal(literal.into())),
         }
     }
@@ -172,7 +187,7 @@ impl Template {
 
 /// The segments of a canonical path. A slash at the end adds none, and `/` has none.
 pub(super) fn split(path: &str) -> impl Iterator<Item = &str> + Clone {
-    let path = path.strip_prefix('/').unwrap_or(path);
-    let path = path.strip_suffix('/').unwrap_or(path);
-    path.split('/').take(if path.is_empty() { 0 } else { usize::MAX })
+    let rest = path.strip_prefix('/').unwrap_or(path);
+    let segments = rest.strip_suffix('/').unwrap_or(rest);
+    segments.split('/').take(if rest.is_empty() { 0 } else { usize::MAX })
 }

@@ -1,19 +1,14 @@
 //! What a request is about, read in one way only; what could be read in two is refused. Pure.
 
-use std::net::IpAddr;
-
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, StatusCode, Version, header};
 
+use crate::bounds::Bounds;
+use crate::connection::Connection;
+use crate::metrics::Bound;
 use crate::policy::client::ClientIdentity;
-use crate::policy::path::{Ambiguous, canonical, matched};
+use crate::policy::path::{Ambiguous, PathPolicy, canonical, matched};
 use crate::policy::{Facts, path};
-
-/// The longest path and query in their canonical form, in bytes.
-pub const MAX_TARGET: usize = 16 * 1024;
-/// The longest header in all, in bytes: names, values, and four for what stands between and behind them. (The
-/// server stops reading soon after, but not exactly there.)
-pub const MAX_HEADER: usize = 64 * 1024;
 
 /// Why a request is refused before any rule is asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,12 +22,15 @@ pub enum Refused {
     /// `GET host HTTP/1.1`: the form that is for CONNECT only (RFC 9112, section 3.2.3).
     #[error("the request's target is neither a path nor a URI")]
     Form,
-    /// Path and query are longer than [`MAX_TARGET`].
-    #[error("the request's target is longer than {MAX_TARGET} bytes")]
+    /// Path and query are longer than [`Bounds::target_bytes`].
+    #[error("the request's target is too long")]
     LongTarget,
-    /// All fields together are longer than [`MAX_HEADER`].
-    #[error("the request's header is longer than {MAX_HEADER} bytes")]
+    /// All fields together are longer than [`Bounds::header_bytes`].
+    #[error("the request's header is too long")]
     LongHeader,
+    /// There are more fields than [`Bounds::header_fields`].
+    #[error("the request has too many header fields")]
+    ManyFields,
     /// HTTP/1.1 demands a Host (RFC 9112, section 3.2).
     #[error("the request names no host")]
     NoHost,
@@ -61,8 +59,19 @@ impl Refused {
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::LongTarget => StatusCode::URI_TOO_LONG,
-            Self::LongHeader => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::LongHeader | Self::ManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The bound that was reached, if it was one.
+    #[must_use]
+    pub fn bound(&self) -> Option<Bound> {
+        match self {
+            Self::LongTarget => Some(Bound::TargetBytes),
+            Self::LongHeader => Some(Bound::HeaderBytes),
+            Self::ManyFields => Some(Bound::HeaderFields),
+            _ => None,
         }
     }
 }
@@ -85,11 +94,14 @@ impl Target {
     ///
     /// # Errors
     /// When the request can be read in more than one way, or asks for what no origin serves.
-    pub fn of<B>(request: &Request<B>) -> Result<Self, Refused> {
+    pub fn of<B>(request: &Request<B>, reading: &PathPolicy, bounds: &Bounds) -> Result<Self, Refused> {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return Err(Refused::Method(request.method().clone()));
         }
         let uri = request.uri();
+        if uri.path_and_query().is_some_and(|target| target.as_str().len() > bounds.target_bytes) {
+            return Err(Refused::LongTarget);
+        }
         if uri.authority().is_some() && uri.scheme().is_none() {
             return Err(Refused::Form);
         }
@@ -100,15 +112,16 @@ impl Target {
         if raw == "*" && request.method() != Method::OPTIONS {
             return Err(Ambiguous::NotAbsolute.into());
         }
-        let path = canonical(raw)?;
+        let path = canonical(raw, reading)?;
         let path_and_query = match uri.query() {
             Some(query) if query.bytes().any(|b| b.is_ascii_control()) => return Err(Refused::Query),
             Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
             None => PathAndQuery::try_from(&*path),
         };
-        let path_and_query = path_and_query.ok().filter(|target| target.as_str().len() <= MAX_TARGET);
-        let path_and_query = path_and_query.ok_or(Refused::LongTarget)?;
-        Ok(Self { authority: authority.to_owned(), host, path_and_query, path: matched(&path).into_owned() })
+        // Escapes make it longer than it came.
+        let path_and_query = path_and_query.map_err(|_| Refused::LongTarget)?;
+        let path = matched(&path, reading).into_owned();
+        Ok(Self { authority: authority.to_owned(), host, path_and_query, path })
     }
 
     /// All that the rules may ask about the request.
@@ -116,9 +129,10 @@ impl Target {
     pub fn facts<'a, B>(
         &'a self,
         request: &'a Request<B>,
-        peer: IpAddr,
+        connection: &'a Connection,
         client: &ClientIdentity,
     ) -> Facts<'a> {
+        let peer = connection.peer.ip();
         Facts {
             method: request.method(),
             host: &self.host,
@@ -128,6 +142,7 @@ impl Target {
             peer: peer.to_canonical(),
             direct: client.is_direct(peer, request.headers()),
             client: client.address(peer, request.headers()),
+            names: &connection.names,
         }
     }
 }
@@ -137,11 +152,23 @@ fn authority<B>(request: &Request<B>) -> Result<&str, Refused> {
     let from_header = host_header(request.headers())?;
     let from_target = request.uri().authority().map(http::uri::Authority::as_str);
     match (from_target, from_header) {
-        (Some(target), Some(header)) if !target.eq_ignore_ascii_case(header) => Err(Refused::TwoHosts),
+        (Some(target), Some(header)) if !same_host(target, header, request.uri().scheme_str()) => {
+            Err(Refused::TwoHosts)
+        }
+        // Also beside an absolute URI: RFC 9112, section 3.2.
+        (Some(_), None) if request.version() == Version::HTTP_11 => Err(Refused::NoHost),
+        (_, Some("")) => Err(Refused::BadHost),
         (Some(one), _) | (None, Some(one)) => Ok(one),
         (None, None) if request.version() == Version::HTTP_10 => Ok(""),
         (None, None) => Err(Refused::NoHost),
     }
+}
+
+/// Whether two authorities are one: in whatever case, with the scheme's own port or without (RFC 9110, section 4.2.3).
+fn same_host(one: &str, other: &str, scheme: Option<&str>) -> bool {
+    let port = if scheme == Some("https") { ":443" } else { ":80" };
+    let bare = |authority: &str| authority.strip_suffix(port).unwrap_or(authority).to_ascii_lowercase();
+    one.eq_ignore_ascii_case(other) || bare(one) == bare(other)
 }
 
 fn host_header(headers: &HeaderMap) -> Result<Option<&str>, Refused> {
@@ -163,10 +190,10 @@ fn host(authority: &str) -> Result<&str, Refused> {
         None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
     let name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':');
-    let digits = port.strip_prefix(':').unwrap_or(port);
-    let port_ok = port.is_empty() || port.starts_with(':') && digits.bytes().all(|b| b.is_ascii_digit());
-    // An empty Host is legal where the target has no authority; it is no name that a rule could ask for.
-    if !host.bytes().all(name) || !port_ok {
+    let digits = port.strip_prefix(':').unwrap_or_default();
+    let number = digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok();
+    let port_ok = port.is_empty() || port == ":" || (port.starts_with(':') && number);
+    if !host.bytes().all(name) || !port_ok || (host.is_empty() && !authority.is_empty()) {
         return Err(Refused::BadHost);
     }
     Ok(host.strip_suffix('.').unwrap_or(host))

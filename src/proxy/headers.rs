@@ -1,13 +1,17 @@
 //! What is taken off, put on and passed along on the way through.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::facts::{MAX_HEADER, Refused, Target};
+use super::facts::{Refused, Target};
+use crate::bounds::Bounds;
+use crate::connection::Connection;
 use crate::limiter::Standing;
 use crate::policy::Rule;
+use crate::policy::fields::{self, FieldNames};
 
 const X_RATELIMIT_EXCEEDED: HeaderName = HeaderName::from_static("x-ratelimit-exceeded");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -32,10 +36,21 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 const NEVER_HOP_BY_HOP: [HeaderName; 2] = [header::HOST, header::CONTENT_LENGTH];
 
 /// Takes from a request what is not for the application, before any rule looks: what is matched is what is
-/// forwarded, so a field that Connection takes away cannot choose a counter first.
-pub(super) fn clean_request(headers: &mut HeaderMap) -> Result<(), Refused> {
-    if headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>() > MAX_HEADER {
+/// forwarded, so a field that Connection takes away cannot choose a counter first. `read` are the fields that rules
+/// look at.
+pub(super) fn clean_request(
+    headers: &mut HeaderMap,
+    read: &FieldNames,
+    bounds: &Bounds,
+) -> Result<(), Refused> {
+    join_cookies(headers);
+    // Over HTTP/1 the server has looked before; HTTP/2 knows no number of fields.
+    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if size > bounds.header_bytes {
         return Err(Refused::LongHeader);
+    }
+    if headers.len() > bounds.header_fields {
+        return Err(Refused::ManyFields);
     }
     let codings = headers.get_all(header::TRANSFER_ENCODING);
     if codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
@@ -47,21 +62,53 @@ pub(super) fn clean_request(headers: &mut HeaderMap) -> Result<(), Refused> {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
     }
-    // hyper has answered, or will answer, 100 (Continue) itself, once the upstream takes the body.
+    // Whether it is passed on depends on the connection it goes out on.
     headers.remove(header::EXPECT);
     // Only our own finding may say that a limit was exceeded.
     headers.remove(X_RATELIMIT_EXCEEDED);
-    join_cookies(headers);
+    strip_imitations(headers, read);
     Ok(())
 }
 
+/// Takes away fields that an application might read as one of ours, or as one that a rule reads: `X_Api_Key` beside
+/// `X-Api-Key`. (Of our own only names with a dash can be spelled in such a way.)
+fn strip_imitations(headers: &mut HeaderMap, read: &FieldNames) {
+    const OURS: [HeaderName; 3] =
+        [header::CONTENT_LENGTH, HeaderName::from_static("x-real-ip"), X_RATELIMIT_EXCEEDED];
+    let of_ours = |name: &HeaderName| {
+        let plain = fields::folded(name.as_str());
+        plain.starts_with("x-forwarded-") || OURS.iter().chain(&HOP_BY_HOP).any(|own| own.as_str() == &*plain)
+    };
+    let imitates = |name: &&HeaderName| read.imitated_by(name) || (fields::is_odd(name) && of_ours(name));
+    // Hardly any request has one, and then nothing is allocated.
+    let found: Vec<HeaderName> = headers.keys().filter(imitates).cloned().collect();
+    for name in found {
+        headers.remove(name);
+    }
+}
+
 /// Tells the application where a request came from. What the peer says of those before it is kept if it is
-/// `believed`: it is then truer than what we see.
-pub(super) fn tell_origin(headers: &mut HeaderMap, target: &Target, peer: SocketAddr, believed: bool) {
+/// `believed`: it is then truer than what we see. `forwarded`: by the standard's field (RFC 7239) as well.
+pub(super) fn tell_origin(
+    headers: &mut HeaderMap,
+    target: &Target,
+    connection: &Connection,
+    believed: bool,
+    forwarded: bool,
+) {
     if !believed {
-        for forged in [X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, header::FORWARDED] {
-            headers.remove(forged);
+        let told = |name: &&HeaderName| {
+            let text = name.as_str();
+            text.starts_with("x-forwarded-") || text == "x-real-ip" || *name == header::FORWARDED
+        };
+        let forged: Vec<HeaderName> = headers.keys().filter(told).cloned().collect();
+        for name in forged {
+            headers.remove(name);
         }
+    }
+    let proto = if connection.secure { "https" } else { "http" };
+    if forwarded {
+        append_forwarded(headers, target, connection, proto);
     }
     match HeaderValue::from_str(&target.authority) {
         Ok(host) if !host.is_empty() => {
@@ -71,8 +118,35 @@ pub(super) fn tell_origin(headers: &mut HeaderMap, target: &Target, peer: Socket
         // HTTP/1.0 may name none; the upstream's own name then takes its place.
         _ => drop(headers.remove(header::HOST)),
     }
-    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
-    append_forwarded_for(headers, peer);
+    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(proto));
+    append_forwarded_for(headers, connection.peer);
+}
+
+/// Adds an element of `Forwarded` (RFC 7239, section 4): an IPv6 address in brackets and quotes.
+fn append_forwarded(headers: &mut HeaderMap, target: &Target, connection: &Connection, proto: &str) {
+    let mut element = match connection.peer.ip().to_canonical() {
+        IpAddr::V4(v4) => format!("for={v4}"),
+        IpAddr::V6(v6) => format!("for=\"[{v6}]\""),
+    };
+    // Of what a host can hold only a port and an IPv6 address are no token, and nothing needs an escape.
+    let quote = if target.authority.contains(':') { "\"" } else { "" };
+    if !target.authority.is_empty() {
+        let _ = write!(element, ";host={quote}{}{quote}", target.authority);
+    }
+    let _ = write!(element, ";proto={proto}");
+    if let Ok(element) = HeaderValue::from_str(&element) {
+        headers.append(header::FORWARDED, element);
+    }
+}
+
+/// Notes that a message came through here (RFC 9110, section 7.6.3).
+pub(super) fn note_via(headers: &mut HeaderMap, version: Version) {
+    let via = match version {
+        Version::HTTP_10 => "1.0 tidegate",
+        Version::HTTP_2 => "2 tidegate",
+        _ => "1.1 tidegate",
+    };
+    headers.append(header::VIA, HeaderValue::from_static(via));
 }
 
 /// Tells the application which rules on trial had no room for the request.

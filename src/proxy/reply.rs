@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Either, Full, Limited};
+use http_body_util::{BodyExt as _, Either, Full as Text, Limited};
 use hyper::body::{Body as _, Incoming};
 use serde_json::{Value, json};
 
 use super::facts::Refused;
 use super::headers::seconds;
-use super::upstream::UpstreamError;
+use crate::connection::{Full, Unreadable};
 use crate::limiter::Standing;
 use crate::policy::{Refusal, Rule};
+use crate::upstream::{Answer, UpstreamError};
 
 /// The body of an answer: ours, or the upstream's as it comes.
-pub type Body = Either<Full<Bytes>, Incoming>;
+pub type Body = Either<Text<Bytes>, Answer>;
 
 /// Problem types of draft-ietf-httpapi-ratelimit-headers-11, section 8.
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
@@ -69,7 +70,7 @@ pub(super) fn too_many_requests(
     );
     retry_after(&mut response, retry);
     if let Some(body) = body {
-        *response.body_mut() = Either::Left(Full::from(body.to_string()));
+        *response.body_mut() = Either::Left(Text::from(body.to_string()));
     }
     for (name, value) in headers {
         response.headers_mut().insert(name, value.clone());
@@ -107,6 +108,31 @@ pub(super) fn bad_request(request: Request<Incoming>, error: &Refused) -> Respon
     response
 }
 
+/// 400, 408, 414, 431, 501 or 505: nobody can say what the request is. (Its connection ends.)
+pub(super) fn unreadable(unreadable: &Unreadable) -> Response<Body> {
+    plain_problem(unreadable.status, &unreadable.reason)
+}
+
+/// 503 or 429: there are too many tunnels, in all or of the client.
+pub(super) fn too_many_tunnels(full: Full) -> Response<Body> {
+    let (status, detail) = match full {
+        Full::All => (StatusCode::SERVICE_UNAVAILABLE, "There are too many open tunnels."),
+        Full::Client => (StatusCode::TOO_MANY_REQUESTS, "The client has too many open tunnels."),
+    };
+    let mut response = plain_problem(status, detail);
+    retry_after(&mut response, RETRY_SOON);
+    response
+}
+
+/// 429: the client has too many requests under way.
+pub(super) fn too_much_at_once(request: Request<Incoming>) -> Response<Body> {
+    drain(request);
+    let detail = "The client has too many requests under way.";
+    let mut response = plain_problem(StatusCode::TOO_MANY_REQUESTS, detail);
+    retry_after(&mut response, RETRY_SOON);
+    response
+}
+
 /// 502, 503 or 504: the upstream gave no answer.
 pub(super) fn upstream_failed(error: &UpstreamError) -> Response<Body> {
     let mut response = plain_problem(error.status(), &error.to_string());
@@ -134,7 +160,7 @@ fn plain_problem(status: StatusCode, detail: &str) -> Response<Body> {
 }
 
 fn problem(status: StatusCode, problem: &Value) -> Response<Body> {
-    let mut response = Response::new(Either::Left(Full::from(format!("{problem}\n"))));
+    let mut response = Response::new(Either::Left(Text::from(format!("{problem}\n"))));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -149,7 +175,7 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 /// gRPC's way to refuse: HTTP 200, the status where the trailers would be, and when to try again ("Trailers-Only"
 /// and `grpc-retry-pushback-ms` of the gRPC protocol and its retry design).
 fn grpc_error(status: i64, message: &'static str, retry_ms: i64) -> Response<Body> {
-    let mut response = Response::new(Either::Left(Full::default()));
+    let mut response = Response::new(Either::Left(Text::default()));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from(status));

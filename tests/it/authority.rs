@@ -1,6 +1,13 @@
 //! A certificate authority for tests.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use std::io;
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+use tidegate::tls::{self, Roots};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// Signs certificates for whatever name it is asked for.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -24,8 +31,33 @@ impl Authority {
     }
 
     pub fn sign(&self, name: &str) -> Pair {
+        self.sign_params(&CertificateParams::new([name.to_owned()]).unwrap())
+    }
+
+    /// For names of every kind.
+    pub fn sign_names(&self, names: Vec<SanType>) -> Pair {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = names;
+        self.sign_params(&params)
+    }
+
+    /// A client on this connection that believes in this authority alone, and shows what it is given. The server is
+    /// `localhost`.
+    pub async fn connect(
+        &self,
+        stream: TcpStream,
+        shown: Option<&Pair>,
+        protocol: &str,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let shown = shown.map(|pair| (pair.certificate.as_bytes(), pair.key.as_bytes()));
+        let mut config = tls::client(Roots::Pem(self.pem().as_bytes()), shown).unwrap();
+        config.alpn_protocols = vec![protocol.into()];
+        let name = tls::server_name("localhost").unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    }
+
+    fn sign_params(&self, params: &CertificateParams) -> Pair {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new([name.to_owned()]).unwrap();
         Pair { certificate: params.signed_by(&key, &self.0).unwrap().pem(), key: key.serialize_pem() }
     }
 }

@@ -5,11 +5,17 @@ mod cli;
 mod flags;
 mod hostile;
 mod meaning;
+mod names;
+mod path;
 mod redis;
+mod serving;
 mod shipped;
+mod upstream;
 mod wrong;
 mod wrong_redis;
 mod wrong_rules;
+mod wrong_serving;
+mod wrong_upstream;
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! Ending without losing a request.
 
 mod fleet;
+mod rolling;
 
 use std::sync::Arc;
 

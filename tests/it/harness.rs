@@ -2,23 +2,28 @@
 
 mod body;
 mod cluster;
+pub mod h2_wire;
 mod process;
+mod recorder;
 mod redis;
 mod relay;
 mod sentinel;
+mod stream;
 mod tls;
 mod upstream;
 mod wire;
 
-pub use body::{chunks, zeros};
+pub use body::{chunks, frames, zeros};
 pub use cluster::Cluster;
 pub use process::{Finished, Tidegate, command};
+pub use recorder::{Message, Record, Recorder};
 pub use redis::{Redis, Setup};
 pub use relay::{Network, Relay};
 pub use sentinel::Sentinels;
+pub use stream::Stream;
 pub use tls::Certificates;
-pub use upstream::{Upstream, full};
-pub use wire::Wire;
+pub use upstream::{Answer, Dialect, Upstream, full, h2_over};
+pub use wire::{Reply, Wire};
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

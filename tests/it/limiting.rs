@@ -5,6 +5,7 @@ mod keys;
 mod matching;
 mod modes;
 mod refusals;
+mod spellings;
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,16 @@
 //! What goes through, and how: bodies, connections, protocols.
 
+mod endings;
 mod failures;
+mod grpc;
 mod headers;
+mod interim;
+mod leavings;
+mod malformed;
+mod protocols;
 mod refusals;
+mod upstream_tls;
+mod via;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -12,6 +20,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::harness::{Tidegate, Upstream, Wire, chunks, client, eventually, full, h2_client, zeros};
+
+/// For what may not end, and need not.
+const SHORT: std::time::Duration = std::time::Duration::from_millis(300);
 
 const GENEROUS: &[&str] = &["--limit=/*=1000000/s"];
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::authority::Authority;
 use crate::harness::{Tidegate, Upstream, client, eventually, flood, standing};
 
 const OK: &str = "tidegate_config_reloads_total{result=\"ok\"}";
@@ -161,10 +162,16 @@ async fn what_cannot_change_live_is_refused_with_the_reason() {
     write(&config);
     let tidegate = Tidegate::with_config(&path).await;
     let redis = "store: { redis: { url: 'redis://127.0.0.1:1/0' } }";
+    let identity = Authority::new().sign("localhost");
+    std::fs::write(file.path().join("cert.pem"), identity.certificate + &identity.key).unwrap();
+    let with = |line: &str| format!("{config}\n{line}\n");
     for (number, (changed, what)) in [
         (config.replace("upstream: http://127.0.0.1", "upstream: http://localhost"), "upstream"),
         (config.replace("store: { memory: {} }", redis), "store"),
         (config.replace("settle: 0s", "settle: 1s"), "shutdown"),
+        (with("tls: { cert_file: cert.pem, key_file: cert.pem }"), "tls"),
+        (with("proxy_protocol: { trusted: 127.0.0.1 }"), "proxy_protocol"),
+        (with("bounds: { streams: 9 }"), "bounds"),
     ]
     .into_iter()
     .enumerate()
@@ -178,7 +185,7 @@ async fn what_cannot_change_live_is_refused_with_the_reason() {
         let message = told["reason"].as_str().unwrap();
         assert!(message.contains(what) && message.contains("restart"), "{message}");
     }
-    assert_eq!(tidegate.metric(FAILED).await, Some(3.0));
+    assert_eq!(tidegate.metric(FAILED).await, Some(6.0));
     for want in [200, 200, 429] {
         assert_eq!(status(&tidegate).await, want);
     }

@@ -1,5 +1,8 @@
 //! TLS from PEM texts: handshakes in memory, and texts that are not right.
 
+#[path = "tls/server.rs"]
+mod server_side;
+
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -42,9 +45,18 @@ fn server(authority: &Authority, identity: &Pair, mutual: bool) -> ServerConfig 
 
 /// Whether the two come to an agreement.
 fn handshake(client: ClientConfig, name: &str, server: ServerConfig) -> Result<(), rustls::Error> {
+    connect(&Arc::new(client), name, &Arc::new(server)).map(drop)
+}
+
+/// Both ends, when they have.
+fn connect(
+    client: &Arc<ClientConfig>,
+    name: &str,
+    server: &Arc<ServerConfig>,
+) -> Result<(ClientConnection, ServerConnection), rustls::Error> {
     let name = tls::server_name(name).unwrap();
-    let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
-    let mut server = ServerConnection::new(Arc::new(server)).unwrap();
+    let mut client = ClientConnection::new(Arc::clone(client), name).unwrap();
+    let mut server = ServerConnection::new(Arc::clone(server)).unwrap();
     // Once more than they need: the server's last word about the client's certificate comes late.
     for _ in 0..4 {
         let mut wire = Vec::new();
@@ -68,7 +80,7 @@ fn handshake(client: ClientConfig, name: &str, server: ServerConfig) -> Result<(
         }
     }
     assert!(!client.is_handshaking() && !server.is_handshaking());
-    Ok(())
+    Ok((client, server))
 }
 
 #[test]

@@ -8,13 +8,14 @@ use crate::config::problem::{Wrong, nearest, shown};
 use crate::config::report::{At, Place, Report};
 use crate::config::schema;
 use crate::policy::matcher::{HeaderPattern, HostPattern, Match};
+use crate::policy::path::PathPolicy;
 use crate::policy::template::Template;
 
 /// Compiles the conditions. None: something is wrong with them, and the report says what.
-pub(super) fn compile(shape: &schema::Match, report: &mut Report) -> Option<Match> {
+pub(super) fn compile(shape: &schema::Match, reading: &PathPolicy, report: &mut Report) -> Option<Match> {
     let before = report.errors();
     let path = match &shape.path {
-        Some(at) => report.take(&at.place, template(&at.value)).unwrap_or_else(Template::any),
+        Some(at) => report.take(&at.place, template(&at.value, reading)).unwrap_or_else(Template::any),
         None => Template::any(),
     };
     let methods = shape.methods.iter().filter_map(|at| method(at, report)).collect();
@@ -31,8 +32,8 @@ pub(super) fn compile(shape: &schema::Match, report: &mut Report) -> Option<Matc
 }
 
 /// Reads a path template.
-pub(in crate::config) fn template(text: &str) -> Result<Template, Wrong> {
-    Template::parse(text).map_err(|error| {
+pub(in crate::config) fn template(text: &str, reading: &PathPolicy) -> Result<Template, Wrong> {
+    Template::parse(text, reading).map_err(|error| {
         let message = format!("'{}' is no path: {error}", shown(text));
         Wrong::new(message, "write a path such as /api/tasks, /api/tasks/{id} or /files/*")
     })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{file_name, is_name};
+use super::{Tls, file_name, is_name, required, tls};
 use crate::config::problem::{Wrong, shown};
 use crate::config::reader::{Cursor, Fields, Keys};
 use crate::config::report::{At, Report};
@@ -46,15 +46,6 @@ const SENTINEL: Keys = Keys {
         ("primary", "the primary goes by the name that the sentinels have for it", "write master: NAME"),
     ],
 };
-const UNCHECKED: (&str, &str) = (
-    "certificates are always checked",
-    "name the authority that signed the servers' certificates in ca_file",
-);
-const TLS: Keys = Keys {
-    known: &["ca_file", "cert_file", "key_file", "server_name"],
-    hints: &[("insecure", UNCHECKED.0, UNCHECKED.1), ("insecure_skip_verify", UNCHECKED.0, UNCHECKED.1)],
-};
-
 #[derive(Debug, Default)]
 pub(in crate::config) struct Redis {
     // Of the ways to the servers, the outer None: not there; the inner one: there, but wrong.
@@ -78,16 +69,6 @@ pub(in crate::config) struct Sentinel {
     pub(in crate::config) database: Option<i64>,
     pub(in crate::config) username: Option<String>,
     pub(in crate::config) password_file: Option<At<String>>,
-}
-
-#[derive(Debug, Default)]
-pub(in crate::config) struct Tls {
-    pub(in crate::config) ca_file: Option<At<String>>,
-    pub(in crate::config) cert_file: Option<At<String>>,
-    pub(in crate::config) key_file: Option<At<String>>,
-    pub(in crate::config) server_name: Option<At<String>>,
-    /// Everything in it could be read.
-    pub(in crate::config) sound: bool,
 }
 
 pub(super) fn redis(cursor: &Cursor<'_>, report: &mut Report) -> Redis {
@@ -116,7 +97,7 @@ pub(super) fn redis(cursor: &Cursor<'_>, report: &mut Report) -> Redis {
             .map(|cursor| At { value: urls(&cursor, report, seeds), place: cursor.place }),
         username: username(&fields, report),
         password_file: file_name(&fields, "password_file", report),
-        tls: fields.get("tls").map(|cursor| At { value: tls(&cursor, report), place: cursor.place }),
+        tls: fields.get("tls").map(|cursor| At { value: tls::client(&cursor, report), place: cursor.place }),
         timeout: fields
             .get("timeout")
             .and_then(|cursor| cursor.duration(report, "1ms", "10s"))
@@ -153,28 +134,6 @@ fn sentinel(cursor: &Cursor<'_>, report: &mut Report) -> Option<Sentinel> {
     })
 }
 
-fn tls(cursor: &Cursor<'_>, report: &mut Report) -> Tls {
-    // `tls:` alone means the defaults.
-    if matches!(cursor.node, Node::Null) {
-        return Tls { sound: true, ..Tls::default() };
-    }
-    let before = report.errors();
-    let Some(fields) = cursor.fields(report, &TLS) else { return Tls::default() };
-    let file = |key: &str, report: &mut Report| {
-        fields.get(key).and_then(|cursor| cursor.text(report, "write the name of a file in PEM"))
-    };
-    let tls = Tls {
-        ca_file: file("ca_file", report),
-        cert_file: file("cert_file", report),
-        key_file: file("key_file", report),
-        server_name: fields
-            .get("server_name")
-            .and_then(|cursor| cursor.text(report, "write the name that the servers' certificates have")),
-        sound: true,
-    };
-    Tls { sound: report.errors() == before, ..tls }
-}
-
 fn username(fields: &Fields<'_>, report: &mut Report) -> Option<String> {
     let cursor = fields.get("username")?;
     cursor.text(report, "write the ACL user's name").map(|at| at.value)
@@ -186,18 +145,4 @@ fn urls(cursor: &Cursor<'_>, report: &mut Report, remedy: &str) -> Option<Vec<At
         report.error(&cursor.place, Wrong::new("the list is empty", remedy));
     }
     Some(cursor.texts(report, remedy)).filter(|urls| !urls.is_empty())
-}
-
-fn required<'n>(
-    fields: &Fields<'n>,
-    key: &'static str,
-    missing: &str,
-    remedy: &str,
-    report: &mut Report,
-) -> Option<Cursor<'n>> {
-    let found = fields.get(key);
-    if found.is_none() {
-        report.error(&fields.absent(key), Wrong::new(missing, remedy));
-    }
-    found
 }

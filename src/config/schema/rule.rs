@@ -12,19 +12,12 @@ use crate::policy::key::OnMissing;
 use crate::policy::{Mode, OnOutage};
 
 const BYPASS: Keys = Keys {
-    known: &["name", "paths", "cidrs", "header", "secret_file", "secret_env"],
-    hints: &[
-        (
-            "client_san",
-            "client_san is not built yet",
-            "remove it, or use paths, cidrs, or header with a secret",
-        ),
-        (
-            "secret",
-            "a secret does not stand in this file",
-            "name a file in secret_file, or an environment variable in secret_env",
-        ),
-    ],
+    known: &["name", "paths", "cidrs", "client_san", "header", "secret_file", "secret_env"],
+    hints: &[(
+        "secret",
+        "a secret does not stand in this file",
+        "name a file in secret_file, or an environment variable in secret_env",
+    )],
 };
 const RULE: Keys = Keys {
     known: &[
@@ -58,6 +51,7 @@ pub(in crate::config) struct Bypass {
     pub(in crate::config) name: Option<At<String>>,
     pub(in crate::config) paths: Option<Vec<At<String>>>,
     pub(in crate::config) cidrs: Option<Vec<At<IpNet>>>,
+    pub(in crate::config) client_san: Option<Vec<At<String>>>,
     pub(in crate::config) header: Option<At<String>>,
     pub(in crate::config) secret_file: Option<At<String>>,
     pub(in crate::config) secret_env: Option<At<String>>,
@@ -126,6 +120,9 @@ fn bypass(cursor: &Cursor<'_>, report: &mut Report) -> Option<Bypass> {
             .get("paths")
             .map(|cursor| cursor.texts(report, "write paths, such as /healthz or /static/*")),
         cidrs: fields.get("cidrs").map(|cursor| networks(&cursor, report)),
+        client_san: fields.get("client_san").map(|cursor| {
+            cursor.texts(report, "write names of certificates, such as spiffe://prod/ns/jobs/*")
+        }),
         header: fields.get("header").and_then(|cursor| cursor.text(report, "write the name of a header")),
         secret_file: file_name(&fields, "secret_file", report),
         secret_env: fields
@@ -138,7 +135,7 @@ fn bypass(cursor: &Cursor<'_>, report: &mut Report) -> Option<Bypass> {
 
 pub(super) fn rule(cursor: &Cursor<'_>, report: &mut Report) -> Option<Rule> {
     let fields = cursor.fields(report, &RULE)?;
-    let key = "write a list of client_ip, host, method, header:NAME, cookie:NAME, query:NAME, path:NAME; \
+    let key = "write a list of client_ip, host, method, header:NAME, cookie:NAME, query:NAME, path:NAME, tls:san; \
                [] is one bucket for all";
     Some(Rule {
         name: name(&fields, report),

@@ -1,6 +1,5 @@
 //! The Redis store's settings. Pure.
 
-mod tls;
 mod topology;
 mod url;
 
@@ -8,11 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Secret;
+use super::tls::{self, ClientTls};
 use crate::config::problem::Wrong;
 use crate::config::report::{At, Place, Report};
 use crate::config::yaml::Step;
 use crate::config::{SecretSource, Secrets, schema, secret};
-pub use tls::{Identity, RedisTls};
 use topology::Servers;
 pub use topology::{RedisAddress, RedisTopology};
 
@@ -24,7 +23,7 @@ pub struct RedisSettings {
     /// For the servers.
     pub credentials: Credentials,
     /// None: without TLS. It is for servers and sentinels alike.
-    pub tls: Option<RedisTls>,
+    pub tls: Option<ClientTls>,
     /// How long a check may take before the outage policy decides.
     pub timeout: Duration,
     /// What the keys in Redis start with.
@@ -52,7 +51,7 @@ impl RedisSettings {
         if let RedisTopology::Sentinel { credentials, .. } = &mut fixed.topology {
             *credentials = Credentials::default();
         }
-        fixed.tls = fixed.tls.map(|tls| RedisTls { ca: None, identity: None, ..tls });
+        fixed.tls = fixed.tls.map(|tls| tls.fixed());
         fixed
     }
 }
@@ -79,8 +78,8 @@ pub(super) fn settings(
         report.error(&place.then(Step::Absent("url")), Wrong::new("the url is missing", remedy));
     }
     let certificates = match &file.tls {
-        Some(at) => tls::read(&at.value, secrets, report),
-        None => Some(RedisTls::default()),
+        Some(at) => tls::client(&at.value, secrets, report),
+        None => Some(ClientTls::default()),
     };
     if let Some(at) = &file.tls {
         let plain =

@@ -125,6 +125,18 @@ fn other_flags() {
         wrong(&|flags| flags.ops_listen = port(8080)),
         "--ops-listen: 127.0.0.1:8080 is taken by listen"
     );
+    let app = |url: &str| Some(url.to_owned());
+    assert_eq!(
+        wrong(&|flags| flags.upstream = app("unix:")),
+        "--upstream: the path of the socket is missing"
+    );
+    assert_eq!(
+        wrong(&|flags| {
+            flags.listen = Some("unix:/run/a.sock".parse().unwrap());
+            flags.upstream = app("h2c+unix:/run//a.sock");
+        }),
+        "--upstream: h2c+unix:/run//a.sock is where tidegate itself listens: it would call itself"
+    );
     let both = wrong(&|flags| {
         flags.redis = Some("redis://a".to_owned());
         flags.memory = true;

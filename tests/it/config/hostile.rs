@@ -209,6 +209,16 @@ proptest! {
     }
 
     #[test]
+    fn any_listener_and_upstream(rest in "\\PC{0,40}", part in "[a-f0-9:/@.%\\[\\]-]{0,30}") {
+        for start in ["", "unix:", "h2c+unix:", "http://", "https://"] {
+            for text in [&rest, &part] {
+                let text = format!("{start}{text}").replace('\'', "''");
+                bytes(format!("listen: '{text}'\nupstream: {{ url: '{text}' }}\n").as_bytes());
+            }
+        }
+    }
+
+    #[test]
     fn any_parts(parts in proptest::collection::vec(proptest::sample::select(PARTS), 0..30)) {
         for problem in bytes(parts.concat().as_bytes()) {
             prop_assert!(!problem.message.is_empty() && !problem.remedy.is_empty());

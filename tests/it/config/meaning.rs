@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::{HeaderMap, Method};
-use tidegate::config::{Overrides, StoreSettings};
+use tidegate::bounds::Bounds;
+use tidegate::config::{Listen, Overrides, StoreSettings};
 use tidegate::policy::client::ForwardedHeader;
 use tidegate::policy::key::{KeyPart, OnMissing};
 use tidegate::policy::{Facts, Mode, OnOutage, Plan, Policy, Rule};
@@ -18,7 +19,17 @@ fn facts<'a>(
     peer: &str,
 ) -> Facts<'a> {
     let peer = peer.parse().unwrap();
-    Facts { method, host: target.0, path: target.1, query: "", headers, peer, direct: true, client: peer }
+    Facts {
+        method,
+        host: target.0,
+        path: target.1,
+        query: "",
+        headers,
+        peer,
+        direct: true,
+        client: peer,
+        names: &[],
+    }
 }
 
 /// The rule's name, or what else is done.
@@ -42,9 +53,10 @@ fn decision(
 #[test]
 fn the_least_file_has_the_defaults() {
     let settings = right("upstream: http://app.internal/").settings;
-    assert_eq!(settings.listen, SocketAddr::from(([0, 0, 0, 0], 8080)));
+    assert_eq!(settings.listen, Listen::Tcp(SocketAddr::from(([0, 0, 0, 0], 8080))));
     assert_eq!(settings.ops_listen, SocketAddr::from(([0, 0, 0, 0], 9902)));
-    assert_eq!(settings.upstream.to_string(), "http://app.internal");
+    assert_eq!(settings.upstream.to_string(), "http://app.internal:80");
+    assert_eq!((settings.tls, settings.proxy_protocol, settings.bounds), (None, vec![], Bounds::default()));
     assert_eq!(settings.store, StoreSettings::Memory { max_keys: 1_000_000 });
     assert_eq!(
         (settings.shutdown.settle, settings.shutdown.grace),
@@ -53,33 +65,19 @@ fn the_least_file_has_the_defaults() {
 }
 
 #[test]
-fn upstreams_and_addresses_in_every_form() {
-    for (text, want) in [
-        ("http://127.0.0.1:9080", "127.0.0.1:9080"),
-        ("http://[::1]:9080", "[::1]:9080"),
-        ("http://app", "app"),
-        ("http://app_1.internal:80/", "app_1.internal:80"),
-    ] {
-        let config = right(&format!("upstream: '{text}'\nlisten: '[::]:8081'\nops_listen: 127.0.0.1:0"));
-        assert_eq!(config.settings.upstream.authority().as_str(), want);
-        assert_eq!(config.settings.listen.to_string(), "[::]:8081");
-    }
-}
-
-#[test]
 fn flags_win_over_the_file() {
     let text = file(
         "listen: 0.0.0.0:1\nstore: { redis: { url: redis://a, timeout: 7ms } }\nrules: [{ name: a, rate: 1/s }]",
     );
     let flags = Overrides {
-        listen: Some(SocketAddr::from(([127, 0, 0, 1], 2))),
+        listen: Some(Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 2)))),
         ops_listen: Some(SocketAddr::from(([127, 0, 0, 1], 3))),
         upstream: Some("http://other:4".to_owned()),
         redis: Some("redis://b:5".to_owned()),
         ..Overrides::default()
     };
     let settings = compile_with(&text, &flags).unwrap().settings;
-    assert_eq!((settings.listen.port(), settings.ops_listen.port()), (2, 3));
+    assert_eq!((&*settings.listen.to_string(), settings.ops_listen.port()), ("127.0.0.1:2", 3));
     assert_eq!(settings.upstream.to_string(), "http://other:4");
     let StoreSettings::Redis(redis) = settings.store else { panic!("no Redis") };
     assert_eq!((&*redis.topology.to_string(), redis.timeout), ("b:5/0", Duration::from_millis(7)));
@@ -235,6 +233,17 @@ client: { trusted_proxies: [10.0.0.0/8, 'fd00::1'], header: forwarded, ipv6_pref
 }
 
 #[test]
+fn what_is_told_beside_the_standard_fields() {
+    let told = |text: &str| {
+        let policy = right(&file(text)).policy;
+        (policy.x_ratelimit_headers(), policy.forwarded())
+    };
+    assert_eq!(told(""), (false, false));
+    assert_eq!(told("forwarded: true"), (false, true));
+    assert_eq!(told("x_ratelimit_headers: true\nforwarded: false"), (true, false));
+}
+
+#[test]
 fn aliases_stand_for_what_they_name() {
     let config = right(&file(
         "rules:
@@ -248,7 +257,7 @@ fn aliases_stand_for_what_they_name() {
 
 #[test]
 fn a_section_without_lines_is_not_there() {
-    let config = right(&file("store:\nclient:\nbypass:\nglobal:\nrules:\nshutdown:\n"));
+    let config = right(&file("bounds:\nstore:\nclient:\nbypass:\nglobal:\nrules:\nshutdown:\n"));
     assert_eq!(config.settings, right(&file("")).settings);
 }
 

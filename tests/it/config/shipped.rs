@@ -73,7 +73,7 @@ fn with(used: impl Fn(usize) -> bool) -> String {
 #[test]
 fn every_example_is_right_alone_and_with_all_others() {
     let examples = examples();
-    assert_eq!(examples.len(), 8, "{examples:?}");
+    assert_eq!(examples.len(), 13, "{examples:?}");
     for example in &examples {
         let text = with(|place| example.contains(&place));
         let config = compile(&text).unwrap_or_else(|problems| panic!("{}\n{text}", listed(&problems)));
@@ -81,6 +81,13 @@ fn every_example_is_right_alone_and_with_all_others() {
     }
     let all = right(&with(|_| true));
     assert_eq!((all.policy.rules().len(), all.policy.global().len()), (7, 1));
+    let settings = all.settings;
+    assert!(settings.tls.is_some_and(|tls| tls.client_ca.is_some()) && settings.proxy_protocol.len() == 1);
+    // What the examples show are the defaults, so using one changes nothing by itself.
+    assert_eq!((settings.bounds, settings.upstream), {
+        let shipped = right(SHIPPED).settings;
+        (shipped.bounds, shipped.upstream)
+    });
     let mentioned = SHIPPED.lines().filter(|line| line.trim_start().starts_with("#~")).count();
     assert_eq!(
         mentioned,

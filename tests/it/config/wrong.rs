@@ -7,12 +7,16 @@ use tidegate::config::Overrides;
 #[rustfmt::skip]
 const SETTINGS: &[Wrong] = &[
     ("ruels: []", "2:1", "ruels", "no key 'ruels'", "did you mean 'rules'?"),
-    ("colour: red", "2:1", "colour", "no key 'colour'", "listen, ops_listen, upstream"),
+    ("colour: red", "2:1", "colour", "no key 'colour'", "listen, ops_listen, tls, proxy_protocol, upstream"),
     ("1: x", "2:1", "1", "no key '1'", "the keys are"),
     ("[a]: x", "2:1", "[...]", "no key", "the keys are"),
     ("<<: { a: b }", "2:1", "<<", "no key '<<'", "the keys are"),
     ("admin_listen: 127.0.0.1:9901", "2:1", "admin_listen", "not built yet", "remove"),
     ("upstream: http://127.0.0.1:1", "2:1", "upstream", "stands twice (line 1)", "keep one"),
+    ("max_connections: 9", "2:1", "max_connections", "stands under bounds", "bounds: { connections"),
+    ("timeout: 5s", "2:1", "timeout", "several timeouts", "in bounds"),
+    ("cert_file: cert.pem", "2:1", "cert_file", "stand under tls", "write tls:"),
+    ("forwarded: yes please", "2:12", "forwarded", "expected a boolean", "true or false"),
     ("listen: 8080", "2:9", "listen", "found the number 8080", "IP:PORT"),
     ("listen: localhost:8080", "2:9", "listen", "'localhost:8080' is no address", "0.0.0.0:8080"),
     ("listen: 0.0.0.0:99999", "2:9", "listen", "is no address", "IP:PORT"),
@@ -53,32 +57,8 @@ const SETTINGS: &[Wrong] = &[
     ("bypass: [{ name: a, header: X-T, secret_env: 'A-B' }]", "2:46", "bypass[0].secret_env", "no environment variable", "letters"),
     ("bypass: [{ name: a, header: X-T, secret_env: A_TOKEN, secret_file: secret }]", "2:34", "bypass[0].secret_env", "two secrets", "either"),
     ("bypass: [{ name: a, header: X-T, secret: x }]", "2:34", "bypass[0].secret", "not stand in this file", "secret_file"),
-    ("bypass: [{ name: a, client_san: [x] }]", "2:21", "bypass[0].client_san", "not built yet", "paths, cidrs"),
     ("bypass: [{ paths: [/a] }]", "2:10", "bypass[0].name", "the name is missing", "1 to 64"),
     ("listen: !address 0.0.0.0:80", "2:9", "listen", "a value with a tag", "IP:PORT"),
-];
-
-/// Without an upstream of their own.
-#[rustfmt::skip]
-const UPSTREAMS: &[Wrong] = &[
-    ("rules: []", "1:1", "upstream", "the upstream is missing", "http://HOST:PORT"),
-    ("upstream: 9080", "1:11", "upstream", "found the number 9080", "http://HOST:PORT"),
-    ("upstream: 127.0.0.1:9080", "1:11", "upstream", "is no upstream", "http://HOST:PORT"),
-    ("upstream: https://app", "1:11", "upstream", "https upstreams are not built yet", "http://HOST:PORT"),
-    ("upstream: h2c://app", "1:11", "upstream", "h2c upstreams are not built yet", "http://HOST:PORT"),
-    ("upstream: unix:/run/app", "1:11", "upstream", "unix upstreams are not built yet", "http://HOST:PORT"),
-    ("upstream: http://app/api", "1:11", "upstream", "more than host and port", "http://HOST:PORT"),
-    ("upstream: http://app?x=1", "1:11", "upstream", "more than host and port", "http://HOST:PORT"),
-    ("upstream: http://me:pw@app", "1:11", "upstream", "no user or password", "http://HOST:PORT"),
-    ("upstream: http://app:0", "1:11", "upstream", "no valid port", "http://HOST:PORT"),
-    ("upstream: http://app:65536", "1:11", "upstream", "no valid port", "http://HOST:PORT"),
-    ("upstream: 'http://app:'", "1:11", "upstream", "no valid port", "http://HOST:PORT"),
-    ("upstream: http://:80", "1:11", "upstream", "no valid host", "http://HOST:PORT"),
-    ("upstream: 'http://a b'", "1:11", "upstream", "no valid host", "http://HOST:PORT"),
-    ("upstream: 'http://'", "1:11", "upstream", "no valid host", "http://HOST:PORT"),
-    ("upstream: ''", "1:11", "upstream", "the text is empty", "http://HOST:PORT"),
-    ("upstream: http://localhost:8080", "1:11", "upstream", "call itself", "another port"),
-    ("upstream: http://[::1]:8080", "1:11", "upstream", "call itself", "another port"),
 ];
 
 /// Not even YAML, or not a file of ours.
@@ -107,11 +87,6 @@ const SYNTAX: &[Wrong] = &[
 #[test]
 fn settings() {
     assert_wrong(SETTINGS, file);
-}
-
-#[test]
-fn upstreams() {
-    assert_wrong(UPSTREAMS, str::to_owned);
 }
 
 #[test]

@@ -46,7 +46,6 @@ const RULES: &[Wrong] = &[
     ("{ name: a, rate: 1/s, key: }", "3:32", "rules[0].key", "found nothing", "[] is one bucket"),
     ("{ name: a, rate: 1/s, key: [client-ip] }", "3:33", "rules[0].key[0]", "no part of a key", "did you mean 'client_ip'?"),
     ("{ name: a, rate: 1/s, key: ['jwt:sub'] }", "3:33", "rules[0].key[0]", "not built yet", "header:NAME"),
-    ("{ name: a, rate: 1/s, key: ['tls:san'] }", "3:33", "rules[0].key[0]", "not built yet", "header:NAME"),
     ("{ name: a, rate: 1/s, key: ['header:X Y'] }", "3:33", "rules[0].key[0]", "no header name", "header:NAME"),
     ("{ name: a, rate: 1/s, key: ['header:Host'] }", "3:33", "rules[0].key[0]", "key of its own", "write host"),
     ("{ name: a, rate: 1/s, key: ['cookie:'] }", "3:33", "rules[0].key[0]", "no cookie name", "cookie:NAME"),

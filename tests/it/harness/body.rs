@@ -13,7 +13,13 @@ use tokio::sync::mpsc;
 /// A body of the chunks that are sent; it ends when the sender is dropped.
 pub fn chunks() -> (mpsc::Sender<Bytes>, BoxBody<Bytes, Infallible>) {
     let (sender, receiver) = mpsc::channel(4);
-    (sender, Chunks(receiver).boxed())
+    (sender, Sent { receiver, frame: Frame::data }.boxed())
+}
+
+/// The same of frames: chunks, and trailers at last.
+pub fn frames() -> (mpsc::Sender<Frame<Bytes>>, BoxBody<Bytes, Infallible>) {
+    let (sender, receiver) = mpsc::channel(4);
+    (sender, Sent { receiver, frame: std::convert::identity }.boxed())
 }
 
 /// A body of `length` zeros.
@@ -21,9 +27,12 @@ pub fn zeros(length: usize) -> BoxBody<Bytes, Infallible> {
     Zeros(length).boxed()
 }
 
-struct Chunks(mpsc::Receiver<Bytes>);
+struct Sent<T> {
+    receiver: mpsc::Receiver<T>,
+    frame: fn(T) -> Frame<Bytes>,
+}
 
-impl Body for Chunks {
+impl<T> Body for Sent<T> {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -31,7 +40,8 @@ impl Body for Chunks {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
+        let frame = self.frame;
+        self.receiver.poll_recv(context).map(|sent| sent.map(|sent| Ok(frame(sent))))
     }
 }
 

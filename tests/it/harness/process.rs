@@ -71,6 +71,21 @@ impl Tidegate {
         tidegate
     }
 
+    /// `tidegate run` with a file of this content, which says all: the upstream, and perhaps where to listen.
+    pub async fn described(config: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(CONFIG);
+        std::fs::write(&file, config).unwrap();
+        let mut command = command();
+        command.args(["run", "--ops-listen=127.0.0.1:0", "--config", file.to_str().unwrap()]);
+        if !config.lines().any(|line| line.starts_with("listen:")) {
+            command.arg("--listen=127.0.0.1:0");
+        }
+        let mut tidegate = Self::spawn(command).await;
+        tidegate.directory = directory;
+        tidegate
+    }
+
     /// `tidegate` with these arguments; where it listens is its own choice, unless they say it.
     pub async fn run(arguments: &[&str]) -> Self {
         let mut command = command();
@@ -98,8 +113,12 @@ impl Tidegate {
             tidegate.logged("serving").pop()
         });
         let serving = serving.await;
-        let address = |name: &str| serving[name].as_str().unwrap().parse().unwrap();
-        (tidegate.address, tidegate.ops) = (address("listen"), address("ops_listen"));
+        let address = |name: &str| serving[name].as_str().unwrap();
+        // A Unix socket is where the test said.
+        if !address("listen").starts_with("unix:") {
+            tidegate.address = address("listen").parse().unwrap();
+        }
+        tidegate.ops = address("ops_listen").parse().unwrap();
         tidegate
     }
 

@@ -1,5 +1,7 @@
 //! Certificates that nobody else trusts, gone with the test.
 
+use std::io;
+use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -7,7 +9,14 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// A certificate authority with one certificate for servers and one for clients, as PEM files.
 #[derive(Clone)]
@@ -85,6 +94,67 @@ impl Certificates {
         command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "--json", "-e", "--no-auth-warning"]);
         command.args(["--tls", "--cacert", &self.ca()]);
         command
+    }
+
+    /// A server with the certificate for servers, which speaks these protocols.
+    pub fn acceptor(&self, protocols: &[&str]) -> TlsAcceptor {
+        let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let (chain, key) = self.identity(SERVER);
+        let mut config = builder.with_single_cert(chain, key).unwrap();
+        config.alpn_protocols = protocols.iter().map(|&name| name.into()).collect();
+        TlsAcceptor::from(Arc::new(config))
+    }
+
+    /// A client that trusts the authority, and speaks these protocols.
+    pub async fn connect(&self, address: SocketAddr, protocols: &[&str]) -> io::Result<TlsStream<TcpStream>> {
+        let config = self.trusting().with_no_client_auth();
+        self.handshake(config, address, protocols).await
+    }
+
+    /// One that shows the certificate for clients.
+    pub async fn connect_known(
+        &self,
+        address: SocketAddr,
+        protocols: &[&str],
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let (chain, key) = self.identity(CLIENT);
+        let config = self.trusting().with_client_auth_cert(chain, key).unwrap();
+        self.handshake(config, address, protocols).await
+    }
+
+    /// One that shows the certificate for clients of another authority.
+    pub async fn connect_shown(&self, other: &Self, address: SocketAddr) -> io::Result<TlsStream<TcpStream>> {
+        let (chain, key) = other.identity(CLIENT);
+        let config = self.trusting().with_client_auth_cert(chain, key).unwrap();
+        self.handshake(config, address, &["http/1.1"]).await
+    }
+
+    async fn handshake(
+        &self,
+        mut config: ClientConfig,
+        address: SocketAddr,
+        protocols: &[&str],
+    ) -> io::Result<TlsStream<TcpStream>> {
+        config.alpn_protocols = protocols.iter().map(|&name| name.into()).collect();
+        let stream = TcpStream::connect(address).await?;
+        let name = ServerName::try_from("localhost").unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    }
+
+    fn trusting(&self) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.ca()).unwrap()).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+        builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots)
+    }
+
+    fn identity(
+        &self,
+        [certificate, key]: [&str; 2],
+    ) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let chain = CertificateDer::from_pem_file(self.path(certificate)).unwrap();
+        (vec![chain], PrivateKeyDer::from_pem_file(self.path(key)).unwrap())
     }
 
     fn path(&self, name: &str) -> String {

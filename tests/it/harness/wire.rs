@@ -1,6 +1,7 @@
 //! A client that writes bytes as the test spells them, and reads what comes back.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -8,10 +9,11 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::DEADLINE;
+use super::stream::{AnyStream, Stream};
 
 /// One connection.
 pub struct Wire {
-    stream: TcpStream,
+    stream: AnyStream,
     unread: Vec<u8>,
 }
 
@@ -21,6 +23,8 @@ pub struct Reply {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
+    /// What came behind a chunked body.
+    pub trailers: HeaderMap,
 }
 
 impl Wire {
@@ -37,8 +41,8 @@ impl Wire {
         }
     }
 
-    pub fn over(stream: TcpStream) -> Self {
-        Self { stream, unread: Vec::new() }
+    pub fn over(stream: impl Stream) -> Self {
+        Self { stream: Box::new(stream), unread: Vec::new() }
     }
 
     /// Sends bytes. The peer may have closed already: its answer tells why.
@@ -47,36 +51,46 @@ impl Wire {
             timeout(DEADLINE, self.stream.write_all(bytes.as_ref())).await.expect("the peer takes no more");
     }
 
+    /// The same where it matters that the peer may have closed.
+    pub async fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        timeout(DEADLINE, self.stream.write_all(bytes)).await.expect("the peer takes no more")
+    }
+
+    /// Whether the peer closes or answers within some milliseconds.
+    pub async fn closes_within_a_moment(&mut self) -> bool {
+        timeout(MOMENT, self.fill(self.unread.len() + 1)).await.is_ok()
+    }
+
+    /// Ends what is sent; answers still come.
+    pub async fn finish(&mut self) {
+        let _ = self.stream.shutdown().await;
+    }
+
     /// A request of one line, with a Host and these header lines.
     pub async fn ask(&mut self, line: &str, headers: &[&str]) -> Reply {
         let mut lines = vec![format!("{line} HTTP/1.1"), "Host: app.test".to_owned()];
         lines.extend(headers.iter().map(|&line| line.to_owned()));
         self.send(lines.join("\r\n") + "\r\n\r\n").await;
-        self.reply().await
+        let reply = if line.starts_with("HEAD ") { self.bodiless().await } else { self.try_reply().await };
+        reply.expect(LOST)
     }
 
     /// The next answer, interim ones left out.
     pub async fn reply(&mut self) -> Reply {
-        self.try_reply().await.expect("the connection ended without an answer, or in the middle of one")
+        self.try_reply().await.expect(LOST)
     }
 
     /// None if the connection ends before all of the answer is there.
     pub async fn try_reply(&mut self) -> Option<Reply> {
-        loop {
-            let head = self.head().await?;
-            let (line, headers) = head.split_once("\r\n").unwrap();
-            let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
-            let status: u16 = status.unwrap_or_else(|| panic!("no status line: {line}"));
-            if status >= 200 || status == 101 {
-                return self.finish(status, parse_headers(headers)).await;
-            }
-        }
-    }
-
-    async fn finish(&mut self, status: u16, headers: HeaderMap) -> Option<Reply> {
+        let Reply { status, headers, .. } = self.bodiless().await?;
+        let mut trailers = HeaderMap::new();
         let length = headers.get("content-length").map(|value| value.to_str().unwrap().parse().unwrap());
         let body = match length {
-            _ if headers.contains_key("transfer-encoding") => self.chunked().await?,
+            _ if headers.contains_key("transfer-encoding") => {
+                let body = self.chunked().await?;
+                trailers = self.trailers().await?;
+                body
+            }
             _ if status == 101 || status == 204 || status == 304 => Vec::new(),
             Some(length) => self.exactly(length).await?,
             None => {
@@ -84,28 +98,67 @@ impl Wire {
                 std::mem::take(&mut self.unread)
             }
         };
-        Some(Reply { status, headers, body })
+        Some(Reply { status, headers, body, trailers })
     }
 
-    async fn chunked(&mut self) -> Option<Vec<u8>> {
-        let mut body = Vec::new();
+    /// The next answer, interim ones left out, of which no body follows.
+    async fn bodiless(&mut self) -> Option<Reply> {
         loop {
-            let line = self.until(b"\r\n").await?;
-            let length = usize::from_str_radix(line.split(';').next().unwrap().trim(), 16).unwrap();
-            body.extend(self.exactly(length + 2).await?.into_iter().take(length));
-            if length == 0 {
-                return Some(body);
+            let head = self.head().await?;
+            let (line, headers) = head.split_once("\r\n").unwrap();
+            let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
+            let status: u16 = status.unwrap_or_else(|| panic!("no status line: {line}"));
+            if status >= 200 || status == 101 {
+                let (headers, trailers) = (parse_headers(headers), HeaderMap::new());
+                return Some(Reply { status, headers, body: Vec::new(), trailers });
             }
         }
     }
 
-    async fn exactly(&mut self, length: usize) -> Option<Vec<u8>> {
+    async fn chunked(&mut self) -> Option<Vec<u8>> {
+        let mut body = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            body.extend(chunk);
+        }
+        Some(body)
+    }
+
+    /// The next chunk of a chunked body, `Some(None)` behind the last, or None if the connection ends before it.
+    pub async fn chunk(&mut self) -> Option<Option<Vec<u8>>> {
+        let line = self.until(b"\r\n").await?;
+        let length = usize::from_str_radix(line.split(';').next().unwrap().trim(), 16).unwrap();
+        if length == 0 {
+            return Some(None);
+        }
+        let mut chunk = self.exactly(length + 2).await?;
+        chunk.truncate(length);
+        Some(Some(chunk))
+    }
+
+    async fn trailers(&mut self) -> Option<HeaderMap> {
+        let mut lines = String::new();
+        loop {
+            match self.until(b"\r\n").await?.as_str() {
+                "\r\n" => return Some(parse_headers(&lines)),
+                line => lines += line,
+            }
+        }
+    }
+
+    /// So many bytes, or None if the connection ends before.
+    pub async fn exactly(&mut self, length: usize) -> Option<Vec<u8>> {
         self.fill(length).await.then(|| self.unread.drain(..length).collect())
     }
 
     /// The head of the next message, or None at the end of the connection.
     pub async fn head(&mut self) -> Option<String> {
         self.until(b"\r\n\r\n").await
+    }
+
+    /// How many bytes are here by now that nobody has asked for.
+    pub async fn surplus(&mut self) -> usize {
+        let _ = timeout(Duration::ZERO, self.fill(self.unread.len() + 1)).await;
+        self.unread.len()
     }
 
     /// Whether the peer has closed the connection, with nothing more to say.
@@ -139,6 +192,9 @@ impl Wire {
         true
     }
 }
+
+const MOMENT: Duration = Duration::from_millis(50);
+const LOST: &str = "the connection ended without an answer, or in the middle of one";
 
 fn parse_headers(lines: &str) -> HeaderMap {
     let pairs = lines.split("\r\n").filter_map(|line| line.split_once(':'));

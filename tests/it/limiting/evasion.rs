@@ -112,3 +112,47 @@ async fn many_checks_at_once_share_round_trips() {
     let (reads, commands) = (figure("total_reads_processed"), figure("total_commands_processed"));
     assert!(commands >= 200 && reads < 100, "{commands} commands in {reads} reads");
 }
+
+const FIELDS: &str = "
+store: { memory: {} }
+bypass: [{ name: inside, header: X-Internal-Token, secret_env: PATH }]
+rules:
+  - { name: plan, match: { path: /plan, headers: { X-Plan: free } }, rate: 1/h }
+  - { name: keyed, match: { path: /keyed }, key: ['header:X-Api-Key'], on_missing: reject, rate: 1/h }
+  - { name: odd, match: { path: /odd }, key: ['header:X_User'], rate: 1/h }
+";
+
+#[tokio::test]
+async fn a_field_that_cgi_takes_for_one_that_counts_never_arrives() {
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::configured(upstream.address, FIELDS).await;
+    let mut wire = Wire::to(tidegate.address).await;
+    assert_eq!(wire.ask("GET /keyed", &["X_Api_Key: a"]).await.status, 400, "a key under another name");
+    let forged = [
+        "X_Api_Key: a",
+        "X.Api.Key: a",
+        "x-api_key: a",
+        "X_Plan: free",
+        "X_Internal_Token: a",
+        "X-User: a",
+        "X_Forwarded_For: 203.0.113.9",
+        "X_Forwarded-Proto: https",
+        "X.Forwarded.Host: evil.test",
+        "X_Real_IP: 203.0.113.9",
+        "X_RateLimit_Exceeded: no",
+        "Content_Length: 5",
+        "Transfer_Encoding: chunked",
+        "Proxy_Connection: close",
+    ];
+    let kept = ["X_User: me", "X-Api-Key: mine", "X_Trace_Id: 7", "Accept: */*"];
+    let headers: Vec<&str> = forged.into_iter().chain(kept).collect();
+    assert_eq!(wire.ask("GET /free", &headers).await.status, 200);
+    let seen = upstream.last().headers;
+    for field in forged {
+        let name = field.split(':').next().unwrap();
+        assert!(!seen.contains_key(name), "{name} reached the application");
+    }
+    for (name, value) in kept.iter().map(|field| field.split_once(": ").unwrap()) {
+        assert_eq!(seen[name], value, "{name} was lost");
+    }
+}

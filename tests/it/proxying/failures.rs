@@ -86,7 +86,8 @@ async fn an_answer_that_breaks_off_is_seen_to_break_off() {
         let upstream = saying(answer).await;
         let tidegate = Tidegate::start(upstream.address, GENEROUS).await;
         for client in [client(), h2_client()] {
-            let response = client.get(tidegate.url("/")).send().await.unwrap();
+            // Over HTTP/2 the reset may overtake the header at the client.
+            let Ok(response) = client.get(tidegate.url("/")).send().await else { continue };
             assert_eq!(response.status(), 200);
             assert!(response.bytes().await.is_err(), "{answer:?} looks complete to the client");
         }

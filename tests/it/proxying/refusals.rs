@@ -43,6 +43,8 @@ async fn a_request_names_one_host() {
         ("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: \u{e4}\r\n\r\n", 400),
         ("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ("GET http://a:81/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ("GET https://a:80/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("GET http://user@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ])
     .await;
@@ -57,35 +59,14 @@ async fn framing_that_two_parsers_read_differently_is_refused() {
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x1\r\n\r\na", 400),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 1\r\n\r\na", 400),
         ("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
         ("GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n folded\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n", 400),
         ("GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        ("GET / HTTP/3.7\r\nHost: a\r\n\r\n", 400),
+        ("GET / HTTP/3.7\r\nHost: a\r\n\r\n", 505),
     ])
     .await;
-}
-
-#[tokio::test]
-async fn a_length_beside_a_coding_counts_for_nothing_and_the_connection_ends() {
-    let upstream = Upstream::start().await;
-    let tidegate = Tidegate::start(upstream.address, GENEROUS).await;
-    let (length, coding) = ("Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n");
-    for (number, fields) in [[length, coding].concat(), [coding, length].concat()].into_iter().enumerate() {
-        let mut wire = Wire::to(tidegate.address).await;
-        wire.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n0\r\n\r\n")).await;
-        // What one of the two readings makes the next request.
-        wire.send("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n").await;
-        assert!(matches!(wire.reply().await.status, 200 | 400));
-        assert!(wire.is_closed().await, "{fields:?}: what follows was read as another request");
-        let seen = upstream.seen();
-        assert!(seen.len() <= number + 1, "{seen:?}");
-        assert!(
-            seen.iter().all(|seen| seen.target == "/" && !seen.headers.contains_key("content-length")),
-            "{seen:?}"
-        );
-    }
 }
 
 #[tokio::test]
@@ -95,7 +76,7 @@ async fn a_header_or_target_beyond_the_bounds_is_refused() {
     let target = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(100_000));
     let upstream = Upstream::start().await;
     let tidegate = Tidegate::start(upstream.address, GENEROUS).await;
-    for (request, wanted) in [(long, &[431][..]), (many, &[431]), (target, &[414, 431])] {
+    for (request, wanted) in [(long, &[431][..]), (many, &[431]), (target, &[414])] {
         let mut wire = Wire::to(tidegate.address).await;
         wire.send(&request).await;
         let answer = wire.reply().await;

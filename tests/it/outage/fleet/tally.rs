@@ -78,6 +78,7 @@ fn shared_by(client: &str) -> String {
         peer: anybody,
         direct: true,
         client: anybody,
+        names: &[],
     };
     let key = KeySpec { parts: vec![KeyPart::Header(name)], on_missing: OnMissing::Skip };
     match key.resolve(&facts, &Template::any(), 64, &HashKey::default()) {

@@ -1,17 +1,18 @@
-//! TLS to the servers: which files there are, and whether they fit together. Pure.
+//! TLS, towards servers that tidegate calls and towards its clients: which files there are, and whether they fit
+//! together. Pure.
 
 use std::fmt;
 use std::path::PathBuf;
 
+use super::Secret;
 use crate::config::problem::{Wrong, shown};
-use crate::config::report::{At, Report};
-use crate::config::settings::Secret;
+use crate::config::report::{At, Place, Report};
 use crate::config::{SecretSource, Secrets, schema, secret};
 use crate::tls::{self, TlsError};
 
-/// What TLS is done with.
+/// TLS towards a server that tidegate calls.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct RedisTls {
+pub struct ClientTls {
     /// The certificate authorities to believe, in PEM. None: those of the operating system.
     pub ca: Option<Vec<u8>>,
     /// What tidegate shows of itself.
@@ -29,14 +30,58 @@ pub struct Identity {
     pub key: Secret,
 }
 
+/// TLS towards clients.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServerTls {
+    /// The certificate, with those that lead to its authority, and its key.
+    pub identity: Identity,
+    /// PEM of the authorities that clients' certificates come from. None: clients are not asked for one.
+    pub client_ca: Option<Vec<u8>>,
+    /// Whether a client without a certificate is turned away. (One with a bad certificate always is.)
+    pub client_required: bool,
+    /// Whether TLS 1.2 is turned away.
+    pub tls13_only: bool,
+}
+
+impl ClientTls {
+    /// What cannot change while tidegate runs: all but what the files hold.
+    pub(super) fn fixed(&self) -> Self {
+        Self { ca: None, identity: None, server_name: self.server_name.clone() }
+    }
+}
+
+impl ServerTls {
+    /// What cannot change while tidegate runs: all but what the files hold. Whether clients are asked for
+    /// certificates is none of that.
+    #[must_use]
+    pub fn fixed(&self) -> Self {
+        Self {
+            identity: Identity { certificate: Vec::new(), key: Secret::new(String::new()) },
+            client_ca: self.client_ca.as_ref().map(|_| Vec::new()),
+            ..*self
+        }
+    }
+}
+
 // A file of certificates may hold their keys as well: no part of any file is shown.
 
-impl fmt::Debug for RedisTls {
+impl fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisTls")
+        f.debug_struct("ClientTls")
             .field("ca", &self.ca.as_ref().map(|_| format_args!("..")))
             .field("identity", &self.identity)
             .field("server_name", &self.server_name)
+            .finish()
+    }
+}
+
+impl fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerTls")
+            .field("identity", &self.identity)
+            .field("client_ca", &self.client_ca.as_ref().map(|_| format_args!("..")))
+            .field("client_required", &self.client_required)
+            .field("tls13_only", &self.tls13_only)
             .finish()
     }
 }
@@ -47,13 +92,9 @@ impl fmt::Debug for Identity {
     }
 }
 
-pub(super) fn read(shape: &schema::Tls, secrets: &Secrets<'_>, report: &mut Report) -> Option<RedisTls> {
+pub(super) fn client(shape: &schema::Tls, secrets: &Secrets<'_>, report: &mut Report) -> Option<ClientTls> {
     let before = report.errors();
-    let ca = shape.ca_file.as_ref().and_then(|at| {
-        let text = pem(at, secrets, report)?;
-        judged(at, tls::authorities(&text), report)?;
-        Some(text)
-    });
+    let ca = shape.ca_file.as_ref().and_then(|at| authorities(at, secrets, report));
     let server_name = shape.server_name.as_ref().and_then(|at| {
         judged(at, tls::server_name(&at.value), report)?;
         Some(at.value.clone())
@@ -72,7 +113,28 @@ pub(super) fn read(shape: &schema::Tls, secrets: &Secrets<'_>, report: &mut Repo
         }
         _ => None,
     };
-    (report.errors() == before).then_some(RedisTls { ca, identity, server_name })
+    (report.errors() == before).then_some(ClientTls { ca, identity, server_name })
+}
+
+pub(super) fn server(
+    shape: &schema::ServerTls,
+    secrets: &Secrets<'_>,
+    report: &mut Report,
+) -> Option<ServerTls> {
+    let before = report.errors();
+    let client_ca = shape.client_ca_file.as_ref().and_then(|at| authorities(at, secrets, report));
+    let identity = match (&shape.cert_file, &shape.key_file) {
+        (Some(certificate), Some(key)) => identity(certificate, key, secrets, report),
+        _ => None,
+    };
+    if let (Some(at), None, true) = (&shape.client_required, &shape.client_ca_file, shape.sound) {
+        let message = "clients are not asked for certificates: it is not said whom to believe";
+        let remedy = "name in client_ca_file the authorities that sign them, or remove client_auth";
+        report.error(&at.place.clone().key(), Wrong::new(message, remedy));
+    }
+    let client_required = client_ca.is_some() && shape.client_required.as_ref().is_none_or(|at| at.value);
+    let tls = ServerTls { identity: identity?, client_ca, client_required, tls13_only: shape.tls13_only };
+    (shape.sound && report.errors() == before).then_some(tls)
 }
 
 fn identity(
@@ -90,6 +152,20 @@ fn identity(
     // PEM is ASCII, but what stands around the key may be in any other encoding.
     let text = String::from_utf8_lossy(&text).into_owned();
     Some(Identity { certificate, key: Secret::new(text) })
+}
+
+fn authorities(at: &At<String>, secrets: &Secrets<'_>, report: &mut Report) -> Option<Vec<u8>> {
+    let text = pem(at, secrets, report)?;
+    judged(at, tls::authorities(&text), report)?;
+    Some(text)
+}
+
+/// Notes it where no certificate can have the name of this host.
+pub(super) fn certifiable(host: &str, place: &Place, report: &mut Report) {
+    if tls::server_name(host).is_err() {
+        let message = format!("no certificate can be for '{}'", shown(host));
+        report.error(place, Wrong::new(message, "write in tls.server_name the name that it has"));
+    }
 }
 
 fn pem(at: &At<String>, secrets: &Secrets<'_>, report: &mut Report) -> Option<Vec<u8>> {
@@ -124,7 +200,9 @@ fn remedy(error: &TlsError) -> &'static str {
         TlsError::KeyMismatch => {
             "name the key of the first certificate in cert_file; those that lead to its authority come after it"
         }
-        TlsError::ServerName => "write a name such as redis.internal, or an address, without a port",
+        TlsError::ServerName => {
+            "write a name such as redis.internal or app.internal, or an address, without a port"
+        }
         TlsError::NoSystemRoots | TlsError::Setup(_) => "name the authorities in ca_file",
     }
 }

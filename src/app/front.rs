@@ -1,0 +1,98 @@
+//! Where clients come in: the listener, and what they pass there.
+
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::config::{Listen, ServerTls, Settings};
+use crate::server::{Entrance, Listener};
+use crate::tls::{self, Clients};
+
+/// The front of the proxy.
+pub(super) struct Front {
+    pub(super) listener: Listener,
+    /// Where it listens: with the port that it got.
+    pub(super) address: Listen,
+    pub(super) entrance: Entrance,
+    /// To be kept as long as it listens.
+    pub(super) socket: Option<SocketFile>,
+}
+
+impl Front {
+    pub(super) async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let tls = settings.tls.as_ref().map(server_config).transpose()?;
+        let entrance = Entrance {
+            tls: tls.map(|config| Arc::new(ArcSwap::from_pointee(config))),
+            proxy_protocol: settings.proxy_protocol.clone(),
+            bounds: settings.bounds.clone(),
+        };
+        let (listener, address, socket) = match &settings.listen {
+            Listen::Tcp(address) => {
+                let bound = TcpListener::bind(address).await;
+                let listener = bound.with_context(|| refused("listen", address))?;
+                let address = Listen::Tcp(listener.local_addr()?);
+                (Listener::Tcp(listener), address, None)
+            }
+            Listen::Unix(path) => {
+                forsaken(path).await?;
+                let listener = UnixListener::bind(path).with_context(|| refused("listen", path.display()))?;
+                (Listener::Unix(listener), settings.listen.clone(), Some(SocketFile::new(path)))
+            }
+        };
+        Ok(Self { listener, address, entrance, socket })
+    }
+}
+
+pub(super) fn refused(name: &str, address: impl std::fmt::Display) -> String {
+    format!("{name}: cannot listen on {address}; choose another address")
+}
+
+/// Clears away the socket of a process that ended without doing so. One that somebody listens on stays, and so does
+/// what is no socket.
+async fn forsaken(path: &Path) -> anyhow::Result<()> {
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
+    if is_socket && tokio::net::UnixStream::connect(path).await.is_err_and(refused) {
+        std::fs::remove_file(path).with_context(|| format!("listen: cannot replace {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// A socket's file, gone with the listener, unless another process has put its own there meanwhile.
+pub(super) struct SocketFile {
+    path: PathBuf,
+    identity: Option<(u64, u64)>,
+}
+
+impl SocketFile {
+    fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), identity: identity(path) }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.identity.is_some() && self.identity == identity(&self.path) {
+            // If that fails, the next process finds it forsaken.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// TLS towards clients, from the files as they are now.
+pub(super) fn server_config(settings: &ServerTls) -> anyhow::Result<ServerConfig> {
+    let identity = &settings.identity;
+    let clients = settings.client_ca.as_deref();
+    let clients = clients.map(|authorities| Clients { authorities, required: settings.client_required });
+    let identity = (&*identity.certificate, identity.key.expose().as_bytes());
+    tls::server(identity, clients, settings.tls13_only).context("tls")
+}

@@ -1,0 +1,21 @@
+//! From the settings of TLS towards servers to what connects to them.
+
+use rustls::ClientConfig;
+
+use crate::config::ClientTls;
+use crate::tls::{self, Roots, TlsError};
+
+pub(super) fn client_config(settings: &ClientTls) -> Result<ClientConfig, TlsError> {
+    let system;
+    let roots = match &settings.ca {
+        Some(pem) => Roots::Pem(pem),
+        None => {
+            // What cannot be read is left out, as by everybody else on the system.
+            system = rustls_native_certs::load_native_certs().certs;
+            Roots::System(&system)
+        }
+    };
+    let identity =
+        settings.identity.as_ref().map(|identity| (&*identity.certificate, identity.key.expose().as_bytes()));
+    tls::client(roots, identity)
+}

@@ -1,0 +1,74 @@
+//! Every bound that a client can run into, with its default. Each that bites is counted: see
+//! [`crate::metrics::Bound`].
+
+use std::time::Duration;
+
+/// What a client may cost. (What the application may cost is in [`crate::upstream::Options`].)
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Open client connections. Beyond these a new one is closed at once, so that those that are open are served.
+    pub connections: usize,
+    /// Those of one client address.
+    pub connections_per_client: usize,
+    /// Requests under way on one HTTP/2 connection.
+    pub streams: u32,
+    /// HTTP/2 streams that the client has reset and that are not yet cleared away; beyond, the connection ends.
+    pub resets: usize,
+    /// The header of a request, in bytes: names, values, and four for what stands between and behind them.
+    pub header_bytes: usize,
+    /// The fields of a request's header.
+    pub header_fields: usize,
+    /// The target of a request, in bytes.
+    pub target_bytes: usize,
+    /// Until the PROXY protocol's header is there.
+    pub proxy_header_timeout: Duration,
+    /// Until the TLS handshake is over.
+    pub handshake_timeout: Duration,
+    /// Until the first byte on a new connection.
+    pub first_byte_timeout: Duration,
+    /// From the first byte of a request to the end of its header.
+    pub header_timeout: Duration,
+    /// How long a connection without a request is kept.
+    pub idle_timeout: Duration,
+    /// How long a body may make no progress, in either direction.
+    pub body_idle_timeout: Duration,
+    /// The same of server-sent events, gRPC and tunnels, which may be silent for long.
+    pub stream_idle_timeout: Duration,
+    /// From the header of a request to the end of its answer. None: as long as it goes on.
+    pub request_timeout: Option<Duration>,
+    /// Requests of one client address that the application has not answered to the end.
+    pub requests_per_client: usize,
+    /// Open tunnels (WebSocket).
+    pub tunnels: usize,
+    /// Those of one client address.
+    pub tunnels_per_client: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        let (second, kibibyte) = (Duration::from_secs(1), 1024);
+        Self {
+            connections: 10_000,
+            connections_per_client: 5_000,
+            streams: 100,
+            resets: 20,
+            header_bytes: 64 * kibibyte,
+            header_fields: 100,
+            target_bytes: 16 * kibibyte,
+            proxy_header_timeout: 5 * second,
+            handshake_timeout: 10 * second,
+            first_byte_timeout: 10 * second,
+            header_timeout: 10 * second,
+            // Above the idle time of common load balancers (60 s): it is they who close first, and no request
+            // crosses the closing.
+            idle_timeout: 75 * second,
+            body_idle_timeout: 60 * second,
+            stream_idle_timeout: 3600 * second,
+            request_timeout: None,
+            // Half of what the application gets at once: no single client takes it all.
+            requests_per_client: 512,
+            tunnels: 10_000,
+            tunnels_per_client: 10_000,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Compiles patterns of names in certificates. Pure.
+
+use crate::config::problem::{Wrong, shown};
+use crate::config::report::{At, Report};
+use crate::policy::bypass::NamePattern;
+
+pub(super) fn patterns(texts: &[At<String>], report: &mut Report) -> Vec<NamePattern> {
+    let mut patterns = Vec::with_capacity(texts.len());
+    for At { value: text, place } in texts {
+        let Some(pattern) = report.take(place, pattern(text)) else { continue };
+        if let NamePattern::Start(start) = &pattern {
+            let (scheme, rest) = start.split_once("://").unwrap_or(("", start));
+            if start.is_empty() {
+                let message = "this lets every client with a certificate through";
+                report.warn(place, message, "write what their names start with: spiffe://prod/ns/jobs/*");
+            } else if !scheme.is_empty() && !rest.contains('/') {
+                let message =
+                    format!("'{}' ends before the trust domain does: others start so too", shown(text));
+                report.warn(place, message, "write the trust domain to its end: spiffe://prod/*");
+            }
+        }
+        patterns.push(pattern);
+    }
+    patterns
+}
+
+fn pattern(text: &str) -> Result<NamePattern, Wrong> {
+    const REMEDY: &str = "write a name such as spiffe://prod/ns/jobs/sa/batch or batch.example.com, or its start: spiffe://prod/*";
+    let (name, open) = text.strip_suffix('*').map_or((text, false), |start| (start, true));
+    if name.contains('*') {
+        let message = format!("'{}' has a '*' that is not its end", shown(text));
+        return Err(Wrong::new(message, "write the '*' once, at the end: it stands for all that may follow"));
+    }
+    let uri = is_uri(name, open);
+    if !uri && !is_dns(name, open) {
+        let message = format!("'{}' is no name of a certificate: neither a URI nor a DNS name", shown(text));
+        return Err(Wrong::new(message, REMEDY));
+    }
+    Ok(match (open, uri) {
+        (true, _) => NamePattern::Start(name.into()),
+        (false, true) => NamePattern::Uri(name.into()),
+        (false, false) => NamePattern::Dns(name.into()),
+    })
+}
+
+/// A scheme, a colon, and something that a URI can hold; only the start of it, if it is `open`.
+fn is_uri(name: &str, open: bool) -> bool {
+    let Some((scheme, rest)) = name.split_once(':') else { return false };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(plain)
+        && (open || !rest.trim_start_matches('/').is_empty())
+        && rest.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&b))
+}
+
+fn is_dns(name: &str, open: bool) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    let label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(plain);
+    let whole = if open { name.strip_suffix('.').unwrap_or(name) } else { name };
+    name.len() <= 253 && ((open && name.is_empty()) || whole.split('.').all(label))
+}

@@ -1,0 +1,81 @@
+//! Where to listen, as it is written: `0.0.0.0:8080`, or `unix:/run/tidegate.sock`. Pure.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Component, Path, PathBuf};
+use std::str::FromStr;
+
+use super::problem::{Wrong, shown};
+
+/// Where requests come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A Unix socket at this path.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// As a flag takes it: the error says what would be right as well.
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        listen(text).map_err(|Wrong { message, remedy }| format!("{message}; {remedy}"))
+    }
+}
+
+pub(super) const LISTEN_REMEDY: &str =
+    "write IP:PORT, such as 0.0.0.0:8080 or [::]:8080, or unix:/PATH, such as unix:/run/tidegate.sock";
+const SOCKET_REMEDY: &str = "write unix: and the path of the socket, such as unix:/run/app.sock";
+/// Linux has room for 108 bytes in an address (`sun_path`), and the last one is zero.
+const MAX_SOCKET_PATH: usize = 107;
+
+pub(super) fn listen(text: &str) -> Result<Listen, Wrong> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return socket_path(path).map(Listen::Unix);
+    }
+    let wrong = |_| Wrong::new(format!("'{}' is no address to listen on", shown(text)), LISTEN_REMEDY);
+    text.parse().map(Listen::Tcp).map_err(wrong)
+}
+
+/// The path of a Unix socket: what follows `unix:`.
+pub(super) fn socket_path(text: &str) -> Result<PathBuf, Wrong> {
+    let wrong = |message: &str| Err(Wrong::new(message, SOCKET_REMEDY));
+    // `unix:///run/app.sock` is how other programs write it, with an empty host.
+    let path = match text.strip_prefix("//") {
+        Some(path) if path.starts_with('/') => path,
+        // Not shown: there may be a password in it.
+        Some(_) => return wrong("a Unix socket has no host"),
+        None => text,
+    };
+    match path {
+        "" => wrong("the path of the socket is missing"),
+        _ if path.starts_with('@') => wrong("sockets without a file (abstract ones) are not supported"),
+        _ if path.contains('\0') => wrong("the path of the socket holds a NUL"),
+        _ if path.ends_with('/') => wrong("this is the path of a folder, not of a socket"),
+        _ if path.len() > MAX_SOCKET_PATH => {
+            let message = format!(
+                "the path of the socket has {} bytes, and {MAX_SOCKET_PATH} is the most there can be",
+                path.len()
+            );
+            Err(Wrong::new(message, "give the socket a shorter path, such as unix:/run/app.sock"))
+        }
+        _ => Ok(PathBuf::from(path)),
+    }
+}
+
+/// Whether two paths are spelled alike, but for `./` and repeated slashes.
+pub(super) fn same_path(one: &Path, other: &Path) -> bool {
+    let parts = |path| Path::components(path).filter(|part| *part != Component::CurDir);
+    parts(one).eq(parts(other))
+}

@@ -1,0 +1,121 @@
+//! The shapes of TLS: towards servers that tidegate calls, and towards its clients. Pure.
+
+use super::required;
+use crate::config::problem::Wrong;
+use crate::config::reader::{Cursor, Fields, Keys};
+use crate::config::report::{At, Report};
+use crate::config::yaml::Node;
+
+const UNCHECKED: (&str, &str) = (
+    "certificates are always checked",
+    "name the authority that signed the servers' certificates in ca_file",
+);
+const CLIENT: Keys = Keys {
+    known: &["ca_file", "cert_file", "key_file", "server_name"],
+    hints: &[("insecure", UNCHECKED.0, UNCHECKED.1), ("insecure_skip_verify", UNCHECKED.0, UNCHECKED.1)],
+};
+const SERVER: Keys = Keys {
+    known: &["cert_file", "key_file", "client_ca_file", "client_auth", "min_version"],
+    hints: &[
+        ("ca_file", "whom clients' certificates come from stands in client_ca_file", "write client_ca_file"),
+        ("max_version", "the highest version is always offered", "remove the key"),
+        ("ciphers", "only ciphers without known weakness are offered", "remove the key"),
+        ("alpn", "HTTP/2 and HTTP/1.1 are always offered", "remove the key"),
+    ],
+};
+const CLIENT_AUTH: &[(&str, bool)] = &[("required", true), ("optional", false)];
+
+/// Towards servers that tidegate calls.
+#[derive(Debug, Default)]
+pub(in crate::config) struct Tls {
+    pub(in crate::config) ca_file: Option<At<String>>,
+    pub(in crate::config) cert_file: Option<At<String>>,
+    pub(in crate::config) key_file: Option<At<String>>,
+    pub(in crate::config) server_name: Option<At<String>>,
+    /// Everything in it could be read.
+    pub(in crate::config) sound: bool,
+}
+
+/// Towards clients. What is missing and must not be is wrong, and the report says so.
+#[derive(Debug, Default)]
+pub(in crate::config) struct ServerTls {
+    pub(in crate::config) cert_file: Option<At<String>>,
+    pub(in crate::config) key_file: Option<At<String>>,
+    pub(in crate::config) client_ca_file: Option<At<String>>,
+    /// Whether clients must have a certificate.
+    pub(in crate::config) client_required: Option<At<bool>>,
+    pub(in crate::config) tls13_only: bool,
+    /// Everything in it could be read.
+    pub(in crate::config) sound: bool,
+}
+
+pub(super) fn client(cursor: &Cursor<'_>, report: &mut Report) -> Tls {
+    // `tls:` alone means the defaults.
+    if matches!(cursor.node, Node::Null) {
+        return Tls { sound: true, ..Tls::default() };
+    }
+    let before = report.errors();
+    let Some(fields) = cursor.fields(report, &CLIENT) else { return Tls::default() };
+    let tls = Tls {
+        ca_file: pem_file(&fields, "ca_file", report),
+        cert_file: pem_file(&fields, "cert_file", report),
+        key_file: pem_file(&fields, "key_file", report),
+        server_name: fields
+            .get("server_name")
+            .and_then(|cursor| cursor.text(report, "write the name that the servers' certificates have")),
+        sound: true,
+    };
+    Tls { sound: report.errors() == before, ..tls }
+}
+
+pub(super) fn server(cursor: &Cursor<'_>, report: &mut Report) -> ServerTls {
+    let before = report.errors();
+    let Some(fields) = cursor.fields(report, &SERVER) else { return ServerTls::default() };
+    let mut own = |key: &'static str, missing: &str, remedy: &str| {
+        required(&fields, key, missing, remedy, report)
+            .and_then(|cursor| cursor.text(report, "write the name of a file in PEM"))
+    };
+    let cert_file = own(
+        "cert_file",
+        "the certificate is missing",
+        "name a file in PEM with the certificate, and after it those that lead to its authority",
+    );
+    let key_file =
+        own("key_file", "the private key is missing", "name a file in PEM with the key of the certificate");
+    let tls = ServerTls {
+        cert_file,
+        key_file,
+        client_ca_file: pem_file(&fields, "client_ca_file", report),
+        client_required: fields.get("client_auth").and_then(|cursor| cursor.word(report, CLIENT_AUTH)),
+        tls13_only: fields
+            .get("min_version")
+            .and_then(|cursor| min_version(&cursor, report))
+            .unwrap_or_default(),
+        sound: true,
+    };
+    ServerTls { sound: report.errors() == before, ..tls }
+}
+
+/// Whether only TLS 1.3 is spoken.
+fn min_version(cursor: &Cursor<'_>, report: &mut Report) -> Option<bool> {
+    let written = match cursor.node {
+        Node::Text(text) => text.clone(),
+        // Without quotes it is a number to YAML, and plain enough.
+        Node::Float(number) => number.to_string(),
+        _ => String::new(),
+    };
+    match &*written {
+        "1.2" => Some(false),
+        "1.3" => Some(true),
+        _ => {
+            let message = format!("expected a version of TLS, found {}", cursor.node.describe());
+            let remedy = "write \"1.2\" or \"1.3\": those before are not safe";
+            report.error(&cursor.place, Wrong::new(message, remedy));
+            None
+        }
+    }
+}
+
+fn pem_file(fields: &Fields<'_>, key: &str, report: &mut Report) -> Option<At<String>> {
+    fields.get(key).and_then(|cursor| cursor.text(report, "write the name of a file in PEM"))
+}

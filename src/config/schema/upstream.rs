@@ -1,0 +1,88 @@
+//! The shape of the upstream: its URL alone, or a mapping. Pure.
+
+use std::time::Duration;
+
+use super::tls::{self, Tls};
+use crate::config::reader::{Cursor, Fields, Keys};
+use crate::config::report::{At, Report};
+use crate::config::yaml::Node;
+
+const UPSTREAM: Keys = Keys {
+    known: &[
+        "url",
+        "tls",
+        "connect_timeout",
+        "response_timeout",
+        "idle_timeout",
+        "connections",
+        "pending",
+        "retry",
+    ],
+    hints: &[
+        (
+            "timeout",
+            "there are several timeouts",
+            "write connect_timeout for the connection, response_timeout for the head of the answer",
+        ),
+        (
+            "read_timeout",
+            "how long a body may pause stands in bounds",
+            "write response_timeout for the head of the answer, bounds.body_idle_timeout for the rest",
+        ),
+        ("keepalive_timeout", "connections that wait have another key", "write idle_timeout"),
+        ("max_connections", "this bound has another name", "write connections"),
+        ("max_pending", "this bound has another name", "write pending"),
+        ("retries", "a request is sent once more, or it is not", "write retry: true or retry: false"),
+        ("ca_file", "certificates stand under tls", "write tls: { ca_file: FILE }"),
+        (
+            "protocol",
+            "the protocol stands in the url",
+            "write url: h2c://HOST:PORT, https://HOST:PORT and so on",
+        ),
+        ("urls", "there is one application behind one tidegate", "write url: and one URL"),
+    ],
+};
+
+/// The application. What is missing or wrong is None.
+#[derive(Debug, Default)]
+pub(in crate::config) struct Upstream {
+    /// Outer None: not there. Inner None: there, but wrong.
+    pub(in crate::config) url: Option<Option<At<String>>>,
+    pub(in crate::config) tls: Option<At<Tls>>,
+    pub(in crate::config) connect_timeout: Option<Duration>,
+    pub(in crate::config) response_timeout: Option<Duration>,
+    pub(in crate::config) idle_timeout: Option<Duration>,
+    pub(in crate::config) connections: Option<i64>,
+    pub(in crate::config) pending: Option<i64>,
+    pub(in crate::config) retry: Option<bool>,
+}
+
+pub(super) fn upstream(cursor: &Cursor<'_>, report: &mut Report) -> Upstream {
+    let remedy = "write http://HOST:PORT";
+    if !matches!(cursor.node, Node::Map(_)) {
+        return Upstream { url: Some(cursor.text(report, remedy)), ..Upstream::default() };
+    }
+    // One that cannot be read holds no fault of its own: that the URL is missing would be one.
+    let wrong = Upstream { url: Some(None), ..Upstream::default() };
+    let Some(fields) = cursor.fields(report, &UPSTREAM) else { return wrong };
+    Upstream {
+        url: fields.get("url").map(|cursor| cursor.text(report, remedy)),
+        tls: fields.get("tls").map(|cursor| At { value: tls::client(&cursor, report), place: cursor.place }),
+        connect_timeout: duration(&fields, "connect_timeout", ("1ms", "1m"), report),
+        response_timeout: duration(&fields, "response_timeout", ("1ms", "1h"), report),
+        idle_timeout: duration(&fields, "idle_timeout", ("0s", "1h"), report),
+        connections: integer(&fields, "connections", (1, 65_536), report),
+        pending: integer(&fields, "pending", (0, 65_536), report),
+        retry: fields.get("retry").and_then(|cursor| cursor.boolean(report)),
+    }
+}
+
+fn duration(fields: &Fields<'_>, key: &str, range: (&str, &str), report: &mut Report) -> Option<Duration> {
+    let cursor = fields.get(key)?;
+    cursor.duration(report, range.0, range.1).map(|at| at.value)
+}
+
+fn integer(fields: &Fields<'_>, key: &str, range: (i64, i64), report: &mut Report) -> Option<i64> {
+    let cursor = fields.get(key)?;
+    cursor.integer(report, range.0, range.1).map(|at| at.value)
+}

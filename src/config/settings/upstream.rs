@@ -1,0 +1,209 @@
+//! The application: where it is, how it is spoken to, and what may be asked of it at once. Pure.
+
+mod url;
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::uri::Authority;
+
+use super::tls::{self, ClientTls};
+use crate::config::listen::{Listen, same_path};
+use crate::config::problem::Wrong;
+use crate::config::report::{At, Place, Report};
+use crate::config::yaml::Step;
+use crate::config::{Secrets, schema};
+use url::{Scheme, Target};
+
+/// Outer None: there is none. Inner None: there is one, but it is wrong.
+type Parsed<'p> = Option<Option<&'p At<Target>>>;
+
+/// The application behind the proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Where it is.
+    pub address: UpstreamAddress,
+    /// How it is spoken to.
+    pub protocol: UpstreamProtocol,
+    /// To have a connection: waiting for one, resolving the name, connecting, and TLS.
+    pub connect_timeout: Duration,
+    /// From the last byte of the request that the application took to the head of its answer.
+    pub response_timeout: Duration,
+    /// How long an idle connection is kept.
+    pub idle_timeout: Duration,
+    /// The most requests under way; over HTTP/1.1 that is the most connections.
+    pub connections: usize,
+    /// The most requests that wait for their turn beyond those.
+    pub pending: usize,
+    /// Whether a request that got no byte of an answer on a connection used before is sent once more, if it is
+    /// safe (RFC 9110, section 9.2.1) and has no body.
+    pub retry: bool,
+}
+
+/// Where the application is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamAddress {
+    /// Host and port, the port always written.
+    Tcp(Authority),
+    /// A Unix socket at this path.
+    Unix(PathBuf),
+}
+
+/// How the application is spoken to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1 in the clear.
+    Http1,
+    /// HTTP/2 in the clear, without asking first.
+    H2c,
+    /// HTTP/2 or HTTP/1.1 over TLS: the application chooses.
+    Tls(ClientTls),
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.protocol {
+            UpstreamProtocol::Http1 => "http",
+            UpstreamProtocol::H2c => "h2c",
+            UpstreamProtocol::Tls(_) => "https",
+        };
+        match &self.address {
+            UpstreamAddress::Tcp(authority) => write!(f, "{scheme}://{authority}"),
+            UpstreamAddress::Unix(path) if self.protocol == UpstreamProtocol::Http1 => {
+                write!(f, "unix:{}", path.display())
+            }
+            UpstreamAddress::Unix(path) => write!(f, "{scheme}+unix:{}", path.display()),
+        }
+    }
+}
+
+impl Upstream {
+    /// What cannot change while tidegate runs: all but what the files of TLS hold.
+    #[must_use]
+    pub fn fixed(&self) -> Self {
+        let mut fixed = self.clone();
+        if let UpstreamProtocol::Tls(tls) = &mut fixed.protocol {
+            *tls = tls.fixed();
+        }
+        fixed
+    }
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Below the 5 s after which common servers close an idle connection: it is tidegate that closes first, and no
+/// request crosses the closing.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+const CONNECTIONS: usize = 1024;
+const PENDING: usize = 1024;
+
+pub(super) fn settings(
+    file: &schema::File,
+    flag: Option<&String>,
+    listen: &Listen,
+    secrets: &Secrets<'_>,
+    report: &mut Report,
+) -> Option<Upstream> {
+    let flag = flag.map(|url| At { value: url.clone(), place: Place::Flag("--upstream".to_owned()) });
+    let none = schema::Upstream::default();
+    let (shape, place) = match &file.upstream {
+        Some(at) => (&at.value, at.place.then(Step::Absent("url"))),
+        None => (&none, Place::root().then(Step::Absent("upstream"))),
+    };
+    // The file's own must be right even where a flag wins.
+    let mut parsed = |at: &At<String>| {
+        let target = report.take(&at.place, url::parse(&at.value))?;
+        Some(At { value: target, place: at.place.clone() })
+    };
+    let flagged = flag.as_ref().map(&mut parsed);
+    let written = shape.url.as_ref().map(|at| at.as_ref().and_then(&mut parsed));
+    if flagged.is_none() && written.is_none() {
+        let wrong =
+            Wrong::new("the upstream is missing", format!("{}, or give --upstream", url::UPSTREAM_REMEDY));
+        report.error(&place, wrong);
+    }
+    let certificates = match &shape.tls {
+        Some(at) => tls::client(&at.value, secrets, report),
+        None => Some(ClientTls::default()),
+    };
+    let [flag, file] = [&flagged, &written].map(|target| target.as_ref().map(Option::as_ref));
+    unused_tls(shape, flag, file, report);
+    let (target, certificates) = (flagged.or(written)??, certificates?);
+    let number = |written: Option<i64>| written.and_then(|number| usize::try_from(number).ok());
+    let upstream = Upstream {
+        protocol: protocol(&target, certificates, report),
+        address: target.value.address,
+        connect_timeout: shape.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+        response_timeout: shape.response_timeout.unwrap_or(RESPONSE_TIMEOUT),
+        idle_timeout: shape.idle_timeout.unwrap_or(IDLE_TIMEOUT),
+        connections: number(shape.connections).unwrap_or(CONNECTIONS),
+        pending: number(shape.pending).unwrap_or(PENDING),
+        retry: shape.retry.unwrap_or(true),
+    };
+    if calls_itself(&upstream.address, listen) {
+        let place = if matches!(listen, Listen::Tcp(_)) { "port" } else { "path" };
+        let message = format!("{upstream} is where tidegate itself listens: it would call itself");
+        report.error(
+            &target.place,
+            Wrong::new(message, format!("give listen or the upstream another {place}")),
+        );
+        return None;
+    }
+    Some(upstream)
+}
+
+/// Whoever writes `tls` means it: a scheme that leaves it out is a slip, and not a harmless one.
+fn unused_tls(shape: &schema::Upstream, flagged: Parsed<'_>, written: Parsed<'_>, report: &mut Report) {
+    fn plain(target: Parsed<'_>) -> Option<&At<Target>> {
+        target.flatten().filter(|at| at.value.scheme != Scheme::Https)
+    }
+    let Some(at) = &shape.tls else { return };
+    let remedy = "write https://HOST:PORT";
+    if plain(written.or(flagged)).is_some() {
+        let message = "tls is set, but the application is reached without it";
+        let wrong = Wrong::new(message, format!("{remedy}, or remove tls"));
+        report.error(&at.place.clone().key(), wrong);
+    } else if let Some(flag) = plain(flagged) {
+        let message = "the application is reached without the TLS that the file asks for";
+        report.warn(&flag.place, message, remedy);
+    }
+}
+
+fn protocol(target: &At<Target>, tls: ClientTls, report: &mut Report) -> UpstreamProtocol {
+    match target.value.scheme {
+        Scheme::Http => UpstreamProtocol::Http1,
+        Scheme::H2c => UpstreamProtocol::H2c,
+        Scheme::Https => {
+            if let (UpstreamAddress::Tcp(authority), None) = (&target.value.address, &tls.server_name) {
+                tls::certifiable(bare(authority.host()), &target.place, report);
+            }
+            UpstreamProtocol::Tls(tls)
+        }
+    }
+}
+
+/// The host without the brackets of IPv6.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+fn calls_itself(target: &UpstreamAddress, listen: &Listen) -> bool {
+    match (target, listen) {
+        (UpstreamAddress::Unix(path), Listen::Unix(own)) => same_path(path, own),
+        (UpstreamAddress::Tcp(authority), Listen::Tcp(own)) => {
+            let host = bare(authority.host());
+            let ip = if host.eq_ignore_ascii_case("localhost") {
+                Some(Ipv4Addr::LOCALHOST.into())
+            } else {
+                host.parse().ok()
+            };
+            let same = |ip: IpAddr| {
+                ip == own.ip() || (own.ip().is_unspecified() && (ip.is_loopback() || ip.is_unspecified()))
+            };
+            authority.port_u16() == Some(own.port()) && ip.is_some_and(same)
+        }
+        _ => false,
+    }
+}

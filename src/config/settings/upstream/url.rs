@@ -1,0 +1,65 @@
+//! The URL of the upstream. Pure.
+
+use http::uri::Authority;
+
+use super::UpstreamAddress;
+use crate::config::listen::socket_path;
+use crate::config::problem::{Wrong, shown};
+
+/// What a URL says: where, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) scheme: Scheme,
+    pub(super) address: UpstreamAddress,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Http,
+    H2c,
+    Https,
+}
+
+pub(super) const UPSTREAM_REMEDY: &str = "write http://HOST:PORT, such as http://127.0.0.1:9080, \
+    or https://HOST:PORT, h2c://HOST:PORT, unix:/PATH or h2c+unix:/PATH";
+
+pub(super) fn parse(text: &str) -> Result<Target, Wrong> {
+    for (start, scheme) in [("unix:", Scheme::Http), ("h2c+unix:", Scheme::H2c)] {
+        if let Some(path) = text.strip_prefix(start) {
+            return Ok(Target { scheme, address: UpstreamAddress::Unix(socket_path(path)?) });
+        }
+    }
+    if text.contains('@') {
+        // Not shown: it may be a password.
+        return Err(Wrong::new("an upstream takes no user or password", UPSTREAM_REMEDY));
+    }
+    let schemes =
+        [("http://", Scheme::Http, 80), ("h2c://", Scheme::H2c, 80), ("https://", Scheme::Https, 443)];
+    for (start, scheme, port) in schemes {
+        if let Some(rest) = text.strip_prefix(start) {
+            let address = authority(rest, port)
+                .map_err(|what| Wrong::new(format!("'{}' {what}", shown(text)), UPSTREAM_REMEDY))?;
+            return Ok(Target { scheme, address: UpstreamAddress::Tcp(address) });
+        }
+    }
+    Err(Wrong::new(format!("'{}' is no upstream", shown(text)), UPSTREAM_REMEDY))
+}
+
+/// Host and port, the port always written. An error says what the URL has, or has not.
+fn authority(rest: &str, default: u16) -> Result<Authority, &'static str> {
+    const NO_HOST: &str = "has no valid host";
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    if rest.contains(['/', '?', '#']) {
+        return Err("holds more than host and port: requests keep their own path");
+    }
+    let authority: Authority = rest.parse().map_err(|_| NO_HOST)?;
+    let port = match authority.as_str().get(authority.host().len()..).unwrap_or_default() {
+        "" => Some(default),
+        port => port.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()),
+    };
+    let port = port.filter(|&port| port != 0).ok_or("has no valid port")?;
+    if authority.host().is_empty() {
+        return Err(NO_HOST);
+    }
+    format!("{}:{port}", authority.host()).parse().map_err(|_| NO_HOST)
+}

@@ -1,0 +1,137 @@
+//! Bounds that were reached, each with a counter.
+
+use metrics::{Gauge, counter, gauge};
+
+const EXCEEDED: &str = "tidegate_bound_exceeded_total";
+const TUNNELS: &str = "tidegate_tunnels";
+
+/// What was more, longer or later than it may be. The label is the key of the configuration, under `bounds` or
+/// `upstream`, without `_timeout`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// A connection was closed at once.
+    Connections,
+    /// The same: its client has too many.
+    ConnectionsPerClient,
+    /// A connection used all of its streams.
+    Streams,
+    /// An HTTP/2 connection was ended for a flood: of resets, or of frames that say nothing.
+    Resets,
+    /// 431: bytes.
+    HeaderBytes,
+    /// 431: fields.
+    HeaderFields,
+    /// 414.
+    TargetBytes,
+    /// A connection was closed: no header of the PROXY protocol, or none that is valid.
+    ProxyHeader,
+    /// A connection was closed: the TLS handshake did not end in time.
+    Handshake,
+    /// A connection was closed: it said nothing.
+    FirstByte,
+    /// 408: the header did not come in time.
+    Header,
+    /// A request or an answer was cut: a body made no progress.
+    BodyIdle,
+    /// The same of a stream: server-sent events, gRPC, a tunnel.
+    StreamIdle,
+    /// A request took too long in all.
+    Request,
+    /// 429: the client has had too many requests under way for too long.
+    RequestsPerClient,
+    /// 503: too many tunnels.
+    Tunnels,
+    /// 429: the client has too many tunnels.
+    TunnelsPerClient,
+    /// 503: no connection to the application in time.
+    UpstreamConnect,
+    /// 504: no answer of the application in time.
+    UpstreamResponse,
+    /// 503: too many requests wait for the application.
+    UpstreamPending,
+}
+
+impl Bound {
+    const ALL: [Self; 20] = [
+        Self::Connections,
+        Self::ConnectionsPerClient,
+        Self::Streams,
+        Self::Resets,
+        Self::HeaderBytes,
+        Self::HeaderFields,
+        Self::TargetBytes,
+        Self::ProxyHeader,
+        Self::Handshake,
+        Self::FirstByte,
+        Self::Header,
+        Self::BodyIdle,
+        Self::StreamIdle,
+        Self::Request,
+        Self::RequestsPerClient,
+        Self::Tunnels,
+        Self::TunnelsPerClient,
+        Self::UpstreamConnect,
+        Self::UpstreamResponse,
+        Self::UpstreamPending,
+    ];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::ConnectionsPerClient => "connections_per_client",
+            Self::Streams => "streams",
+            Self::Resets => "resets",
+            Self::HeaderBytes => "header_bytes",
+            Self::HeaderFields => "header_fields",
+            Self::TargetBytes => "target_bytes",
+            Self::ProxyHeader => "proxy_header",
+            Self::Handshake => "handshake",
+            Self::FirstByte => "first_byte",
+            Self::Header => "header",
+            Self::BodyIdle => "body_idle",
+            Self::StreamIdle => "stream_idle",
+            Self::Request => "request",
+            Self::RequestsPerClient => "requests_per_client",
+            Self::Tunnels => "tunnels",
+            Self::TunnelsPerClient => "tunnels_per_client",
+            Self::UpstreamConnect => "upstream_connect",
+            Self::UpstreamResponse => "upstream_response",
+            Self::UpstreamPending => "upstream_pending",
+        }
+    }
+
+    /// Counts it.
+    pub fn exceeded(self) {
+        counter!(EXCEEDED, "bound" => self.label()).increment(1);
+    }
+}
+
+pub(super) fn describe() {
+    metrics::describe_counter!(EXCEEDED, "Requests and connections that were refused or cut at a bound.");
+    metrics::describe_gauge!(TUNNELS, "Open tunnels (WebSocket).");
+    // All appear with 0, so that the first of each is seen as an increase.
+    for bound in Bound::ALL {
+        counter!(EXCEEDED, "bound" => bound.label()).increment(0);
+    }
+    gauge!(TUNNELS).set(0.0);
+}
+
+/// Counts a tunnel for as long as it lives.
+#[derive(Debug)]
+pub struct TunnelGuard(Gauge);
+
+impl TunnelGuard {
+    /// A tunnel was opened.
+    #[must_use]
+    pub fn open() -> Self {
+        let gauge = gauge!(TUNNELS);
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for TunnelGuard {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}

@@ -1,0 +1,101 @@
+//! The header fields that decide something, and the other spellings under which applications take them.
+//!
+//! CGI, and all that came after it (WSGI, Rack, PHP, the servlet bridges of old), names a field by its letters and
+//! digits, with `_` for everything else: there `X_Api_Key`, `X.Api.Key` and `X-Api-Key` are one, but not here.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use http::{HeaderName, header};
+
+use super::Parts;
+use super::bypass::Condition;
+use super::key::KeyPart;
+
+/// Names of header fields.
+#[derive(Debug, Default)]
+pub struct FieldNames {
+    exact: HashSet<HeaderName>,
+    folded: HashSet<Box<str>>,
+    /// One of them is itself spelled in an odd way, so that the plain spelling is another one.
+    odd: bool,
+}
+
+impl FieldNames {
+    /// Those that rules and bypasses read.
+    #[must_use]
+    pub fn new(parts: &Parts) -> Self {
+        let rules = || parts.rules.iter().chain(&parts.global);
+        let keys = rules().flat_map(|rule| &rule.key.parts).filter_map(|part| match part {
+            KeyPart::Header(name) => Some(name.clone()),
+            KeyPart::Cookie(_) => Some(header::COOKIE),
+            _ => None,
+        });
+        let conditions = rules().flat_map(|rule| &rule.matches.headers).map(|(name, _)| name.clone());
+        let secrets = parts.bypass.iter().filter_map(|bypass| match &bypass.on {
+            Condition::Secret { header, .. } => Some(header.clone()),
+            _ => None,
+        });
+        keys.chain(conditions).chain(secrets).collect()
+    }
+
+    /// Whether `name` is another spelling of one of them, and none of them itself.
+    #[must_use]
+    pub fn imitated_by(&self, name: &HeaderName) -> bool {
+        (self.odd || is_odd(name))
+            && self.folded.contains(&*folded(name.as_str()))
+            && !self.exact.contains(name)
+    }
+}
+
+impl FromIterator<HeaderName> for FieldNames {
+    fn from_iter<T: IntoIterator<Item = HeaderName>>(names: T) -> Self {
+        let exact: HashSet<HeaderName> = names.into_iter().collect();
+        let odd = exact.iter().any(is_odd);
+        let folded = exact.iter().map(|name| folded(name.as_str()).into()).collect();
+        Self { exact, folded, odd }
+    }
+}
+
+/// Whether the name has more than letters, digits and `-` in it: hardly any has.
+#[must_use]
+pub fn is_odd(name: &HeaderName) -> bool {
+    name.as_str().bytes().any(|b| !b.is_ascii_alphanumeric() && b != b'-')
+}
+
+/// The name as CGI would have it, but for the dash.
+#[must_use]
+pub fn folded(name: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if name.chars().all(plain) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(name.chars().map(|c| if plain(c) { c } else { '-' }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FieldNames;
+    use http::HeaderName;
+
+    #[test]
+    fn a_name_is_imitated_by_what_cgi_takes_for_it() {
+        let names: FieldNames =
+            ["x-api-key", "x_plan", "x-both", "x_both"].map(HeaderName::from_static).into_iter().collect();
+        for (name, want) in [
+            ("x-api-key", false),
+            ("x_api_key", true),
+            ("x_api-key", true),
+            ("x.api.key", true),
+            ("xapikey", false),
+            ("x_plan", false),
+            ("x-plan", true),
+            ("x-both", false),
+            ("x_both", false),
+            ("x.both", true),
+            ("accept", false),
+        ] {
+            assert_eq!(names.imitated_by(&HeaderName::from_static(name)), want, "{name}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! HTTP on one connection, from its first byte to its end.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use hyper::body::{Body, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+
+use super::Drain;
+use super::activity::{Activity, Served, Streams};
+use super::entrance::Stream;
+use super::http1::STAND_IN;
+use super::http1::gate::Gate;
+use super::http1::malformed::Malformed;
+use super::http1::screen::Screen;
+use crate::bounds::Bounds;
+use crate::connection::{Connection, Held, Unreadable};
+use crate::metrics::Bound;
+
+/// HTTP/2. The connection's window is fixed: one that adapts is misled by small frames (h2 >= 0.4.16).
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+/// Of an answer, per stream, until the client takes it.
+const SEND_BUFFER: usize = 64 * 1024;
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_ANSWER: Duration = Duration::from_secs(10);
+/// How long a connection is kept that was told to end and has no request: the client may have sent one just before
+/// it was told.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// Besides the fields: the request line's method and version, and the line ends.
+const HEAD_SLACK: usize = 8 * 1024;
+
+/// A connection on which HTTP begins.
+pub(super) struct Conversation {
+    pub(super) screen: Screen<Stream>,
+    pub(super) http2: bool,
+    pub(super) connection: Arc<Connection>,
+}
+
+impl Conversation {
+    /// Serves the connection to its end. What leaves HTTP goes on without it.
+    pub(super) async fn serve<H, F, B>(self, http: Http, drain: Drain, handle: H)
+    where
+        H: Fn(Request<Incoming>, Arc<Connection>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static,
+    {
+        let Self { screen, http2, connection } = self;
+        let Drain { leaving, closing } = drain;
+        let (gate, activity, peer) = (screen.gate(), Activity::start(screen.flushed()), connection.peer);
+        let (streams, number) = (http.streams, AtomicU64::new(0));
+        let begun = Arc::clone(&activity);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let number = number.fetch_add(1, Ordering::Relaxed);
+            let (under_way, at_once) = begun.begin();
+            if http2 && at_once == streams {
+                Bound::Streams.exceeded();
+            }
+            if http2 && request.method() == Method::CONNECT {
+                request.extensions_mut().insert(Held(Arc::new(begun.begin().0)));
+            }
+            stand_in(&mut request, &gate);
+            connection.interim.as_ref().inspect(|interim| interim.begin());
+            let answer = handle(request, Arc::clone(&connection));
+            let connection = Arc::clone(&connection);
+            let (leaving, gate) = (leaving.clone(), Arc::clone(&gate));
+            async move {
+                let mut answer = answer.await;
+                connection.interim.as_ref().inspect(|interim| interim.end());
+                gate.answered(number, answer.status() == StatusCode::SWITCHING_PROTOCOLS);
+                let keeps = http2 || answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+                if leaving.is_cancelled() && !keeps {
+                    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(answer.map(|body| Served::new(body, under_way)))
+            }
+        });
+        let builder = if http2 { http.builder.http2_only() } else { http.builder.http1_only() };
+        let mut talk = pin!(builder.serve_connection_with_upgrades(TokioIo::new(screen), service));
+        let ended = tokio::select! {
+            // The connection first: what it has been sent already is answered, then it is told to end.
+            biased;
+            ended = talk.as_mut() => Some(ended),
+            () = closing.cancelled() => None,
+            () = activity.idle_for(http.idle_timeout) => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                talk.as_mut().graceful_shutdown();
+                let silence = async {
+                    tokio::time::sleep(GOODBYE).await;
+                    activity.idle_for(GOODBYE).await;
+                };
+                tokio::select! {
+                    ended = talk.as_mut() => ended,
+                    () = silence => Ok(()),
+                }
+            }
+        };
+        if let Err(error) = ended {
+            if is_flood(&*error) {
+                Bound::Resets.exceeded();
+            }
+            tracing::debug!(%peer, error, "the connection ended early");
+        }
+    }
+}
+
+/// Tells whoever answers a stand-in what it stands for.
+fn stand_in(request: &mut Request<Incoming>, gate: &Gate) {
+    if request.method().as_str() != STAND_IN || request.version() > Version::HTTP_11 {
+        return;
+    }
+    if let Some(fault) = gate.fault() {
+        if let Some(bound) = bound(fault) {
+            bound.exceeded();
+        }
+        let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_REQUEST);
+        request.extensions_mut().insert(Unreadable { status, reason: fault.to_string() });
+    }
+}
+
+fn bound(fault: Malformed) -> Option<Bound> {
+    match fault {
+        Malformed::LongTarget => Some(Bound::TargetBytes),
+        Malformed::ManyFields => Some(Bound::HeaderFields),
+        Malformed::LongHeader => Some(Bound::HeaderBytes),
+        Malformed::Late => Some(Bound::Header),
+        _ => None,
+    }
+}
+
+/// Whether the HTTP/2 library has ended the connection because of what the client made it do.
+fn is_flood(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// How HTTP is spoken on a listener.
+#[derive(Clone)]
+pub(super) struct Http {
+    builder: auto::Builder<Streams>,
+    streams: usize,
+    idle_timeout: Duration,
+}
+
+impl Http {
+    pub(super) fn new(bounds: &Bounds) -> Self {
+        let mut builder = auto::Builder::new(Streams { timeout: bounds.body_idle_timeout });
+        // Times are kept before and around hyper: it has one for the header and the idle connection together.
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .max_headers(bounds.header_fields)
+            .max_buf_size(bounds.header_bytes + bounds.target_bytes + HEAD_SLACK);
+        // HTTP/2 counts the target among the fields, and each with 32 bytes more: what is beyond even that is refused
+        // before anybody counts it (RFC 9113, section 6.5.2).
+        let header_list = bounds.header_bytes + bounds.target_bytes + 32 * bounds.header_fields + HEAD_SLACK;
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .enable_connect_protocol()
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_ANSWER)
+            .max_concurrent_streams(bounds.streams)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BUFFER)
+            .max_header_list_size(u32::try_from(header_list).unwrap_or(u32::MAX))
+            .max_pending_accept_reset_streams(bounds.resets);
+        let streams = usize::try_from(bounds.streams).unwrap_or(usize::MAX);
+        Self { builder, streams, idle_timeout: bounds.idle_timeout }
+    }
+}

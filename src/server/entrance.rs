@@ -1,0 +1,122 @@
+//! What a connection passes before HTTP begins, each step with its bound: the PROXY protocol's header, TLS, the first
+//! bytes.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::BytesMut;
+use ipnet::IpNet;
+use rustls::ServerConfig;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
+
+use super::proxy_protocol;
+use crate::bounds::Bounds;
+use crate::metrics::{self, Bound};
+use crate::tls;
+
+/// What a listener accepts.
+pub(super) type Socket = Either<TcpStream, UnixStream>;
+/// The same, with TLS or without.
+pub(super) type Stream = Either<Socket, Box<TlsStream<Socket>>>;
+
+/// RFC 9113, section 3.4.
+const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// A client may have no address: behind a Unix socket it is on this machine.
+pub(super) const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// How clients come in.
+#[derive(Clone, Debug, Default)]
+pub struct Entrance {
+    /// With TLS, by whatever configuration is in force when a client comes. None: without.
+    pub tls: Option<Arc<ArcSwap<ServerConfig>>>,
+    /// Peers whose connections begin with a header of the PROXY protocol.
+    pub proxy_protocol: Vec<IpNet>,
+    /// What a client may cost.
+    pub bounds: Bounds,
+}
+
+/// A connection on which HTTP is about to begin.
+pub(super) struct Entered {
+    pub(super) stream: Stream,
+    /// What was read already.
+    pub(super) read: BytesMut,
+    pub(super) http2: bool,
+    pub(super) names: Vec<String>,
+    pub(super) secure: bool,
+}
+
+impl Entrance {
+    /// Whom the connection of `peer` is of. None: a header was due and is not there, or is wrong.
+    pub(super) async fn client(&self, socket: &mut Socket, peer: SocketAddr) -> Option<SocketAddr> {
+        let address = peer.ip().to_canonical();
+        if !self.proxy_protocol.iter().any(|network| network.contains(&address)) {
+            return Some(peer);
+        }
+        let header = timeout(self.bounds.proxy_header_timeout, proxy_protocol::read_header(socket)).await;
+        match header {
+            Ok(Ok(client)) => Some(client.unwrap_or(peer)),
+            Ok(Err(error)) => {
+                tracing::debug!(%peer, %error, "closed: there is no valid header of the PROXY protocol");
+                Bound::ProxyHeader.exceeded();
+                None
+            }
+            Err(_) => {
+                Bound::ProxyHeader.exceeded();
+                None
+            }
+        }
+    }
+
+    /// TLS, and the first bytes. None: they do not come, or are none of TLS.
+    pub(super) async fn enter(&self, socket: Socket) -> Option<Entered> {
+        let (mut stream, names) = match &self.tls {
+            None => (Stream::Left(socket), Vec::new()),
+            Some(config) => {
+                let accepting = TlsAcceptor::from(config.load_full()).accept(socket);
+                let stream = match timeout(self.bounds.handshake_timeout, accepting).await {
+                    Ok(Ok(stream)) => stream,
+                    Ok(Err(error)) => {
+                        metrics::handshake_failed();
+                        tracing::debug!(%error, "closed: the TLS handshake failed");
+                        return None;
+                    }
+                    Err(_) => {
+                        Bound::Handshake.exceeded();
+                        return None;
+                    }
+                };
+                let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+                let names = certificate.map(tls::names).unwrap_or_default();
+                (Stream::Right(Box::new(stream)), names)
+            }
+        };
+        let Ok(first) = timeout(self.bounds.first_byte_timeout, first_bytes(&mut stream)).await else {
+            Bound::FirstByte.exceeded();
+            return None;
+        };
+        let (read, http2) = first?;
+        Some(Entered { stream, read, http2, names, secure: self.tls.is_some() })
+    }
+}
+
+/// Reads until it is clear which protocol begins. True: HTTP/2. None: the peer has left.
+async fn first_bytes(stream: &mut Stream) -> Option<(BytesMut, bool)> {
+    let mut read = BytesMut::with_capacity(1024);
+    loop {
+        if stream.read_buf(&mut read).await.ok()? == 0 {
+            return None;
+        }
+        if read.starts_with(HTTP2_PREFACE) {
+            return Some((read, true));
+        }
+        if !HTTP2_PREFACE.starts_with(&read) {
+            return Some((read, false));
+        }
+    }
+}

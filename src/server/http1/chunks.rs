@@ -1,0 +1,210 @@
+//! Where a body in chunks ends, and whether hyper and every other reader agree about it: RFC 9112, section 7.1,
+//! to the letter. Pure: whatever is accepted here, hyper's decoder reads to the same end.
+
+#[cfg(test)]
+mod tests;
+
+use super::head::{is_token, is_value};
+use super::malformed::Malformed;
+
+/// Enough for every number of 64 bits.
+const MAX_DIGITS: u8 = 16;
+/// Of a whole body: extensions are dropped, so they are work for nothing. hyper allows 16 KiB.
+const EXTENSION_BYTES: usize = 8 * 1024;
+/// Of the whole section behind the last chunk. hyper allows 16 KiB.
+const TRAILER_BYTES: usize = 8 * 1024;
+const TRAILER_FIELDS: usize = 32;
+/// Fields for framing, routing, one hop, or credentials must not come when all has been decided (RFC 9110, section
+/// 6.5.1): who merges them into the header would decide anew.
+const NOT_IN_TRAILERS: [&[u8]; 18] = [
+    b"authorization",
+    b"connection",
+    b"content-encoding",
+    b"content-length",
+    b"content-range",
+    b"content-type",
+    b"cookie",
+    b"expect",
+    b"host",
+    b"keep-alive",
+    b"max-forwards",
+    b"proxy-authorization",
+    b"proxy-connection",
+    b"set-cookie",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
+];
+/// The longest of them, and one more to tell longer ones.
+const NAME_BYTES: usize = 20;
+
+/// How many bytes belong to the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Scanned {
+    /// All of them, and there are more to come.
+    All,
+    /// So many, and the body is over.
+    End(usize),
+}
+
+/// How far a body has been read.
+#[derive(Clone, Debug, Default)]
+pub(in crate::server) struct Chunks {
+    place: Place,
+    /// The size of the chunk, as far as it is known; then what is left of it.
+    left: u64,
+    extension_bytes: usize,
+    trailer_bytes: usize,
+    trailer_fields: usize,
+    /// The beginning of a trailer field's name, and the length of all of it.
+    name: [u8; NAME_BYTES],
+    name_length: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Size {
+        digits: u8,
+    },
+    /// White space before the semicolon: bad, but to be accepted (RFC 9112, section 7.1.1).
+    Blank,
+    Extension,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    /// Where a trailer field or the last line begins.
+    Line,
+    Name,
+    Value,
+    ValueLf,
+    LastLf,
+    End,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::Size { digits: 0 }
+    }
+}
+
+impl Chunks {
+    /// Reads on.
+    ///
+    /// # Errors
+    /// When `bytes` hold what is not a body in chunks. Where it stopped is not known then.
+    pub(in crate::server) fn scan(&mut self, bytes: &[u8]) -> Result<Scanned, Malformed> {
+        let mut rest = bytes;
+        while self.place != Place::End {
+            if self.place == Place::Data {
+                rest = self.data(rest);
+            }
+            let Some((byte, after)) = rest.split_first() else { return Ok(Scanned::All) };
+            self.place = self.step(*byte)?;
+            rest = after;
+        }
+        Ok(Scanned::End(bytes.len() - rest.len()))
+    }
+
+    /// What comes after the chunk's data.
+    fn data<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let take = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
+        self.left = self.left.saturating_sub(take as u64);
+        if self.left == 0 {
+            self.place = Place::DataCr;
+        }
+        bytes.get(take..).unwrap_or_default()
+    }
+
+    fn step(&mut self, byte: u8) -> Result<Place, Malformed> {
+        match self.place {
+            Place::Size { digits } => self.size(byte, digits),
+            Place::Blank => match byte {
+                b' ' | b'\t' => self.extension(Place::Blank),
+                b';' => self.extension(Place::Extension),
+                _ => Err(Malformed::ChunkSize),
+            },
+            Place::Extension => match byte {
+                b'\r' => Ok(Place::SizeLf),
+                _ if is_value(byte) => self.extension(Place::Extension),
+                _ => Err(Malformed::ChunkExtension),
+            },
+            Place::SizeLf => match (byte, self.left) {
+                (b'\n', 0) => Ok(Place::Line),
+                (b'\n', _) => Ok(Place::Data),
+                _ => Err(Malformed::ChunkSize),
+            },
+            Place::Data | Place::DataCr if byte == b'\r' => Ok(Place::DataLf),
+            Place::DataLf if byte == b'\n' => Ok(Place::default()),
+            Place::Data | Place::DataCr | Place::DataLf => Err(Malformed::ChunkEnd),
+            Place::End => Ok(Place::End),
+            Place::Line | Place::Name | Place::Value | Place::ValueLf | Place::LastLf => self.trailer(byte),
+        }
+    }
+
+    /// No sign, no `0x`, no white space before or between: all of these have been read in two ways by somebody.
+    fn size(&mut self, byte: u8, digits: u8) -> Result<Place, Malformed> {
+        if let Some(digit) = char::from(byte).to_digit(16) {
+            if digits == MAX_DIGITS {
+                return Err(Malformed::ChunkSize);
+            }
+            self.left = (self.left << 4) | u64::from(digit);
+            return Ok(Place::Size { digits: digits + 1 });
+        }
+        match byte {
+            _ if digits == 0 => Err(Malformed::ChunkSize),
+            b'\r' => Ok(Place::SizeLf),
+            b';' => self.extension(Place::Extension),
+            b' ' | b'\t' => self.extension(Place::Blank),
+            _ => Err(Malformed::ChunkSize),
+        }
+    }
+
+    fn extension(&mut self, next: Place) -> Result<Place, Malformed> {
+        self.extension_bytes += 1;
+        if self.extension_bytes > EXTENSION_BYTES { Err(Malformed::LongExtensions) } else { Ok(next) }
+    }
+
+    fn trailer(&mut self, byte: u8) -> Result<Place, Malformed> {
+        self.trailer_bytes += 1;
+        if self.trailer_bytes > TRAILER_BYTES {
+            return Err(Malformed::LongTrailers);
+        }
+        match (self.place, byte) {
+            (Place::Line, b'\r') => Ok(Place::LastLf),
+            (Place::LastLf, b'\n') => Ok(Place::End),
+            (Place::Line, _) if is_token(byte) => {
+                self.trailer_fields += 1;
+                self.name_length = 0;
+                self.note(byte);
+                if self.trailer_fields > TRAILER_FIELDS {
+                    Err(Malformed::LongTrailers)
+                } else {
+                    Ok(Place::Name)
+                }
+            }
+            (Place::Name, b':') if self.forbidden() => Err(Malformed::TrailerField),
+            (Place::Name, b':') => Ok(Place::Value),
+            (Place::Name, _) if is_token(byte) => {
+                self.note(byte);
+                Ok(Place::Name)
+            }
+            (Place::Value, b'\r') => Ok(Place::ValueLf),
+            (Place::Value, _) if is_value(byte) => Ok(Place::Value),
+            (Place::ValueLf, b'\n') => Ok(Place::Line),
+            _ => Err(Malformed::Trailer),
+        }
+    }
+
+    fn note(&mut self, byte: u8) {
+        if let Some(place) = self.name.get_mut(self.name_length) {
+            *place = byte.to_ascii_lowercase();
+        }
+        self.name_length += 1;
+    }
+
+    fn forbidden(&self) -> bool {
+        self.name.get(..self.name_length).is_some_and(|name| NOT_IN_TRAILERS.contains(&name))
+    }
+}

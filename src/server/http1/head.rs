@@ -1,0 +1,321 @@
+//! The head of an HTTP/1 request, read as strictly as RFC 9112 allows: where it ends, whether it is well-formed,
+//! and what follows it. Pure, and without a copy.
+
+#[cfg(test)]
+mod tests;
+
+use super::malformed::Malformed;
+use crate::bounds::Bounds;
+
+/// Some clients end a body with a line too many: RFC 9112, section 2.2. These are ignored.
+const EMPTY_LINES: usize = 2;
+/// The longest registered method has 17 bytes.
+const MAX_METHOD: usize = 64;
+/// Around the target: the method, two spaces, the version, the end of the line.
+const AROUND_TARGET: usize = MAX_METHOD + " HTTP/1.1 \r\n".len();
+/// hyper keeps the numbers above for other meanings, and refuses them.
+const MAX_LENGTH: u64 = u64::MAX - 2;
+
+/// What follows a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Following {
+    /// A body of so many bytes; without a body, of none.
+    Length(u64),
+    /// A body in chunks: see [`super::chunks`].
+    Chunked,
+    /// No body, and the client asks to leave HTTP behind this request (RFC 9110, section 7.8).
+    Upgrade,
+}
+
+/// How much a head may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) struct HeadBounds {
+    /// All fields in bytes: names, values, and four each for what stands between and behind them.
+    pub header_bytes: usize,
+    /// The number of fields.
+    pub header_fields: usize,
+    /// The target in bytes.
+    pub target_bytes: usize,
+}
+
+impl From<&Bounds> for HeadBounds {
+    fn from(bounds: &Bounds) -> Self {
+        let Bounds { header_bytes, header_fields, target_bytes, .. } = *bounds;
+        Self { header_bytes, header_fields, target_bytes }
+    }
+}
+
+/// How many bytes of empty lines stand before the request line and are to be ignored. What has nothing else in
+/// it is not yet a request.
+pub(in crate::server) fn skip_empty_lines(bytes: &[u8]) -> usize {
+    2 * bytes.chunks(2).take(EMPTY_LINES).take_while(|pair| *pair == b"\r\n").count()
+}
+
+/// Where a request head ends in `bytes`, if all of it is there: the index after the empty line. Nothing was found
+/// before `from` in an earlier call with fewer bytes. A line that ends in a bare LF counts, so that [`judge`] can
+/// refuse it at once and nobody waits for more.
+pub(in crate::server) fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
+    let start = skip_empty_lines(bytes);
+    let empty = |at: usize| {
+        let rest = bytes.get(at..)?;
+        let length = if rest.starts_with(b"\r\n") { 2 } else { 1 };
+        (length == 2 || rest.starts_with(b"\n")).then_some(at + length)
+    };
+    // One empty line more than is ignored.
+    if let Some(end) = empty(start) {
+        return Some(end);
+    }
+    // The end may be LF CR LF with all but the last byte seen before.
+    let mut at = start.max(from.saturating_sub(2));
+    while let Some(line) = bytes.get(at..)?.iter().position(|b| *b == b'\n') {
+        at += line + 1;
+        if let Some(end) = empty(at) {
+            return Some(end);
+        }
+    }
+    None
+}
+
+/// Whether a head, complete or not, is longer than any that [`judge`] lets pass: no more of it need be read.
+pub(in crate::server) fn too_long(bytes: &[u8], bounds: &HeadBounds) -> Result<(), Malformed> {
+    let line = bounds.target_bytes.saturating_add(AROUND_TARGET);
+    let most = bounds.header_bytes.saturating_add(line).saturating_add(2 * EMPTY_LINES + 2);
+    if bytes.len() <= most {
+        return Ok(());
+    }
+    let mut lines = bytes.get(skip_empty_lines(bytes)..).unwrap_or_default().split(|b| *b == b'\n');
+    let long_line = lines.next().is_none_or(|first| first.len() > line);
+    Err(if long_line { Malformed::LongTarget } else { Malformed::LongHeader })
+}
+
+/// What follows `head`, which is all up to [`end_of_head`].
+///
+/// # Errors
+/// When anything in it is not as RFC 9112 has it, or two readers could differ about it.
+pub(in crate::server) fn judge(head: &[u8], bounds: &HeadBounds) -> Result<Following, Malformed> {
+    too_long(head, bounds)?;
+    let head = head.get(skip_empty_lines(head)..).unwrap_or_default();
+    let (line, mut rest) = first_line(head)?;
+    let mut request = request_line(line, bounds)?;
+    let (mut count, mut size) = (0, 0);
+    loop {
+        let (line, after) = first_line(rest)?;
+        rest = after;
+        if line.is_empty() {
+            break;
+        }
+        let (name, value) = field(line)?;
+        count += 1;
+        size += name.len() + value.len() + 4;
+        if count > bounds.header_fields {
+            return Err(Malformed::ManyFields);
+        }
+        if size > bounds.header_bytes {
+            return Err(Malformed::LongHeader);
+        }
+        request.note(name, value)?;
+    }
+    // Bytes behind the empty line would be of a head that ends elsewhere for others.
+    if rest.is_empty() { request.following() } else { Err(Malformed::LineEnd) }
+}
+
+/// The line without its CR LF, and what comes after.
+fn first_line(bytes: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
+    let end = bytes.iter().position(|b| *b == b'\n').ok_or(Malformed::LineEnd)?;
+    let (line, rest) = bytes.split_at_checked(end + 1).ok_or(Malformed::LineEnd)?;
+    Ok((line.strip_suffix(b"\r\n").ok_or(Malformed::LineEnd)?, rest))
+}
+
+/// The fault of a line, or its bare CR if it has one: the sender should look there first.
+fn fault(line: &[u8], otherwise: Malformed) -> Malformed {
+    if line.contains(&b'\r') { Malformed::LineEnd } else { otherwise }
+}
+
+/// RFC 9112, section 3: single spaces, though it would let us be lenient.
+fn request_line(line: &[u8], bounds: &HeadBounds) -> Result<Request, Malformed> {
+    if line.starts_with(b" ") || line.starts_with(b"\t") {
+        return Err(Malformed::Fold);
+    }
+    let mut parts = line.split(|b| *b == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(fault(line, Malformed::RequestLine));
+    };
+    if method.is_empty() || target.is_empty() || !method.iter().all(|b| is_token(*b)) {
+        return Err(fault(line, Malformed::RequestLine));
+    }
+    // No client sends what stands for an unreadable request.
+    if method == super::STAND_IN.as_bytes() {
+        return Err(Malformed::RequestLine);
+    }
+    if method.len() > MAX_METHOD {
+        return Err(Malformed::LongMethod);
+    }
+    if target.len() > bounds.target_bytes {
+        return Err(Malformed::LongTarget);
+    }
+    // Of RFC 3986 this forgives characters that clients send all the same, as they have one meaning only. Those
+    // beyond ASCII are escaped in what is forwarded, and are UTF-8.
+    if target.iter().any(|b| b.is_ascii_control()) || std::str::from_utf8(target).is_err() {
+        return Err(fault(line, Malformed::Target));
+    }
+    if target.contains(&b'#') {
+        return Err(Malformed::Fragment);
+    }
+    // What the parser behind us would refuse without a word.
+    if !target.iter().all(|b| is_plain(*b)) && http::Uri::try_from(target).is_err() {
+        return Err(Malformed::Target);
+    }
+    let http11 = match version {
+        b"HTTP/1.1" => true,
+        b"HTTP/1.0" => false,
+        // The name is case-sensitive, the numbers are of one digit: RFC 9112, section 2.3.
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            return Err(Malformed::Version);
+        }
+        _ => return Err(fault(line, Malformed::RequestLine)),
+    };
+    Ok(Request { http11, connect: method == b"CONNECT", ..Request::default() })
+}
+
+/// Name and value of a field line, the value without the white space around it.
+fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
+    let end = line.iter().position(|b| !is_token(*b));
+    let Some((name, rest)) = end.and_then(|end| line.split_at_checked(end)) else {
+        return Err(Malformed::NoColon);
+    };
+    let blank = rest.starts_with(b" ") || rest.starts_with(b"\t");
+    match rest.strip_prefix(b":") {
+        Some(value) if !name.is_empty() => {
+            if !value.iter().all(|b| is_value(*b)) {
+                return Err(fault(value, Malformed::FieldValue));
+            }
+            // What else counts as white space in ASCII is a control character, so none is left.
+            Ok((name, value.trim_ascii()))
+        }
+        _ if blank && name.is_empty() => Err(Malformed::Fold),
+        _ if !line.contains(&b':') => Err(fault(line, Malformed::NoColon)),
+        _ if blank => Err(fault(line, Malformed::SpaceBeforeColon)),
+        _ => Err(fault(line, Malformed::FieldName)),
+    }
+}
+
+/// Of the bytes that most targets have, none of which is a parser's to refuse.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'/' | b'-' | b'.' | b'_' | b'?' | b'=' | b'&' | b'%' | b'+' | b',')
+}
+
+/// `tchar` of RFC 9110, section 5.6.2.
+pub(super) fn is_token(byte: u8) -> bool {
+    TOKEN.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        let odd = matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
+        #[allow(clippy::indexing_slicing, reason = "when compiled, and a byte is always below 256")]
+        {
+            table[byte as usize] = odd || byte.is_ascii_alphanumeric();
+        }
+        byte += 1;
+    }
+    table
+};
+
+/// A byte of a field's value: RFC 9110, section 5.5, with bytes beyond ASCII, which have no meaning there.
+pub(super) fn is_value(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+/// What of a request decides where it ends.
+#[derive(Debug, Default)]
+struct Request {
+    http11: bool,
+    connect: bool,
+    host: Option<()>,
+    length: Option<u64>,
+    coding: Option<Coding>,
+    connection_upgrade: bool,
+    upgrade: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Coding {
+    Chunked,
+    Unknown,
+}
+
+impl Request {
+    fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), Malformed> {
+        let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+        match name.len() {
+            4 if is(b"host") => once(&mut self.host, (), Malformed::TwoHosts)?,
+            7 if is(b"upgrade") => self.upgrade |= !value.is_empty(),
+            10 if is(b"connection") => {
+                let mut options = value.split(|b| *b == b',').map(<[u8]>::trim_ascii);
+                self.connection_upgrade |= options.any(|option| option.eq_ignore_ascii_case(b"upgrade"));
+            }
+            14 if is(b"content-length") => {
+                let length = length(value).ok_or(Malformed::Length)?;
+                once(&mut self.length, length, Malformed::TwoLengths)?;
+            }
+            17 if is(b"transfer-encoding") => once(&mut self.coding, coding(value)?, Malformed::TwoCodings)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// RFC 9112, section 6.3, where each choice between two meanings is a refusal.
+    fn following(&self) -> Result<Following, Malformed> {
+        match (self.coding, self.length) {
+            (Some(_), Some(_)) => Err(Malformed::LengthAndCoding),
+            (Some(_), None) if !self.http11 => Err(Malformed::CodingOfHttp10),
+            (Some(Coding::Unknown), None) => Err(Malformed::UnknownCoding),
+            (Some(Coding::Chunked), None) => Ok(Following::Chunked),
+            (None, None | Some(0)) if self.asks_to_upgrade() => Ok(Following::Upgrade),
+            (None, length) => Ok(Following::Length(length.unwrap_or(0))),
+        }
+    }
+
+    /// HTTP/1.0 cannot (RFC 9110, section 7.8), and CONNECT leaves HTTP in another way.
+    fn asks_to_upgrade(&self) -> bool {
+        self.http11 && !self.connect && self.upgrade && self.connection_upgrade
+    }
+}
+
+fn once<T>(place: &mut Option<T>, value: T, twice: Malformed) -> Result<(), Malformed> {
+    if place.replace(value).is_some() { Err(twice) } else { Ok(()) }
+}
+
+/// One decimal number. Zeros before it are refused, as some would read an octal one.
+fn length(value: &[u8]) -> Option<u64> {
+    let plain = value.iter().all(u8::is_ascii_digit) && (value.len() == 1 || !value.starts_with(b"0"));
+    let text = std::str::from_utf8(value).ok().filter(|_| plain)?;
+    text.parse().ok().filter(|length| *length <= MAX_LENGTH)
+}
+
+/// The list of codings: one 'chunked' and nothing else is what can be undone here.
+fn coding(value: &[u8]) -> Result<Coding, Malformed> {
+    if value.eq_ignore_ascii_case(b"chunked") {
+        return Ok(Coding::Chunked);
+    }
+    let mut chunked = false;
+    for element in value.split(|b| *b == b',') {
+        // 'chunked' comes last, and once: RFC 9112, section 6.1. It has no parameters: section 7.1.
+        let name = element.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+        if chunked || name.is_empty() || !name.iter().all(|b| is_token(*b)) {
+            return Err(Malformed::Coding);
+        }
+        chunked = name.eq_ignore_ascii_case(b"chunked");
+        if chunked && element.trim_ascii() != name {
+            return Err(Malformed::Coding);
+        }
+    }
+    Ok(Coding::Unknown)
+}

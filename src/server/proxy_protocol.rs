@@ -1,0 +1,146 @@
+//! The PROXY protocol (haproxy.org, proxy-protocol.txt): a load balancer's first bytes on a connection say for whom
+//! it is. Exactly these are read, and nothing of what follows.
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use ppp::{v1, v2};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+/// The longest line of version 1: section 2.1.
+const LINE_BYTES: usize = 107;
+/// Version 2: the signature, version and command, family and protocol, the length.
+const FIXED_BYTES: usize = 16;
+/// Address and additions of version 2. Additions hold a name or the subject of a certificate, not a chain of them.
+const BLOCK_BYTES: usize = 4096;
+/// Version 2 and LOCAL: the balancer speaks for itself. The rest of the header means nothing (section 2.2).
+const LOCAL: u8 = 0x20;
+
+/// Why nobody knows for whom a connection is. It can only be closed: whatever its peer's address is, it is not the
+/// client's.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::server) enum ProxyHeaderError {
+    /// Something else than a header came first, such as a request.
+    #[error("the connection does not begin with a PROXY protocol header")]
+    NoHeader,
+    /// It ended too early.
+    #[error("the connection ended within the PROXY protocol header")]
+    Cut,
+    /// A line, or a block, beyond the bound.
+    #[error("the PROXY protocol header is too long")]
+    Long,
+    /// A line of version 1 that holds something else.
+    #[error("the PROXY protocol line is not well-formed")]
+    Line,
+    /// See the parser's words.
+    #[error("the PROXY protocol line is not well-formed: {0}")]
+    Text(v1::ParseError),
+    /// See the parser's words.
+    #[error("the PROXY protocol header is not well-formed: {0}")]
+    Binary(v2::ParseError),
+    /// UDP, which is not spoken here.
+    #[error("the PROXY protocol header is for datagrams")]
+    Datagrams,
+    /// The connection's fault.
+    #[error("the PROXY protocol header cannot be read: {0}")]
+    Read(io::Error),
+}
+
+impl From<io::Error> for ProxyHeaderError {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::UnexpectedEof { Self::Cut } else { Self::Read(error) }
+    }
+}
+
+/// For whom the connection is. None: for the peer itself, or for somebody who has no address.
+///
+/// # Errors
+/// When there is no header, or one that is not to be believed.
+pub(in crate::server) async fn read_header<S: AsyncRead + Unpin>(
+    stream: &mut S,
+) -> Result<Option<SocketAddr>, ProxyHeaderError> {
+    match stream.read_u8().await? {
+        b'P' => line(stream).await,
+        b'\r' => block(stream).await,
+        _ => Err(ProxyHeaderError::NoHeader),
+    }
+}
+
+/// Version 1, from its second byte.
+async fn line<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Option<SocketAddr>, ProxyHeaderError> {
+    const START: &str = "PROXY ";
+    let mut line = String::with_capacity(LINE_BYTES);
+    line.push('P');
+    // As nobody says how long it is, and what follows is not ours: byte by byte.
+    while !line.ends_with('\n') {
+        if line.len() == LINE_BYTES {
+            return Err(ProxyHeaderError::Long);
+        }
+        let byte = stream.read_u8().await?;
+        if !byte.is_ascii() {
+            return Err(ProxyHeaderError::Line);
+        }
+        line.push(char::from(byte));
+        // Another method that begins with P, such as POST.
+        if line.len() <= START.len() && !START.starts_with(&*line) {
+            return Err(ProxyHeaderError::NoHeader);
+        }
+    }
+    let text = line.strip_suffix("\r\n").ok_or(ProxyHeaderError::Line)?;
+    // The parser stops at a carriage return, and takes a sign before a port.
+    if text.bytes().any(|b| b.is_ascii_control() || b == b'+') {
+        return Err(ProxyHeaderError::Line);
+    }
+    let header = v1::Header::try_from(&*line).map_err(ProxyHeaderError::Text)?;
+    Ok(match header.addresses {
+        v1::Addresses::Tcp4(tcp) => Some(source(tcp.source_address, tcp.source_port)),
+        v1::Addresses::Tcp6(tcp) => Some(source(tcp.source_address, tcp.source_port)),
+        v1::Addresses::Unknown => None,
+    })
+}
+
+/// Version 2, from its second byte.
+async fn block<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Option<SocketAddr>, ProxyHeaderError> {
+    let mut header = Vec::with_capacity(FIXED_BYTES + 36);
+    header.push(b'\r');
+    // Byte by byte, so that who sends an empty line and a request is told at once, not when 16 bytes are there.
+    while header.len() < FIXED_BYTES {
+        header.push(stream.read_u8().await?);
+        match v2::Header::try_from(&*header) {
+            Err(v2::ParseError::Incomplete(_)) => {}
+            Err(v2::ParseError::Prefix) => return Err(ProxyHeaderError::NoHeader),
+            _ => {}
+        }
+    }
+    let (command, length) = match *header {
+        [.., command, _, high, low] => (command, usize::from(u16::from_be_bytes([high, low]))),
+        _ => return Err(ProxyHeaderError::Cut),
+    };
+    if length > BLOCK_BYTES {
+        return Err(ProxyHeaderError::Long);
+    }
+    header.resize(FIXED_BYTES + length, 0);
+    stream.read_exact(header.get_mut(FIXED_BYTES..).unwrap_or_default()).await?;
+    // The parser would still look at the family, and at the length that it demands.
+    if command == LOCAL {
+        return Ok(None);
+    }
+    let header = v2::Header::try_from(&*header).map_err(ProxyHeaderError::Binary)?;
+    match (header.protocol, header.addresses) {
+        (_, v2::Addresses::Unspecified | v2::Addresses::Unix(_)) | (v2::Protocol::Unspecified, _) => Ok(None),
+        (v2::Protocol::Datagram, _) => Err(ProxyHeaderError::Datagrams),
+        (v2::Protocol::Stream, v2::Addresses::IPv4(tcp)) => {
+            Ok(Some(source(tcp.source_address, tcp.source_port)))
+        }
+        (v2::Protocol::Stream, v2::Addresses::IPv6(tcp)) => {
+            Ok(Some(source(tcp.source_address, tcp.source_port)))
+        }
+    }
+}
+
+fn source(address: impl Into<IpAddr>, port: u16) -> SocketAddr {
+    SocketAddr::new(address.into(), port)
+}

@@ -1,0 +1,368 @@
+//! The application behind the proxy: its connections, its patience, and what is done when it has gone.
+
+mod connect;
+mod error;
+mod exchange;
+mod pool;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
+use hyper::body::{Body as _, Incoming};
+use tokio::time::Sleep;
+
+use crate::clock::Stopwatch;
+use crate::metrics::{self, Bound};
+pub use connect::{Address, Protocol, Tls};
+pub use error::UpstreamError;
+pub use exchange::{Answer, BodyError};
+use exchange::{BodyState, Exchange, RequestBody};
+use pool::{Occupied, Place, Pool, Sender};
+
+/// How often a request is tried again that was not sent, as its connection had ended.
+const MOST_RETRIES: usize = 2;
+
+/// How the application is reached, and what it may cost.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it is.
+    pub address: Address,
+    /// How it is spoken to.
+    pub protocol: Protocol,
+    /// To have a connection: waiting for one, resolving the name, connecting, TLS.
+    pub connect_timeout: Duration,
+    /// From the last byte of the request that it took to the head of its answer.
+    pub response_timeout: Duration,
+    /// How long an idle connection is kept.
+    pub idle_timeout: Duration,
+    /// The most requests under way.
+    pub connections: usize,
+    /// The most requests that wait for their turn beyond those.
+    pub pending: usize,
+    /// Whether a request may be sent once more: see [`Upstream::send`].
+    pub retry: bool,
+    /// How long a body may make no progress, in either direction.
+    pub body_idle_timeout: Duration,
+    /// The same of server-sent events and gRPC.
+    pub stream_idle_timeout: Duration,
+    /// From the header of a request to the end of its answer.
+    pub request_timeout: Option<Duration>,
+}
+
+/// The application.
+#[derive(Debug)]
+pub struct Upstream {
+    options: Options,
+    pool: Arc<Pool>,
+    reachable: AtomicBool,
+}
+
+/// What is sent, and how.
+pub struct Outgoing {
+    /// With the fields that the application is to see.
+    pub request: Request<Incoming>,
+    /// What is asked for.
+    pub path_and_query: PathAndQuery,
+    /// Whether the client waits for 100 (Continue).
+    pub expects_continue: bool,
+    /// Whether it asks to leave HTTP.
+    pub upgrade: bool,
+    /// Who is told of interim answers, 100 (Continue) apart.
+    pub interim: Option<OnInterim>,
+    /// To be held until the answer has ended.
+    pub held: Box<dyn std::any::Any + Send + Sync>,
+}
+
+/// Is told the status and the fields of an interim answer.
+pub type OnInterim = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
+
+impl Upstream {
+    /// Connects when the first request comes.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        let pool = Pool::new(&options);
+        Self { options, pool, reachable: AtomicBool::new(true) }
+    }
+
+    /// Lets go of connections that nobody has used for too long.
+    pub fn sweep(&self) {
+        self.pool.sweep();
+    }
+
+    /// Sends a request, and returns when the head of the answer is there. Both bodies go on flowing, each as fast as
+    /// its slower side; dropping the future, or the answer, ends the request at the application too.
+    ///
+    /// A request of which nothing was sent, because the connection had ended, is sent on another one. So is, once
+    /// and if the options allow it, a safe request without a body (RFC 9110, section 9.2.2) that got no answer on a
+    /// connection used before: it crossed the closing.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn send(&self, outgoing: Outgoing) -> Result<Response<Answer>, UpstreamError> {
+        let Some(timeout) = self.options.request_timeout else { return self.exchange(outgoing, None).await };
+        let deadline = Box::pin(tokio::time::sleep(timeout));
+        tokio::time::timeout(timeout, self.exchange(outgoing, Some(deadline)))
+            .await
+            .unwrap_or(Err(UpstreamError::RequestTimeout))
+    }
+
+    async fn exchange(
+        &self,
+        outgoing: Outgoing,
+        deadline: Option<Pin<Box<Sleep>>>,
+    ) -> Result<Response<Answer>, UpstreamError> {
+        let Outgoing { request, path_and_query, expects_continue, upgrade, interim, held } = outgoing;
+        let patience = match speaks_grpc(request.headers()) {
+            true => (self.options.stream_idle_timeout, Bound::StreamIdle),
+            false => (self.options.body_idle_timeout, Bound::BodyIdle),
+        };
+        let exchange = Exchange::start(patience.0, expects_continue);
+        let bodiless = request.body().is_end_stream();
+        let safe = request.method().is_safe() && bodiless;
+        let mut request = request.map(|body| RequestBody::new(body, Arc::clone(&exchange)));
+        request.extensions_mut().clear();
+        if expects_continue {
+            request.headers_mut().insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+        }
+        let (mut place, mut attempts, mut spare) = (None, 0, None);
+        let (answer, sender) = loop {
+            let (taken, mut sender) = self.occupy(place.take(), attempts > 0, upgrade).await?;
+            self.address(&mut request, &path_and_query, &sender)?;
+            if expects_continue || interim.is_some() {
+                listen(&mut request, Arc::clone(&exchange), interim.clone());
+            }
+            let shared = matches!(sender, Sender::Http2 { .. });
+            let reused = matches!(sender, Sender::Http1 { reused: true, .. });
+            if attempts == 0 && self.options.retry && ((reused && safe) || (shared && bodiless)) {
+                spare = Some((request.method().clone(), request.headers().clone()));
+            }
+            match self.attempt(&mut sender, request, &exchange).await {
+                Ok(answer) => break (answer, (taken, sender)),
+                Err(Failed::NotSent(unsent)) if attempts < MOST_RETRIES => request = *unsent,
+                Err(Failed::NotSent(_)) => {
+                    let closed = "each connection was closed before the request was sent";
+                    return Err(UpstreamError::Unreachable(std::io::Error::other(closed)));
+                }
+                Err(Failed::Lost(error)) if spare.is_some() && (!shared || is_unprocessed(&error)) => {
+                    // There is no body to lose.
+                    request = Request::new(RequestBody::none(Arc::clone(&exchange)));
+                    let (method, headers) = spare.take().unwrap_or_default();
+                    (*request.method_mut(), *request.headers_mut()) = (method, headers);
+                }
+                Err(Failed::Lost(error) | Failed::Final(error)) => return Err(error),
+            }
+            metrics::upstream_retry();
+            (place, attempts) = (Some(taken), attempts + 1);
+        };
+        let (place, mut sender) = sender;
+        self.judge(&answer, upgrade)?;
+        let bound = match is_event_stream(answer.headers()) {
+            true => {
+                exchange.be_patient(self.options.stream_idle_timeout);
+                Bound::StreamIdle
+            }
+            false => patience.1,
+        };
+        if let (StatusCode::SWITCHING_PROTOCOLS, Sender::Http1 { driver, .. }) =
+            (answer.status(), &mut sender)
+        {
+            driver.release();
+        }
+        let occupied = Occupied { pool: Arc::clone(&self.pool), sender, _place: place, _held: held };
+        Ok(answer.map(|body| Answer::new(body, exchange, bound, deadline, occupied)))
+    }
+
+    /// A place and a connection, in time.
+    async fn occupy(
+        &self,
+        place: Option<Place>,
+        fresh: bool,
+        upgrade: bool,
+    ) -> Result<(Place, Sender), UpstreamError> {
+        let waited = Stopwatch::start();
+        let place = match place {
+            Some(place) => place,
+            None => match tokio::time::timeout(self.options.connect_timeout, self.pool.place()).await {
+                Ok(Ok(place)) => place,
+                // It is not away, it is busy.
+                Ok(Err(_)) | Err(_) => return Err(UpstreamError::Full),
+            },
+        };
+        let connecting = async {
+            let sender = if upgrade { self.pool.own().await } else { self.pool.sender(fresh).await };
+            Ok((place, sender.map_err(UpstreamError::Unreachable)?))
+        };
+        let waited = Duration::from_millis(u64::try_from(waited.millis()).unwrap_or_default());
+        let left = self.options.connect_timeout.saturating_sub(waited);
+        let occupied = tokio::time::timeout(left, connecting);
+        let occupied = occupied.await.unwrap_or(Err(UpstreamError::ConnectTimeout));
+        let reached = occupied.is_ok();
+        // Once each, however many requests find out.
+        if self.reachable.swap(reached, Ordering::Relaxed) != reached {
+            match &occupied {
+                Ok(_) => tracing::info!("the application can be reached again"),
+                Err(error) => {
+                    tracing::warn!(error = %error::chain(error), "the application cannot be reached")
+                }
+            }
+        }
+        occupied
+    }
+
+    /// Puts the target into the form that the connection's protocol has for it.
+    fn address(
+        &self,
+        request: &mut Request<RequestBody>,
+        path_and_query: &PathAndQuery,
+        sender: &Sender,
+    ) -> Result<(), http::Error> {
+        let own = match &self.options.address {
+            // A client of HTTP/1.0 may name no host.
+            Address::Tcp(host, port) if host.contains(':') => format!("[{host}]:{port}"),
+            Address::Tcp(host, port) => format!("{host}:{port}"),
+            Address::Unix(_) => "localhost".to_owned(),
+        };
+        let own = || HeaderValue::try_from(own);
+        match sender {
+            Sender::Http1 { .. } => {
+                if !request.headers().contains_key(header::HOST) {
+                    request.headers_mut().insert(header::HOST, own()?);
+                }
+                *request.uri_mut() = Uri::from(path_and_query.clone());
+                *request.version_mut() = Version::HTTP_11;
+            }
+            Sender::Http2 { .. } => {
+                // Over HTTP/2 the authority is the host (RFC 9113, section 8.3.1).
+                let host = match request.headers_mut().remove(header::HOST) {
+                    Some(host) => host,
+                    None => own()?,
+                };
+                let scheme = match self.options.protocol {
+                    Protocol::Tls(_) => Scheme::HTTPS,
+                    Protocol::Http1 | Protocol::H2c => Scheme::HTTP,
+                };
+                let uri = Uri::builder().scheme(scheme).authority(host.as_bytes());
+                *request.uri_mut() = uri.path_and_query(path_and_query.clone()).build()?;
+                // It would take TE with it, which HTTP/2 knows without (RFC 9113, section 8.2.2).
+                request.headers_mut().remove(header::CONNECTION);
+                request.headers_mut().remove(header::EXPECT);
+                *request.version_mut() = Version::HTTP_2;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the request on one connection, and waits for the head of the answer.
+    async fn attempt(
+        &self,
+        sender: &mut Sender,
+        request: Request<RequestBody>,
+        exchange: &Exchange,
+    ) -> Result<Response<Incoming>, Failed> {
+        let mut answer = std::pin::pin!(async {
+            match sender {
+                Sender::Http1 { sender, .. } => sender.try_send_request(request).await,
+                Sender::Http2 { sender, .. } => {
+                    // HTTP/2 has no 100 here: the body is wanted at once.
+                    exchange.release();
+                    sender.try_send_request(request).await
+                }
+            }
+        });
+        let mut patience = self.options.response_timeout;
+        let answer = loop {
+            if let Ok(answer) = tokio::time::timeout(patience, &mut answer).await {
+                break answer;
+            }
+            // A long upload is no reason to give up while it goes on; and a client that does not go on with it is
+            // found out where its body is read.
+            patience = match exchange.body() {
+                BodyState::Awaited => self.options.response_timeout,
+                _ => self.options.response_timeout.saturating_sub(exchange.idle()),
+            };
+            if patience.is_zero() {
+                return Err(Failed::Final(UpstreamError::Timeout));
+            }
+        };
+        answer.map_err(|mut error| match (error.take_message(), exchange.body()) {
+            (Some(request), _) => Failed::NotSent(Box::new(request)),
+            (None, BodyState::Broken) => Failed::Final(UpstreamError::ClientBroken),
+            (None, BodyState::Late) => Failed::Final(UpstreamError::ClientTimeout),
+            (None, _) => {
+                let error = error.into_error();
+                // What it said was no answer: it would say the same again.
+                let lost = !error.is_parse();
+                let error = UpstreamError::Broken(error);
+                if lost { Failed::Lost(error) } else { Failed::Final(error) }
+            }
+        })
+    }
+
+    /// Whether an answer can be read in one way only, and was asked for.
+    fn judge(&self, answer: &Response<Incoming>, upgrade: bool) -> Result<(), UpstreamError> {
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrade {
+            return Err(UpstreamError::Unsolicited);
+        }
+        if has_two_ends(answer.headers()) {
+            return Err(UpstreamError::Framing);
+        }
+        Ok(())
+    }
+}
+
+/// Has interim answers told: 100 (Continue) to the body, others to the client.
+fn listen(request: &mut Request<RequestBody>, exchange: Arc<Exchange>, interim: Option<OnInterim>) {
+    hyper::ext::on_informational(request, move |answer| match (answer.status(), &interim) {
+        (StatusCode::CONTINUE, _) => exchange.release(),
+        (status, Some(interim)) => interim(status, answer.headers()),
+        _ => {}
+    });
+}
+
+/// Why an attempt has no answer.
+enum Failed {
+    /// Nothing was sent: here is the request.
+    NotSent(Box<Request<RequestBody>>),
+    /// The connection ended after it was.
+    Lost(UpstreamError),
+    /// Another attempt would not help, or is not safe.
+    Final(UpstreamError),
+}
+
+/// hyper goes by the coding; a client behind us would go by the length, as the coding ends here. So would any other
+/// coding: nobody would undo it.
+fn has_two_ends(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => false,
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+            headers.contains_key(header::CONTENT_LENGTH)
+        }
+        _ => true,
+    }
+}
+
+/// Whether the application has said that it has not looked at the request (RFC 9113, section 8.7).
+fn is_unprocessed(error: &UpstreamError) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            let going = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+            return error.is_remote() && (going || error.reason() == Some(h2::Reason::REFUSED_STREAM));
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn speaks_grpc(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+}

@@ -1,0 +1,103 @@
+//! Whose fault it was that there is no answer.
+
+use http::StatusCode;
+
+use crate::metrics::Bound;
+
+/// Why there is no answer of the upstream.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// Nobody listens, or TLS failed: the request was not sent.
+    #[error("the application cannot be reached")]
+    Unreachable(#[source] std::io::Error),
+    /// There was no connection in time: the request was not sent.
+    #[error("there was no connection to the application in time")]
+    ConnectTimeout,
+    /// As many requests as may wait are waiting.
+    #[error("the application has too much to do")]
+    Full,
+    /// The connection ended, or what came was no HTTP.
+    #[error("the application gave no valid answer")]
+    Broken(#[source] hyper::Error),
+    /// It said 101 (Switching Protocols) unasked, or to another protocol than the one asked for.
+    #[error("the application changed the protocol unasked")]
+    Unsolicited,
+    /// It took too long.
+    #[error("the application did not answer in time")]
+    Timeout,
+    /// The request took too long in all.
+    #[error("the request took too long")]
+    RequestTimeout,
+    /// Its answer ends in two places: by length and by coding (RFC 9112, section 6.3).
+    #[error("the application's answer can be read in two ways")]
+    Framing,
+    /// The client's body broke off, or was no HTTP.
+    #[error("the request's body is not valid, or broke off")]
+    ClientBroken,
+    /// The client did not go on with its body.
+    #[error("the request's body did not come in time")]
+    ClientTimeout,
+    /// The request's target makes no URI.
+    #[error("the request cannot be forwarded")]
+    Target(#[from] http::Error),
+}
+
+impl UpstreamError {
+    /// The status to answer with.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Unreachable(_) | Self::ConnectTimeout | Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Broken(_) | Self::Unsolicited | Self::Framing => StatusCode::BAD_GATEWAY,
+            Self::Timeout | Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::ClientBroken | Self::Target(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// As the metric's label has it; none if the application has no part in it.
+    #[must_use]
+    pub fn label(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreachable(_) | Self::ConnectTimeout => Some("unreachable"),
+            Self::Full => Some("full"),
+            Self::Broken(_) => Some("broken"),
+            Self::Unsolicited => Some("unsolicited"),
+            Self::Framing => Some("framing"),
+            Self::Timeout | Self::RequestTimeout => Some("timeout"),
+            Self::ClientBroken | Self::ClientTimeout | Self::Target(_) => None,
+        }
+    }
+
+    /// The bound that was reached, if it was one. (That of a client's body counts where it is read.)
+    #[must_use]
+    pub fn bound(&self) -> Option<Bound> {
+        match self {
+            Self::ConnectTimeout => Some(Bound::UpstreamConnect),
+            Self::Full => Some(Bound::UpstreamPending),
+            Self::Timeout => Some(Bound::UpstreamResponse),
+            Self::RequestTimeout => Some(Bound::Request),
+            _ => None,
+        }
+    }
+
+    /// Proxy error types of RFC 9209, section 2.3.
+    #[must_use]
+    pub fn proxy_status(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "destination_unavailable",
+            Self::ConnectTimeout => "connection_timeout",
+            Self::Full => "connection_limit_reached",
+            Self::Broken(_) | Self::Framing => "http_protocol_error",
+            Self::Unsolicited => "http_upgrade_failed",
+            Self::Timeout | Self::RequestTimeout => "http_response_timeout",
+            Self::ClientBroken | Self::ClientTimeout | Self::Target(_) => "http_request_error",
+        }
+    }
+}
+
+/// An error with its causes, for the log.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -1,0 +1,384 @@
+//! One request and its answer on their way: how far they are, and whose turn it is.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::Sleep;
+
+use crate::clock::Stopwatch;
+use crate::metrics::Bound;
+
+/// How long a client's body is held back for the application to say 100 (Continue). It may never have heard of that
+/// (RFC 9110, section 10.1.1).
+const CONTINUE: Duration = Duration::from_secs(1);
+
+/// What a request's body is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyState {
+    /// The application does not read on.
+    Untouched = 0,
+    /// It would take more, and the client does not send it.
+    Awaited = 1,
+    /// It failed.
+    Broken = 2,
+    /// The client stopped in the middle of it.
+    Late = 3,
+    /// All of it was taken.
+    Ended = 4,
+}
+
+/// How far a request and its answer have come.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    started: Stopwatch,
+    /// When a part of either body last went on, in milliseconds since the start.
+    moved_ms: AtomicI64,
+    /// How long both may stand still, in milliseconds.
+    patience_ms: AtomicI64,
+    body: AtomicU8,
+    /// Whether the body is held back.
+    held: AtomicBool,
+    /// Whether nobody wants it any more.
+    unwanted: AtomicBool,
+    holder: Mutex<Option<Waker>>,
+}
+
+impl Exchange {
+    pub(super) fn start(patience: Duration, held: bool) -> Arc<Self> {
+        let exchange = Self {
+            started: Stopwatch::start(),
+            moved_ms: AtomicI64::new(0),
+            patience_ms: AtomicI64::new(0),
+            body: AtomicU8::new(BodyState::Untouched as u8),
+            held: AtomicBool::new(held),
+            unwanted: AtomicBool::new(false),
+            holder: Mutex::default(),
+        };
+        exchange.be_patient(patience);
+        Arc::new(exchange)
+    }
+
+    pub(super) fn be_patient(&self, patience: Duration) {
+        self.patience_ms.store(i64::try_from(patience.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+
+    fn moved(&self) {
+        self.moved_ms.store(self.started.millis(), Ordering::Relaxed);
+    }
+
+    /// How long nothing has gone on.
+    pub(super) fn idle(&self) -> Duration {
+        let idle = self.started.millis() - self.moved_ms.load(Ordering::Relaxed);
+        Duration::from_millis(u64::try_from(idle).unwrap_or_default())
+    }
+
+    /// How much longer it may stand still. None: it has, for too long.
+    fn patience(&self) -> Option<Duration> {
+        let idle = self.started.millis() - self.moved_ms.load(Ordering::Relaxed);
+        let left = self.patience_ms.load(Ordering::Relaxed).saturating_sub(idle);
+        u64::try_from(left).ok().filter(|&left| left > 0).map(Duration::from_millis)
+    }
+
+    pub(super) fn body(&self) -> BodyState {
+        match self.body.load(Ordering::Relaxed) {
+            1 => BodyState::Awaited,
+            2 => BodyState::Broken,
+            3 => BodyState::Late,
+            4 => BodyState::Ended,
+            _ => BodyState::Untouched,
+        }
+    }
+
+    fn set_body(&self, state: BodyState) {
+        self.body.store(state as u8, Ordering::Relaxed);
+    }
+
+    /// The application wants the body.
+    pub(super) fn release(&self) {
+        if self.held.swap(false, Ordering::AcqRel) {
+            let holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner).take();
+            holder.inspect(Waker::wake_by_ref);
+        }
+    }
+
+    /// The answer has ended. A body that is still held back is not wanted: the client need not send it (RFC 9110,
+    /// section 10.1.1), and its connection need not wait for it.
+    fn answered(&self) -> bool {
+        let unwanted = self.held.load(Ordering::Acquire);
+        if unwanted {
+            self.unwanted.store(true, Ordering::Relaxed);
+            self.release();
+        }
+        unwanted
+    }
+}
+
+/// Waits for what does not come, until an exchange has stood still for too long.
+#[derive(Debug, Default)]
+struct Stillness {
+    waiting: bool,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stillness {
+    /// Something came.
+    fn is_over(&mut self) {
+        self.waiting = false;
+    }
+
+    fn poll(&mut self, exchange: &Exchange, context: &mut Context<'_>) -> Poll<()> {
+        if !self.waiting {
+            // Until now nobody asked for it: that is not its fault.
+            self.waiting = true;
+            exchange.moved();
+        }
+        loop {
+            let Some(patience) = exchange.patience() else { return Poll::Ready(()) };
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+            std::task::ready!(timer.as_mut().poll(context));
+            self.timer = None;
+        }
+    }
+}
+
+/// Why a body ends before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The connection it came over ended, or what came was no HTTP.
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+    /// Nothing of it came for too long.
+    #[error("it made no progress")]
+    Late,
+    /// The request took too long in all.
+    #[error("the request took too long")]
+    RequestTimeout,
+    /// The application has answered without it.
+    #[error("the application does not want it")]
+    Unwanted,
+}
+
+/// A request's body on its way to the application.
+#[derive(Debug)]
+pub(super) struct RequestBody {
+    /// None: there is none.
+    body: Option<Incoming>,
+    exchange: Arc<Exchange>,
+    stillness: Stillness,
+    holding: Option<Pin<Box<Sleep>>>,
+}
+
+impl RequestBody {
+    pub(super) fn new(body: Incoming, exchange: Arc<Exchange>) -> Self {
+        if body.is_end_stream() {
+            exchange.set_body(BodyState::Ended);
+        }
+        Self { body: Some(body), exchange, stillness: Stillness::default(), holding: None }
+    }
+
+    /// That of a request without one.
+    pub(super) fn none(exchange: Arc<Exchange>) -> Self {
+        exchange.set_body(BodyState::Ended);
+        Self { body: None, exchange, stillness: Stillness::default(), holding: None }
+    }
+
+    /// Waits until the application wants it, or until it does not look as if it would say so.
+    fn poll_released(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.exchange.held.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        *self.exchange.holder.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
+        let timer = self.holding.get_or_insert_with(|| Box::pin(tokio::time::sleep(CONTINUE)));
+        if timer.as_mut().poll(context).is_ready() {
+            self.exchange.release();
+        }
+        if self.exchange.held.load(Ordering::Acquire) { Poll::Pending } else { Poll::Ready(()) }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        std::task::ready!(self.poll_released(context));
+        if self.exchange.unwanted.load(Ordering::Relaxed) {
+            return Poll::Ready(Some(Err(BodyError::Unwanted)));
+        }
+        let Self { exchange, stillness, body, .. } = &mut *self;
+        let Some(body) = body else { return Poll::Ready(None) };
+        match Pin::new(&mut *body).poll_frame(context) {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                stillness.is_over();
+                exchange.moved();
+                frame.trailers_mut().into_iter().for_each(strip_trailers);
+                exchange.set_body(if body.is_end_stream() { BodyState::Ended } else { BodyState::Untouched });
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                exchange.set_body(BodyState::Broken);
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(None) => {
+                exchange.set_body(BodyState::Ended);
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                exchange.set_body(BodyState::Awaited);
+                std::task::ready!(stillness.poll(exchange, context));
+                exchange.set_body(BodyState::Late);
+                Bound::BodyIdle.exceeded();
+                Poll::Ready(Some(Err(BodyError::Late)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or(SizeHint::with_exact(0), Incoming::size_hint)
+    }
+}
+
+/// Takes away what may only stand in the header (RFC 9110, section 6.5.1): an application that merges trailers into
+/// it would be told who asks, and for what, when all of that has been decided.
+fn strip_trailers(trailers: &mut HeaderMap) {
+    const FORBIDDEN: [&str; 15] = [
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-range",
+        "content-type",
+        "cookie",
+        "expect",
+        "forwarded",
+        "host",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "via",
+        "x-real-ip",
+    ];
+    let forbidden =
+        |name: &&HeaderName| name.as_str().starts_with("x-forwarded-") || FORBIDDEN.contains(&name.as_str());
+    let found: Vec<HeaderName> = trailers.keys().filter(forbidden).cloned().collect();
+    for name in found {
+        trailers.remove(name);
+    }
+}
+
+/// An answer's body on its way to the client.
+pub struct Answer {
+    body: Incoming,
+    exchange: Arc<Exchange>,
+    stillness: Stillness,
+    bound: Bound,
+    deadline: Option<Pin<Box<Sleep>>>,
+    /// What the exchange occupies. It is let go when the answer has ended, or is given up.
+    held: Option<super::pool::Occupied>,
+}
+
+impl Answer {
+    pub(super) fn new(
+        body: Incoming,
+        exchange: Arc<Exchange>,
+        bound: Bound,
+        deadline: Option<Pin<Box<Sleep>>>,
+        held: super::pool::Occupied,
+    ) -> Self {
+        let mut answer =
+            Self { body, exchange, stillness: Stillness::default(), bound, deadline, held: Some(held) };
+        if answer.body.is_end_stream() {
+            answer.ended();
+        }
+        answer
+    }
+
+    /// The connection can serve the next request, if it is done with this one. If the application has answered before
+    /// it had all of the body, the rest still goes to it, as long as it takes it and the client sends it.
+    fn ended(&mut self) {
+        let unwanted = self.exchange.answered();
+        let Some(held) = self.held.take() else { return };
+        if self.exchange.body() == BodyState::Ended {
+            held.give_back();
+        } else if !unwanted {
+            tokio::spawn(see_off(Arc::clone(&self.exchange), held));
+        }
+    }
+}
+
+/// Keeps a connection whose answer has ended until its request has, or stands still.
+async fn see_off(exchange: Arc<Exchange>, held: super::pool::Occupied) {
+    const LOOK: Duration = Duration::from_millis(100);
+    while matches!(exchange.body(), BodyState::Untouched | BodyState::Awaited)
+        && exchange.patience().is_some()
+    {
+        tokio::time::sleep(LOOK).await;
+    }
+    drop(held);
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer").field("body", &self.body).finish_non_exhaustive()
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(deadline) = &mut self.deadline
+            && deadline.as_mut().poll(context).is_ready()
+        {
+            Bound::Request.exceeded();
+            return Poll::Ready(Some(Err(BodyError::RequestTimeout)));
+        }
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.stillness.is_over();
+                self.exchange.moved();
+                if self.body.is_end_stream() {
+                    self.ended();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(None) => {
+                self.ended();
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                let Self { stillness, exchange, bound, .. } = &mut *self;
+                std::task::ready!(stillness.poll(exchange, context));
+                bound.exceeded();
+                Poll::Ready(Some(Err(BodyError::Late)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,304 @@
+//! Connections to the application, kept for the next request, and never more of them than allowed.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
+
+use super::connect::{Address, Protocol, connect};
+use super::exchange::RequestBody;
+use crate::clock::Stopwatch;
+use crate::metrics::UpstreamConnectionGuard;
+
+/// The most requests at once on one HTTP/2 connection, if the application allows more: beyond it a second one is
+/// opened, so that one lost packet does not hold up everything.
+const STREAMS: usize = 100;
+/// HTTP/2, of an answer.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_ANSWER: Duration = Duration::from_secs(10);
+/// Of an answer.
+const MAX_HEADERS: usize = 200;
+const HEADER_BYTES: usize = 256 * 1024;
+
+/// All connections to the application.
+#[derive(Debug)]
+pub(super) struct Pool {
+    address: Address,
+    protocol: Protocol,
+    idle_timeout: Duration,
+    places: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    most_waiting: usize,
+    started: Stopwatch,
+    /// Of HTTP/1.1: the one used last is last.
+    idle: Mutex<Vec<Idle>>,
+    /// Of HTTP/2.
+    shared: Mutex<Vec<Shared>>,
+    /// Whether the last connection was one of HTTP/2.
+    http2: AtomicBool,
+    /// Of HTTP/2 one connection is opened at a time: those who wait for it will share it.
+    opening: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: http1::SendRequest<RequestBody>,
+    driver: Driver,
+    /// In milliseconds since the pool's start.
+    since: i64,
+}
+
+#[derive(Debug)]
+struct Shared {
+    sender: http2::SendRequest<RequestBody>,
+    under_way: Arc<()>,
+    /// What the application allows, as it last said.
+    most: Arc<AtomicUsize>,
+}
+
+/// A connection that takes a request.
+#[derive(Debug)]
+pub(super) enum Sender {
+    Http1 {
+        sender: http1::SendRequest<RequestBody>,
+        reused: bool,
+        driver: Driver,
+    },
+    /// Counted as long as the other half is there.
+    Http2 {
+        sender: http2::SendRequest<RequestBody>,
+        _under_way: Arc<()>,
+    },
+}
+
+/// The task of an HTTP/1.1 connection. Without its sender it would end by itself, but not while the application
+/// takes nothing of what it is sent.
+#[derive(Debug)]
+pub(super) struct Driver(Option<AbortHandle>);
+
+impl Driver {
+    /// The connection has left HTTP, and what is made of it lives on.
+    pub(super) fn release(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.take().inspect(AbortHandle::abort);
+    }
+}
+
+/// A place among the requests under way.
+#[derive(Debug)]
+pub(super) struct Place(#[expect(dead_code, reason = "held, not looked at")] OwnedSemaphorePermit);
+
+/// What a request occupies until its answer has ended.
+pub(super) struct Occupied {
+    pub(super) pool: Arc<Pool>,
+    pub(super) sender: Sender,
+    pub(super) _place: Place,
+    /// What the request holds of its client's.
+    pub(super) _held: Box<dyn std::any::Any + Send + Sync>,
+}
+
+impl Occupied {
+    /// The connection can serve the next request. (If it is dropped instead, it ends.)
+    pub(super) fn give_back(self) {
+        if let Sender::Http1 { sender, driver, .. } = self.sender
+            && !sender.is_closed()
+            && !self.pool.idle_timeout.is_zero()
+        {
+            self.pool.idle().push(Idle { sender, driver, since: self.pool.started.millis() });
+        }
+    }
+}
+
+/// As many wait as may.
+#[derive(Debug)]
+pub(super) struct Crowded;
+
+impl Pool {
+    pub(super) fn new(options: &super::Options) -> Arc<Self> {
+        Arc::new(Self {
+            address: options.address.clone(),
+            protocol: options.protocol.clone(),
+            idle_timeout: options.idle_timeout,
+            places: Arc::new(Semaphore::new(options.connections)),
+            waiting: AtomicUsize::new(0),
+            most_waiting: options.pending,
+            started: Stopwatch::start(),
+            idle: Mutex::default(),
+            shared: Mutex::default(),
+            http2: AtomicBool::new(matches!(options.protocol, Protocol::H2c)),
+            opening: tokio::sync::Mutex::default(),
+        })
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Vec<Shared>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place among the requests under way, or, if that is full, the next that is free.
+    pub(super) async fn place(&self) -> Result<Place, Crowded> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Ok(Place(place));
+        }
+        let _waiting = Waiting::one_of(self)?;
+        Arc::clone(&self.places).acquire_owned().await.map(Place).map_err(|_closed| Crowded)
+    }
+
+    /// A connection that takes a request; a new one if `fresh`.
+    pub(super) async fn sender(self: &Arc<Self>, fresh: bool) -> io::Result<Sender> {
+        while !fresh && !self.http2.load(Ordering::Relaxed) {
+            let Some((mut sender, driver)) = self.pop() else { break };
+            // It has done with the last request, or has ended meanwhile.
+            if sender.ready().await.is_ok() {
+                return Ok(Sender::Http1 { sender, reused: true, driver });
+            }
+        }
+        let may_share = !matches!(self.protocol, Protocol::Http1) && self.http2.load(Ordering::Relaxed);
+        if !may_share {
+            return self.open(false).await;
+        }
+        if fresh {
+            return self.open(false).await;
+        }
+        if let Some(sender) = self.share() {
+            return Ok(sender);
+        }
+        let _one_at_a_time = self.opening.lock().await;
+        match self.share() {
+            Some(sender) => Ok(sender),
+            None => self.open(false).await,
+        }
+    }
+
+    /// A connection of HTTP/1.1 for this one request: it will leave HTTP.
+    pub(super) async fn own(self: &Arc<Self>) -> io::Result<Sender> {
+        self.open(true).await
+    }
+
+    /// The idle connection that was used last: so those that are not needed grow old.
+    fn pop(&self) -> Option<(http1::SendRequest<RequestBody>, Driver)> {
+        let mut idle = self.idle();
+        while let Some(Idle { sender, driver, since }) = idle.pop() {
+            if self.is_old(since) {
+                // So are all below it.
+                idle.clear();
+                return None;
+            }
+            if !sender.is_closed() {
+                return Some((sender, driver));
+            }
+        }
+        None
+    }
+
+    fn is_old(&self, since: i64) -> bool {
+        let idle = u64::try_from(self.started.millis() - since).unwrap_or_default();
+        Duration::from_millis(idle) >= self.idle_timeout
+    }
+
+    /// Lets go of connections that nobody has used for too long.
+    pub(super) fn sweep(&self) {
+        self.idle().retain(|idle| !self.is_old(idle.since) && !idle.sender.is_closed());
+        // Of several of HTTP/2 that nobody uses one is enough.
+        let mut spare = 1;
+        self.shared().retain(|shared| {
+            let unused = Arc::strong_count(&shared.under_way) == 1;
+            spare -= i32::from(unused);
+            !shared.sender.is_closed() && (!unused || spare >= 0)
+        });
+    }
+
+    /// A connection of HTTP/2 that takes one more request.
+    fn share(&self) -> Option<Sender> {
+        let mut shared = self.shared();
+        shared.retain(|shared| !shared.sender.is_closed());
+        let free = shared.iter().find(|shared| {
+            let most = shared.most.load(Ordering::Relaxed).min(STREAMS);
+            // One reference is the pool's own.
+            Arc::strong_count(&shared.under_way) <= most
+        })?;
+        Some(Sender::Http2 { sender: free.sender.clone(), _under_way: Arc::clone(&free.under_way) })
+    }
+
+    async fn open(self: &Arc<Self>, own: bool) -> io::Result<Sender> {
+        let (stream, http2) = connect(&self.address, &self.protocol, own).await?;
+        let io = TokioIo::new(stream);
+        let counted = UpstreamConnectionGuard::open();
+        if http2 {
+            let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .keep_alive_interval(PING_EVERY)
+                .keep_alive_timeout(PING_ANSWER)
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .max_header_list_size(u32::try_from(HEADER_BYTES).unwrap_or(u32::MAX))
+                .handshake(io)
+                .await
+                .map_err(io::Error::other)?;
+            let (under_way, most) = (Arc::new(()), Arc::new(AtomicUsize::new(STREAMS)));
+            let said = Arc::clone(&most);
+            tokio::spawn(async move {
+                let _counted = counted;
+                let connection = std::future::poll_fn(|context| {
+                    said.store(connection.current_max_send_streams(), Ordering::Relaxed);
+                    Pin::new(&mut connection).poll(context)
+                });
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a connection to the application ended");
+                }
+            });
+            let shared = Shared { sender: sender.clone(), under_way: Arc::clone(&under_way), most };
+            self.shared().push(shared);
+            self.http2.store(true, Ordering::Relaxed);
+            return Ok(Sender::Http2 { sender, _under_way: under_way });
+        }
+        let mut builder = http1::Builder::new();
+        builder.max_headers(MAX_HEADERS).max_buf_size(HEADER_BYTES);
+        let (sender, connection) = builder.handshake(io).await.map_err(io::Error::other)?;
+        let driver = tokio::spawn(async move {
+            let _counted = counted;
+            let ended = if own { connection.with_upgrades().await } else { connection.await };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection to the application ended");
+            }
+        });
+        if !own {
+            self.http2.store(false, Ordering::Relaxed);
+        }
+        let driver = Driver(Some(driver.abort_handle()));
+        Ok(Sender::Http1 { sender, reused: false, driver })
+    }
+}
+
+/// One of those who wait for a place.
+struct Waiting<'p>(&'p AtomicUsize);
+
+impl<'p> Waiting<'p> {
+    fn one_of(pool: &'p Pool) -> Result<Self, Crowded> {
+        let before = pool.waiting.fetch_add(1, Ordering::Relaxed);
+        let waiting = Self(&pool.waiting);
+        if before < pool.most_waiting { Ok(waiting) } else { Err(Crowded) }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,88 @@
+//! An application behind TLS: whom tidegate believes, and how often it says that it does not.
+
+use std::path::Path;
+
+use crate::harness::{Certificates, Dialect, Tidegate, Upstream, client, eventually};
+
+/// tidegate before it, with a new connection for every request.
+async fn before(upstream: &Upstream, ca: &Path, more: &str) -> Tidegate {
+    let config = format!(
+        "upstream: {{ url: '{}', idle_timeout: 0s, tls: {{ ca_file: '{}'{more} }} }}\n\
+         store: {{ memory: {{}} }}\nrules: [{{ name: x, rate: 1000000/s }}]",
+        upstream.url(),
+        ca.display()
+    );
+    Tidegate::described(&config).await
+}
+
+async fn status(tidegate: &Tidegate) -> u16 {
+    let answer = client().get(tidegate.url("/")).send().await.unwrap();
+    let status = answer.status().as_u16();
+    assert_eq!(status == 503, answer.headers().contains_key("retry-after"));
+    status
+}
+
+async fn becomes(tidegate: &Tidegate, want: u16) {
+    eventually(&format!("a {want}"), async || (status(tidegate).await == want).then_some(())).await;
+}
+
+const LOST: &str = "the application cannot be reached";
+const BACK: &str = "the application can be reached again";
+
+/// Waits for the newest line, and looks that there are no more than so many.
+async fn told(tidegate: &Tidegate, what: &str, times: usize) -> serde_json::Value {
+    let enough = async || (tidegate.logged(what).len() >= times).then(|| tidegate.logged(what));
+    let mut lines = eventually(what, enough).await;
+    assert_eq!(lines.len(), times, "{lines:#?}");
+    lines.pop().unwrap()
+}
+
+#[tokio::test]
+async fn a_renewed_authority_is_believed_from_the_next_connection_on() {
+    let (own, other) = (Certificates::new(), Certificates::new());
+    let upstream = Upstream::start_as(Dialect::Tls(own.clone(), &["http/1.1"])).await;
+    let directory = tempfile::tempdir().unwrap();
+    let ca = directory.path().join("ca.pem");
+    std::fs::copy(own.ca(), &ca).unwrap();
+    let tidegate = before(&upstream, &ca, "").await;
+    for _ in 0..3 {
+        assert_eq!(status(&tidegate).await, 200);
+    }
+    for round in 1..=2 {
+        std::fs::copy(other.ca(), &ca).unwrap();
+        becomes(&tidegate, 503).await;
+        for _ in 0..20 {
+            assert_eq!(status(&tidegate).await, 503);
+        }
+        let line = told(&tidegate, LOST, round).await;
+        assert_eq!(line["level"], "WARN");
+        let reached = upstream.seen().len();
+        std::fs::copy(own.ca(), &ca).unwrap();
+        becomes(&tidegate, 200).await;
+        assert_eq!(upstream.seen().len(), reached + 1, "a request went to somebody who was not believed");
+        for _ in 0..5 {
+            assert_eq!(status(&tidegate).await, 200);
+        }
+        told(&tidegate, BACK, round).await;
+        told(&tidegate, LOST, round).await;
+    }
+}
+
+#[tokio::test]
+async fn one_of_another_name_is_not_believed_and_that_is_told_once() {
+    let certificates = Certificates::new();
+    for protocols in [&["http/1.1"][..], &["h2"]] {
+        let upstream = Upstream::start_as(Dialect::Tls(certificates.clone(), protocols)).await;
+        let ca = certificates.ca();
+        let tidegate = before(&upstream, ca.as_ref(), ", server_name: elsewhere.test").await;
+        for _ in 0..10 {
+            assert_eq!(status(&tidegate).await, 503);
+        }
+        let line = told(&tidegate, LOST, 1).await;
+        assert_eq!(line["level"], "WARN");
+        assert!(line["error"].as_str().is_some_and(|error| error.contains("elsewhere.test")), "{line}");
+        assert!(upstream.seen().is_empty());
+        let tidegate = before(&upstream, ca.as_ref(), ", server_name: localhost").await;
+        assert_eq!(status(&tidegate).await, 200);
+    }
+}

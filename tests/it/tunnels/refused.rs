@@ -1,0 +1,62 @@
+//! Tunnels that are not opened: over a limit, or one too many.
+
+use futures_util::StreamExt as _;
+
+use super::{before, echo, open, refusal, talk, tunnels_are};
+use crate::harness::Upstream;
+
+#[tokio::test]
+async fn a_tunnel_over_the_limit_is_a_429_and_the_application_hears_nothing() {
+    let upstream = echo().await;
+    let config = "store: { memory: {} }\nrules: [{ name: sockets, match: { path: /socket }, rate: 2/h }]";
+    let tidegate = before(&upstream, config).await;
+    let mut first = open(&tidegate).await.unwrap();
+    let second = open(&tidegate).await.unwrap();
+    let connections = upstream.connections();
+    for _ in 0..3 {
+        assert_eq!(refusal(open(&tidegate).await), 429);
+    }
+    assert_eq!(upstream.connections(), connections, "the application was asked");
+    // An open one costs nothing more, however much is said in it.
+    for number in 0..10 {
+        talk(&mut first, &number.to_string()).await;
+    }
+    assert_eq!(tidegate.counted("sockets", "allowed").await, 2.0);
+    assert_eq!(tidegate.counted("sockets", "limited").await, 3.0);
+    drop((first, second));
+    tunnels_are(&tidegate, 0.0).await;
+}
+
+async fn bounded_by(bound: &str, status: u16) {
+    let upstream: Upstream = echo().await;
+    let config = format!(
+        "store: {{ memory: {{}} }}\nbounds: {{ {bound}: 3 }}\nrules: [{{ name: x, rate: 1000000/s }}]"
+    );
+    let tidegate = before(&upstream, &config).await;
+    let mut sockets = Vec::new();
+    for _ in 0..3 {
+        sockets.push(open(&tidegate).await.unwrap());
+    }
+    assert_eq!(refusal(open(&tidegate).await), status, "{bound}");
+    let exceeded = format!("tidegate_bound_exceeded_total{{bound=\"{bound}\"}}");
+    assert_eq!(tidegate.metric(&exceeded).await, Some(1.0));
+    // One that leaves makes room for another.
+    let mut leaving = sockets.pop().unwrap();
+    leaving.close(None).await.unwrap();
+    while leaving.next().await.is_some() {}
+    tunnels_are(&tidegate, 2.0).await;
+    sockets.push(open(&tidegate).await.unwrap());
+    for socket in &mut sockets {
+        talk(socket, "hello").await;
+    }
+}
+
+#[tokio::test]
+async fn tunnels_are_bounded() {
+    bounded_by("tunnels", 503).await;
+}
+
+#[tokio::test]
+async fn tunnels_of_one_client_are_bounded() {
+    bounded_by("tunnels_per_client", 429).await;
+}
