@@ -1,6 +1,6 @@
 # Every command of this project: people and CI run the same ones. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build run test outage lint check bench accuracy image audit
+.PHONY: help build run test outage lint check bench clients accuracy image audit
 
 IMAGE ?= tidegate:dev
 
@@ -34,6 +34,11 @@ check: lint test ## lint + test
 
 bench: ## the benchmarks; compare ratios within one run, not times across machines
 	cargo bench --locked
+
+# Python's packages are in an environment of their own, thrown away with target/.
+clients: build ## real clients through tidegate: curl, h2load, gRPC, WebSocket, floods, with their figures (two minutes)
+	scripts/install-tools clients
+	target/clients/bin/python -B tests/clients/run.py target/release/tidegate
 
 accuracy: ## the limiter against an exact sliding log, traffic shape by traffic shape
 	cargo run --locked --release --example accuracy
