@@ -26,7 +26,7 @@ use crate::metrics::{Bound, ConnectionGuard};
 use crate::policy::client::network;
 use conversation::{Conversation, Http};
 pub use entrance::Entrance;
-use entrance::{Entered, LOCAL, Socket};
+use entrance::{Entered, LOCAL, Socket, reset};
 use http1::screen::Screen;
 
 /// How long what the kernel has accepted for us is still taken from it when the listener is to close.
@@ -159,7 +159,7 @@ impl Hall {
         };
         let Entered { stream, read, http2, names, secure } = self.entrance.enter(socket).await?;
         let screen = match http2 {
-            false => Screen::http1(stream, read, bounds),
+            false => Screen::http1(stream, read, bounds, reset),
             true => Screen::http2(stream, read, bounds),
         };
         let interim = (!http2).then(|| screen.interim());

@@ -166,12 +166,14 @@ pub(super) struct Served<B> {
     body: B,
     under_way: UnderWay,
     taking: Option<Arc<Taking>>,
+    /// To be set if it ends too early, where only that of the connection tells its end.
+    cut_short: Option<Arc<AtomicBool>>,
 }
 
 impl<B: Body<Data = Bytes>> Served<B> {
-    pub(super) fn new(body: B, under_way: UnderWay) -> Self {
+    pub(super) fn new(body: B, under_way: UnderWay, cut_short: Option<Arc<AtomicBool>>) -> Self {
         let taking = STREAM.try_with(Arc::clone).ok().filter(|_| !body.is_end_stream());
-        let served = Self { body, under_way, taking };
+        let served = Self { body, under_way, taking, cut_short };
         served.handed(true);
         served
     }
@@ -194,6 +196,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Served<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         self.handed(polled.is_ready());
+        if let (Poll::Ready(Some(Err(_))), Some(cut_short)) = (&polled, &self.cut_short) {
+            cut_short.store(true, Ordering::Relaxed);
+        }
         let under_way = &self.under_way;
         let track = |bytes| Bytes::from_owner(Part { bytes, _under_way: under_way.clone() });
         polled.map_ok(|frame| frame.map_data(track))

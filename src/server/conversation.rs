@@ -56,10 +56,12 @@ impl Conversation {
         let Self { screen, http2, connection } = self;
         let Drain { leaving, closing } = drain;
         let (gate, activity, peer) = (screen.gate(), Activity::start(screen.flushed()), connection.peer);
+        let cut_short = screen.cut_short();
         let (streams, number) = (http.streams, AtomicU64::new(0));
         let begun = Arc::clone(&activity);
         let service = service_fn(move |mut request: Request<Incoming>| {
             let number = number.fetch_add(1, Ordering::Relaxed);
+            let version = request.version();
             let (under_way, at_once) = begun.begin();
             if http2 && at_once == streams {
                 Bound::Streams.exceeded();
@@ -72,6 +74,7 @@ impl Conversation {
             let answer = handle(request, Arc::clone(&connection));
             let connection = Arc::clone(&connection);
             let (leaving, gate) = (leaving.clone(), Arc::clone(&gate));
+            let cut_short = (version == Version::HTTP_10).then(|| Arc::clone(&cut_short));
             async move {
                 let mut answer = answer.await;
                 connection.interim.as_ref().inspect(|interim| interim.end());
@@ -80,7 +83,7 @@ impl Conversation {
                 if leaving.is_cancelled() && !keeps {
                     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok::<_, Infallible>(answer.map(|body| Served::new(body, under_way)))
+                Ok::<_, Infallible>(answer.map(|body| Served::new(body, under_way, cut_short)))
             }
         });
         let builder = if http2 { http.builder.http2_only() } else { http.builder.http1_only() };

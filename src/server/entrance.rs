@@ -120,3 +120,16 @@ async fn first_bytes(stream: &mut Stream) -> Option<(BytesMut, bool)> {
         }
     }
 }
+
+/// Has a stream end with a reset when it is dropped, so that its end is none that was meant. (A Unix socket has no such
+/// way.)
+pub(super) fn reset(stream: &Stream) {
+    let socket = match stream {
+        Stream::Left(socket) => socket,
+        Stream::Right(tls) => tls.get_ref().0,
+    };
+    if let Socket::Left(tcp) = socket {
+        // If it fails, the connection is gone.
+        let _ = tcp.set_zero_linger();
+    }
+}

@@ -5,7 +5,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tokio::time::Sleep;
 use super::chunks::{Chunks, Scanned};
 use super::gate::Gate;
 use super::head::{self, Following, HeadBounds};
+use super::linger::Linger;
 use super::malformed::Malformed;
 use super::outlet::Outlet;
 use crate::bounds::Bounds;
@@ -25,11 +26,6 @@ use crate::connection::Interim;
 const STAND_IN_REQUEST: &[u8] = b"- / HTTP/1.1\r\nConnection: close\r\n\r\n";
 /// How much is asked of the socket at once while a head is read.
 const READ: usize = 8 * 1024;
-/// What a client goes on sending after the last answer is read up to here and for so long: an answer is lost if its
-/// connection is closed before the client's bytes are read (RFC 9112, section 9.6).
-const LINGER_BYTES: usize = 256 * 1024;
-const LINGER: Duration = Duration::from_secs(2);
-
 /// What the next byte belongs to.
 #[derive(Debug)]
 enum Part {
@@ -63,12 +59,24 @@ pub(in crate::server) struct Screen<S> {
     /// Runs from the first byte of a head to its end.
     late: Option<Pin<Box<Sleep>>>,
     outlet: Outlet,
-    lingering: Option<(Pin<Box<Sleep>>, usize)>,
+    lingering: Option<Linger>,
+    /// Whether an answer has ended too early, and its client knows its end by that of the connection only.
+    cut_short: Arc<AtomicBool>,
+    /// Has the connection end with a reset then, and not as if all had been said.
+    reset: fn(&S),
+}
+
+impl<S> Drop for Screen<S> {
+    fn drop(&mut self) {
+        if self.cut_short.load(Ordering::Relaxed) {
+            (self.reset)(&self.inner);
+        }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Screen<S> {
-    /// HTTP/1, of which `read` was read already.
-    pub(in crate::server) fn http1(inner: S, read: BytesMut, bounds: &Bounds) -> Self {
+    /// HTTP/1, of which `read` was read already. `reset` has the stream end with a reset when it is dropped.
+    pub(in crate::server) fn http1(inner: S, read: BytesMut, bounds: &Bounds, reset: fn(&S)) -> Self {
         Self {
             inner,
             gate: Arc::default(),
@@ -81,17 +89,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Screen<S> {
             late: None,
             outlet: Outlet::new(bounds.body_idle_timeout),
             lingering: None,
+            cut_short: Arc::default(),
+            reset,
         }
     }
 
     /// HTTP/2, which has one way to read it: only what was read already is handed on first.
     pub(in crate::server) fn http2(inner: S, read: BytesMut, bounds: &Bounds) -> Self {
-        let cleared = read.len();
-        Self { part: Part::Anything, cleared, ..Self::http1(inner, read, bounds) }
+        let mut screen = Self::http1(inner, read, bounds, |_| ());
+        (screen.part, screen.cleared) = (Part::Anything, screen.buffer.len());
+        screen
     }
 
     pub(in crate::server) fn gate(&self) -> Arc<Gate> {
         Arc::clone(&self.gate)
+    }
+
+    /// To be set when an answer ends too early for a client that knows its end by that of the connection only.
+    pub(in crate::server) fn cut_short(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.cut_short)
     }
 
     /// Whether all that was written has gone out.
@@ -246,26 +262,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Screen<S> {
         let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         late.as_mut().poll(context).is_ready()
     }
-
-    /// Reads on, for a while, what the client may still be sending.
-    fn linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let (until, left) =
-            self.lingering.get_or_insert_with(|| (Box::pin(tokio::time::sleep(LINGER)), LINGER_BYTES));
-        loop {
-            if until.as_mut().poll(context).is_ready() {
-                return Poll::Ready(());
-            }
-            let mut scratch = [0; 4096];
-            let mut unread = ReadBuf::new(&mut scratch);
-            let polled = Pin::new(&mut self.inner).poll_read(context, &mut unread);
-            match std::task::ready!(polled) {
-                Ok(()) if !unread.filled().is_empty() && *left > 0 => {
-                    *left = left.saturating_sub(unread.filled().len())
-                }
-                _ => return Poll::Ready(()),
-            }
-        }
-    }
 }
 
 /// The end of a head that starts here and is all there and good, and what follows it.
@@ -381,7 +377,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Screen<S> {
         // Only who may be in the middle of a request is waited for.
         let ended = matches!(self.part, Part::Head { .. } | Part::Anything) && self.buffer.is_empty();
         if !ended {
-            std::task::ready!(self.linger(context));
+            let Self { inner, lingering, .. } = &mut *self;
+            std::task::ready!(lingering.get_or_insert_default().poll(inner, context));
         }
         Poll::Ready(Ok(()))
     }

@@ -2,7 +2,7 @@
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::GENEROUS;
 use crate::harness::{Tidegate, Upstream, Wire, client, eventually, h2_client, zeros};
@@ -189,4 +189,19 @@ async fn one_client_does_not_get_all_of_the_application() {
     assert_eq!(tidegate.metric(series).await, Some(1.0));
     hanging.pop();
     eventually("room again", async || (wire.ask("GET /", &[]).await.status == 200).then_some(())).await;
+}
+
+#[tokio::test]
+async fn an_answer_to_http_1_0_that_breaks_off_does_not_end_as_if_it_were_whole() {
+    let upstream = Upstream::raw(async |stream| {
+        let mut wire = Wire::over(stream);
+        wire.head().await;
+        wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n").await;
+    })
+    .await;
+    let tidegate = Tidegate::start(upstream.address, GENEROUS).await;
+    let mut stream = tokio::net::TcpStream::connect(tidegate.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n").await.unwrap();
+    let read = stream.read_to_end(&mut Vec::new()).await;
+    assert_eq!(read.map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionReset));
 }

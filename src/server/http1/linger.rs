@@ -1,0 +1,47 @@
+//! Reading on, for a while, what a client may still be sending after the last answer: that is lost if its connection is
+//! closed before the client's bytes are read (RFC 9112, section 9.6).
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::Sleep;
+
+const BYTES: usize = 256 * 1024;
+const TIME: Duration = Duration::from_secs(2);
+
+/// How much longer.
+pub(super) struct Linger {
+    until: Pin<Box<Sleep>>,
+    left: usize,
+}
+
+impl Default for Linger {
+    fn default() -> Self {
+        Self { until: Box::pin(tokio::time::sleep(TIME)), left: BYTES }
+    }
+}
+
+impl Linger {
+    /// Ready when the client has ended its side, or when it was enough.
+    pub(super) fn poll<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        loop {
+            if self.until.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+            let mut scratch = [0; 4096];
+            let mut unread = ReadBuf::new(&mut scratch);
+            match std::task::ready!(Pin::new(&mut *stream).poll_read(context, &mut unread)) {
+                Ok(()) if !unread.filled().is_empty() && self.left > 0 => {
+                    self.left = self.left.saturating_sub(unread.filled().len());
+                }
+                _ => return Poll::Ready(()),
+            }
+        }
+    }
+}
