@@ -37,7 +37,8 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 impl ClientIdentity {
     /// The client's address: that of the peer, or, if the peer is a trusted proxy, the first address from the
-    /// right of the header that is not. What cannot be read ends the walk at the last hop that could.
+    /// right of the header that is not. What cannot be read ends the walk at the last hop that could. Empty elements
+    /// of the list are ignored (RFC 9110, section 5.6.1.2): sending one does not make another client.
     #[must_use]
     pub fn address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
@@ -46,7 +47,8 @@ impl ClientIdentity {
             ForwardedHeader::Forwarded => headers.get_all(header::FORWARDED),
         };
         for line in lines.iter().rev() {
-            for element in split_from_right(line.as_bytes(), b',') {
+            let elements = split_from_right(line.as_bytes(), b',');
+            for element in elements.filter(|element| !element.trim_ascii().is_empty()) {
                 if !self.trusts(client) {
                     return client;
                 }

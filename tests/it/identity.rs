@@ -1,5 +1,7 @@
 //! Whom a request comes from, and who is let past the limits.
 
+mod lists;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::harness::{Tidegate, Upstream, Wire, client, client_from};
@@ -108,9 +110,7 @@ async fn behind_trusted_proxies_the_first_stranger_from_the_right_is_the_client(
 #[tokio::test]
 async fn an_entry_that_is_no_address_ends_the_walk_at_the_last_one_that_is() {
     let twins = Twins::with("trusted_proxies: [127.0.0.1, 10.0.0.0/8]").await;
-    for garbage in
-        ["", " ", "unknown", "203.0.113.999", "localhost", "-", "203.0.113.9 198.51.100.1", "\u{fc}"]
-    {
+    for garbage in ["unknown", "203.0.113.999", "localhost", "-", "203.0.113.9 198.51.100.1", "\u{fc}"] {
         let (alone, before) =
             (format!("X-Forwarded-For: {garbage}"), format!("X-Forwarded-For: 203.0.113.9, {garbage}"));
         assert!(twins.are_one(HERE, ("127.0.0.1", &[&alone])).await, "{garbage:?} made another client");
@@ -119,6 +119,22 @@ async fn an_entry_that_is_no_address_ends_the_walk_at_the_last_one_that_is() {
         if !garbage.contains('\u{fc}') {
             assert!(twins.comes_from(&[&behind], "10.1.1.1").await, "{garbage:?} was skipped");
         }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_element_names_no_client() {
+    let twins = Twins::with("trusted_proxies: [127.0.0.1, 10.0.0.0/8]").await;
+    for lines in [
+        &["X-Forwarded-For: 203.0.113.9,"][..],
+        &["X-Forwarded-For: ,203.0.113.9"],
+        &["X-Forwarded-For: 203.0.113.9, ,\t, 10.1.1.1,,"],
+        &["X-Forwarded-For: 203.0.113.9", "X-Forwarded-For: ", "X-Forwarded-For: ,"],
+    ] {
+        assert!(twins.comes_from(lines, "203.0.113.9").await, "{lines:?} made another client");
+    }
+    for empty in ["X-Forwarded-For: ", "X-Forwarded-For: , ,"] {
+        assert!(twins.are_one(HERE, ("127.0.0.1", &[empty])).await, "{empty:?} made another client");
     }
 }
 
@@ -149,6 +165,7 @@ async fn the_forwarded_header_is_read_instead_where_the_file_says_so() {
             "Forwarded: for=\"[fd00::1]:9\"",
         ],
         &["Forwarded: proto=http;host=a;for=203.0.113.9", "X-Forwarded-For: 198.51.100.1"],
+        &["Forwarded: , for=203.0.113.9, ,\t,", "Forwarded: "],
     ] {
         assert!(twins.are_one(("127.0.0.1", lines), ("127.0.0.1", plain)).await, "{lines:?}");
     }
