@@ -13,8 +13,8 @@ build: ## the release binary, target/release/tidegate
 run: ## the demo: a small upstream behind the shipped limits, counters in memory
 	cargo run --locked --release -- demo
 
-test: ## all tests (installs redis-server where it is missing)
-	scripts/install-tools redis
+test: ## all tests (installs redis-server and promtool where they are missing)
+	scripts/install-tools redis promtool
 	cargo test --locked -- --skip outage::fleet::
 	cargo test --locked --test it outage::fleet::
 

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::{self, Config, Listen, Overrides, Problem, Settings, Shutdown, StoreSettings};
 use crate::demo;
 use crate::limiter::Limiter;
@@ -146,6 +146,7 @@ async fn serve(
     reload::announce(&policy, &meter);
     let rules = policy.rules().len();
     let live = Arc::new(Live::new(policy));
+    metrics::reloaded(Ok(clock::unix_seconds()));
     let limiter = Arc::new(limiter(&settings.store)?);
     let asked = Arc::new(Notify::new());
     let watching = source.is_some();

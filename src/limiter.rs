@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::Stopwatch;
-use crate::metrics::{self, Origin, Origins};
+use crate::metrics::{Origin, Origins};
 use crate::policy::{Check, Mode, NamedLimit, OnOutage, Rule};
 use crate::store::{Answer, Ask, Decision, RedisStore, Store, StoreError, StoreHealth};
 use crate::window::Charge;
@@ -111,9 +111,6 @@ impl Limiter {
             Store::Memory(_) => None,
             Store::Redis(redis) => Some(Remote::new(redis.clone(), store.gives_back(), instances)),
         };
-        if remote.is_none() {
-            metrics::store_up(true);
-        }
         Self { store, remote, origins: Origins::default(), started: Stopwatch::start() }
     }
 
@@ -251,7 +248,6 @@ impl Limiter {
 
 impl Remote {
     fn new(store: RedisStore, gives_back: bool, instances: u32) -> Self {
-        metrics::remote_store();
         let fallback = Arc::new(Fallback::new(instances));
         let attendant = tokio::spawn(settle::attend(store.clone(), Arc::clone(&fallback)));
         let _attendant = AbortOnDropHandle::new(attendant);

@@ -4,6 +4,7 @@
 
 mod bound;
 mod store;
+mod upstream;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -13,7 +14,8 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 pub use bound::{Bound, TunnelGuard};
 use store::STORE_SECONDS;
-pub use store::{StoreMeter, fallback_evicted, instances, remote_store, settled, store_outage, store_up};
+pub use store::{StoreMeter, fallback_evicted, instances, settled, store_outage, store_up};
+pub use upstream::{UpstreamConnectionGuard, UpstreamFault, upstream_retry};
 
 const BUILD_INFO: &str = "tidegate_build_info";
 const REQUESTS: &str = "tidegate_requests_total";
@@ -21,12 +23,10 @@ const RESPONSES: &str = "tidegate_responses_total";
 const DECISIONS: &str = "tidegate_decisions_total";
 const DECISION_SECONDS: &str = "tidegate_decision_duration_seconds";
 const UPSTREAM_SECONDS: &str = "tidegate_upstream_response_duration_seconds";
-const UPSTREAM_ERRORS: &str = "tidegate_upstream_errors_total";
-const UPSTREAM_RETRIES: &str = "tidegate_upstream_retries_total";
-const UPSTREAM_CONNECTIONS: &str = "tidegate_upstream_connections";
 const CONNECTIONS: &str = "tidegate_connections";
 const HANDSHAKE_ERRORS: &str = "tidegate_tls_handshake_errors_total";
 const RELOADS: &str = "tidegate_config_reloads_total";
+const RELOAD_SUCCESSFUL: &str = "tidegate_config_last_reload_successful";
 const RELOADED_AT: &str = "tidegate_config_last_reload_success_timestamp_seconds";
 const LOG_LINES_DROPPED: &str = "tidegate_log_lines_dropped_total";
 
@@ -50,6 +50,7 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     describe();
     bound::describe();
     store::describe();
+    upstream::describe();
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
 }
@@ -62,22 +63,23 @@ fn describe() {
     describe_counter!(DECISIONS, "Requests that rules were asked about, by where the decision came from.");
     describe_histogram!(DECISION_SECONDS, "Time from a request's head to the limiter's verdict.");
     describe_histogram!(UPSTREAM_SECONDS, "Time until the head of the upstream's answer.");
-    describe_counter!(UPSTREAM_ERRORS, "Requests that the upstream did not answer, by what went wrong.");
-    describe_counter!(
-        UPSTREAM_RETRIES,
-        "Requests sent once more, as their connection to the upstream had ended."
-    );
-    describe_gauge!(UPSTREAM_CONNECTIONS, "Open connections to the upstream.");
     describe_gauge!(CONNECTIONS, "Open client connections.");
     describe_counter!(
         HANDSHAKE_ERRORS,
         "TLS handshakes of clients that failed, for whatever reason but time."
     );
-    counter!(HANDSHAKE_ERRORS).increment(0);
-    counter!(UPSTREAM_RETRIES).increment(0);
     describe_counter!(RELOADS, "Reloads of the configuration, by result.");
+    describe_gauge!(RELOAD_SUCCESSFUL, "1 if the last reload of the configuration succeeded, else 0.");
     describe_gauge!(RELOADED_AT, "When the configuration in force was read, in seconds of Unix time.");
     describe_counter!(LOG_LINES_DROPPED, "Log lines dropped because standard error took them too slowly.");
+    // All appear with 0, so that the first of each is seen as an increase.
+    for name in [HANDSHAKE_ERRORS, LOG_LINES_DROPPED] {
+        counter!(name).increment(0);
+    }
+    for result in ["ok", "error"] {
+        counter!(RELOADS, "result" => result).increment(0);
+    }
+    gauge!(CONNECTIONS).set(0.0);
 }
 
 /// What became of a request.
@@ -113,9 +115,19 @@ impl Outcome {
         Self::Rejected,
     ];
 
-    /// Those of a request that a rule was asked about.
-    const OF_A_CHECK: [Self; 5] =
-        [Self::Allowed, Self::Limited, Self::ShadowLimited, Self::StoreFailedOpen, Self::StoreFailedClosed];
+    /// Those of a request that a rule decided.
+    const OF_A_RULE: [Self; 7] = [
+        Self::Allowed,
+        Self::Limited,
+        Self::ShadowLimited,
+        Self::Unlimited,
+        Self::StoreFailedOpen,
+        Self::StoreFailedClosed,
+        Self::Rejected,
+    ];
+
+    /// Those of a request that no rule was concerned with.
+    const WITHOUT_A_RULE: [Self; 2] = [Self::Unlimited, Self::Rejected];
 
     /// As the label has it.
     #[must_use]
@@ -133,7 +145,7 @@ impl Outcome {
     }
 }
 
-/// A rule's counters by outcome; one that has no place here appears when it first happens.
+/// The counters of one name by outcome, each of them made when it is announced or first counted.
 type RuleCounters = [OnceLock<Counter>; Outcome::ALL.len()];
 
 /// What the proxy counts.
@@ -149,16 +161,26 @@ impl Default for ProxyMeter {
     fn default() -> Self {
         let decision = histogram!(DECISION_SECONDS);
         let upstream = histogram!(UPSTREAM_SECONDS);
-        Self { requests: RwLock::default(), responses: RwLock::default(), decision, upstream }
+        let meter = Self { requests: RwLock::default(), responses: RwLock::default(), decision, upstream };
+        meter.announce("", &Outcome::WITHOUT_A_RULE);
+        meter
     }
 }
 
 impl ProxyMeter {
-    /// Makes the counters of a rule's own outcomes appear with 0, so that its first refusal is seen as an
-    /// increase.
-    pub fn announce(&self, rule: &str) {
-        for outcome in Outcome::OF_A_CHECK {
-            self.with(rule, outcome, |_| ());
+    /// Makes the counters of a rule appear with 0, so that its first refusal is seen as an increase.
+    pub fn announce_rule(&self, rule: &str) {
+        self.announce(rule, &Outcome::OF_A_RULE);
+    }
+
+    /// Makes the counters of a bypass appear with 0.
+    pub fn announce_bypass(&self, bypass: &str) {
+        self.announce(bypass, &[Outcome::Bypassed]);
+    }
+
+    fn announce(&self, name: &str, outcomes: &[Outcome]) {
+        for &outcome in outcomes {
+            self.with(name, outcome, |_| ());
         }
     }
 
@@ -200,11 +222,6 @@ impl ProxyMeter {
     /// Notes how long the upstream took for the head of its answer.
     pub fn answered(&self, seconds: f64) {
         self.upstream.record(seconds);
-    }
-
-    /// Counts a request that the upstream did not answer.
-    pub fn upstream_error(&self, error: &'static str) {
-        counter!(UPSTREAM_ERRORS, "error" => error).increment(1);
     }
 }
 
@@ -271,42 +288,19 @@ impl Drop for ConnectionGuard {
     }
 }
 
-/// Counts a connection to the upstream for as long as it lives.
-#[derive(Debug)]
-pub struct UpstreamConnectionGuard(Gauge);
-
-impl UpstreamConnectionGuard {
-    /// A connection was opened.
-    #[must_use]
-    pub fn open() -> Self {
-        let gauge = gauge!(UPSTREAM_CONNECTIONS);
-        gauge.increment(1.0);
-        Self(gauge)
-    }
-}
-
-impl Drop for UpstreamConnectionGuard {
-    fn drop(&mut self) {
-        self.0.decrement(1.0);
-    }
-}
-
-/// A request was sent once more.
-pub fn upstream_retry() {
-    counter!(UPSTREAM_RETRIES).increment(1);
-}
-
 /// A client's TLS handshake failed.
 pub fn handshake_failed() {
     counter!(HANDSHAKE_ERRORS).increment(1);
 }
 
-/// Counts a reload; `at` is the Unix time of one that succeeded.
+/// Counts a reload, the first configuration included. One that succeeded gives its Unix time in seconds.
 pub fn reloaded(result: Result<f64, ()>) {
-    counter!(RELOADS, "result" => if result.is_ok() { "ok" } else { "error" }).increment(1);
+    gauge!(RELOAD_SUCCESSFUL).set(if result.is_ok() { 1.0 } else { 0.0 });
     if let Ok(at) = result {
         gauge!(RELOADED_AT).set(at);
     }
+    // Last: a scrape that shows the count shows the gauges too.
+    counter!(RELOADS, "result" => if result.is_ok() { "ok" } else { "error" }).increment(1);
 }
 
 /// How many log lines have been dropped so far.

@@ -201,6 +201,12 @@ impl Policy {
         &self.parts.global
     }
 
+    /// The ways past the limiter.
+    #[must_use]
+    pub fn bypasses(&self) -> &[Bypass] {
+        &self.parts.bypass
+    }
+
     /// Whom a request comes from.
     #[must_use]
     pub fn client(&self) -> &ClientIdentity {

@@ -227,7 +227,7 @@ impl Proxy {
                 response
             }
             Err(error) => {
-                error.label().inspect(|label| self.meter.upstream_error(label));
+                error.fault().inspect(|fault| fault.count());
                 error.bound().inspect(|bound| bound.exceeded());
                 tracing::debug!(%error, "there is no answer of the upstream");
                 reply::upstream_failed(&error)

@@ -119,6 +119,7 @@ impl Reloader {
         announce(&config.policy, &self.meter);
         tracing::info!(file = %self.source.file.display(), rules = config.policy.rules().len(), "configuration read");
         self.live.replace(config.policy);
+        metrics::reloaded(Ok(clock::unix_seconds()));
         Ok(())
     }
 
@@ -159,9 +160,11 @@ impl Reloader {
 /// Makes a policy known to the metrics.
 pub(super) fn announce(policy: &Policy, meter: &ProxyMeter) {
     for rule in policy.rules().iter().chain(policy.global()) {
-        meter.announce(&rule.name);
+        meter.announce_rule(&rule.name);
     }
-    metrics::reloaded(Ok(clock::unix_seconds()));
+    for bypass in policy.bypasses() {
+        meter.announce_bypass(&bypass.name);
+    }
 }
 
 /// The settings in which the two differ. Credentials and certificates are none of them: they change with time, and

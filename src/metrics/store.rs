@@ -33,6 +33,12 @@ pub(super) fn describe() {
         "Counters that were forgotten here, and would have to be decided about without Redis like unknown ones."
     );
     describe_counter!(SETTLED, "Units admitted without Redis that were added to its counters afterwards.");
+    // All appear from the start, so that the first outage is seen as an increase. Without a shared store they stay so.
+    for name in [STORE_OUTAGES, FALLBACK_EVICTIONS, SETTLED] {
+        counter!(name).increment(0);
+    }
+    gauge!(STORE_UP).set(1.0);
+    gauge!(INSTANCES).set(1.0);
 }
 
 /// What a store counts.
@@ -108,13 +114,6 @@ pub fn store_up(up: bool) {
 /// A server of the store went down.
 pub fn store_outage() {
     counter!(STORE_OUTAGES).increment(1);
-}
-
-/// Makes the counters of a store that can be away appear with 0, so that the first outage is seen as an increase.
-pub fn remote_store() {
-    for name in [STORE_OUTAGES, FALLBACK_EVICTIONS, SETTLED] {
-        counter!(name).increment(0);
-    }
 }
 
 /// So many instances share the limits.

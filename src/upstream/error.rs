@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::metrics::Bound;
+use crate::metrics::{Bound, UpstreamFault};
 
 /// Why there is no answer of the upstream.
 #[derive(Debug, thiserror::Error)]
@@ -55,16 +55,16 @@ impl UpstreamError {
         }
     }
 
-    /// As the metric's label has it; none if the application has no part in it.
+    /// What the upstream did wrong; none if it has no part in it.
     #[must_use]
-    pub fn label(&self) -> Option<&'static str> {
+    pub fn fault(&self) -> Option<UpstreamFault> {
         match self {
-            Self::Unreachable(_) | Self::ConnectTimeout => Some("unreachable"),
-            Self::Full => Some("full"),
-            Self::Broken(_) => Some("broken"),
-            Self::Unsolicited => Some("unsolicited"),
-            Self::Framing => Some("framing"),
-            Self::Timeout | Self::RequestTimeout => Some("timeout"),
+            Self::Unreachable(_) | Self::ConnectTimeout => Some(UpstreamFault::Unreachable),
+            Self::Full => Some(UpstreamFault::Full),
+            Self::Broken(_) => Some(UpstreamFault::Broken),
+            Self::Unsolicited => Some(UpstreamFault::Unsolicited),
+            Self::Framing => Some(UpstreamFault::Framing),
+            Self::Timeout | Self::RequestTimeout => Some(UpstreamFault::Timeout),
             Self::ClientBroken | Self::ClientTimeout | Self::Target(_) => None,
         }
     }

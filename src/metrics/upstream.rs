@@ -1,0 +1,81 @@
+//! The upstream's connections, and the requests that it gave no response to.
+
+use metrics::{Gauge, counter, describe_counter, describe_gauge, gauge};
+
+const ERRORS: &str = "tidegate_upstream_errors_total";
+const RETRIES: &str = "tidegate_upstream_retries_total";
+const CONNECTIONS: &str = "tidegate_upstream_connections";
+
+/// Why the upstream gave no response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamFault {
+    /// No connection could be made.
+    Unreachable,
+    /// As many requests as may wait for it were waiting.
+    Full,
+    /// The connection ended early, or what came was not HTTP.
+    Broken,
+    /// The response has two ends.
+    Framing,
+    /// The response came too late.
+    Timeout,
+    /// A switch of protocols that was not requested.
+    Unsolicited,
+}
+
+impl UpstreamFault {
+    const ALL: [Self; 6] =
+        [Self::Unreachable, Self::Full, Self::Broken, Self::Framing, Self::Timeout, Self::Unsolicited];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Full => "full",
+            Self::Broken => "broken",
+            Self::Framing => "framing",
+            Self::Timeout => "timeout",
+            Self::Unsolicited => "unsolicited",
+        }
+    }
+
+    /// Counts it.
+    pub fn count(self) {
+        counter!(ERRORS, "error" => self.label()).increment(1);
+    }
+}
+
+pub(super) fn describe() {
+    describe_counter!(ERRORS, "Requests that the upstream gave no response to, by what went wrong.");
+    describe_counter!(RETRIES, "Requests sent once more, as their connection to the upstream had ended.");
+    describe_gauge!(CONNECTIONS, "Open connections to the upstream.");
+    for fault in UpstreamFault::ALL {
+        counter!(ERRORS, "error" => fault.label()).increment(0);
+    }
+    counter!(RETRIES).increment(0);
+    gauge!(CONNECTIONS).set(0.0);
+}
+
+/// Counts a connection to the upstream for as long as it lives.
+#[derive(Debug)]
+pub struct UpstreamConnectionGuard(Gauge);
+
+impl UpstreamConnectionGuard {
+    /// A connection was opened.
+    #[must_use]
+    pub fn open() -> Self {
+        let gauge = gauge!(CONNECTIONS);
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for UpstreamConnectionGuard {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+/// A request was sent once more.
+pub fn upstream_retry() {
+    counter!(RETRIES).increment(1);
+}
