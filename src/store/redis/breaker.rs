@@ -22,6 +22,8 @@ pub(super) struct Breaker {
     doubted: Notify,
     /// Notified when it opens.
     opened: Notify,
+    /// Whether the store goes on without the server.
+    retired: AtomicBool,
     server: String,
     health: Arc<Health>,
 }
@@ -38,6 +40,7 @@ impl Breaker {
             reason: ArcSwap::default(),
             doubted: Notify::new(),
             opened: Notify::new(),
+            retired: AtomicBool::new(false),
             server,
             health,
         }
@@ -99,6 +102,11 @@ impl Breaker {
         self.opened.notified().await;
     }
 
+    /// Notes that the store goes on without the server, so that the end of this breaker ends its outage.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
     /// The server is well.
     pub(super) fn close(&self) {
         if self.open.swap(false, Ordering::AcqRel) {
@@ -109,6 +117,46 @@ impl Breaker {
 
 impl Drop for Breaker {
     fn drop(&mut self) {
-        self.health.leaves(&self.server);
+        // A breaker that was not retired ends with the whole store, at shutdown: then no limit is shared again.
+        if *self.retired.get_mut() {
+            self.health.leaves(&self.server);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::Breaker;
+    use crate::store::StoreError;
+    use crate::store::redis::health::Health;
+
+    /// The states that a server went through until the end of its breaker, true for up.
+    fn states_until_the_end(change: impl FnOnce(&Breaker)) -> Vec<bool> {
+        let health = Arc::new(Health::default());
+        let breaker = Breaker::new("127.0.0.1:6379".to_owned(), Arc::clone(&health));
+        change(&breaker);
+        drop(breaker);
+        health.report().changes.iter().map(|change| change.error.is_none()).collect()
+    }
+
+    fn open(breaker: &Breaker) {
+        breaker.open(&StoreError::Timeout(Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn the_end_of_the_store_does_not_end_an_outage() {
+        assert_eq!(states_until_the_end(open), [false]);
+    }
+
+    #[test]
+    fn a_store_that_goes_on_without_the_server_ends_its_outage() {
+        let states = states_until_the_end(|breaker| {
+            open(breaker);
+            breaker.retire();
+        });
+        assert_eq!(states, [false, true]);
     }
 }

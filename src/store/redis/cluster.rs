@@ -244,6 +244,8 @@ impl Inner {
                 owners.fill(place);
             }
         }
+        let gone = before.servers.iter().filter(|(address, _)| map.node(address).is_none());
+        gone.for_each(|(_, node)| node.retire());
         self.map.store(Arc::new(map));
         self.drawn.notify_waiters();
     }

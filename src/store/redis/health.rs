@@ -44,7 +44,7 @@ impl Health {
         known.tell();
     }
 
-    /// It is not asked any more, well or not.
+    /// The store goes on without it.
     pub(super) fn leaves(&self, server: &str) {
         let mut known = self.known();
         if known.servers.get(server).is_some_and(|state| state.error.is_some()) {

@@ -59,6 +59,11 @@ impl Node {
         self.breaker.is_open()
     }
 
+    /// Notes that the store goes on without this server.
+    pub(super) fn retire(&self) {
+        self.breaker.retire();
+    }
+
     /// An answer of this server was of no use.
     pub(super) fn doubt(&self) {
         self.breaker.doubt();

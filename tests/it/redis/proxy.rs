@@ -150,6 +150,23 @@ async fn a_master_of_a_cluster_with_tls_is_killed_and_no_request_fails() {
     }
 }
 
+#[tokio::test]
+async fn a_shutdown_during_an_outage_logs_no_recovery() {
+    let (redis, upstream) = (Redis::start().await, Upstream::start().await);
+    let mut tidegate =
+        Tidegate::configured(upstream.address, &config(&format!("url: '{}'", redis.url()))).await;
+    redis.kill().await;
+    let down = async || {
+        left(&tidegate, "somebody").await;
+        tidegate.logged(DOWN).pop()
+    };
+    eventually("the log to report the outage", down).await;
+    tidegate.signal("INT");
+    assert!(tidegate.ended().await.success());
+    let recoveries = tidegate.logged(OVER);
+    assert!(recoveries.is_empty(), "{recoveries:#?}");
+}
+
 /// How many requests a client has left, if the request was checked.
 async fn left(tidegate: &Tidegate, of: &str) -> Option<i64> {
     let answer = client().get(tidegate.url("/")).header("X-Client", of).send().await.unwrap();
