@@ -1,5 +1,6 @@
 //! The composition root: builds all parts, and owns the order in which they start and end.
 
+mod bind;
 mod front;
 mod redis;
 mod reload;
@@ -14,7 +15,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -75,7 +75,7 @@ pub fn run(file: Option<PathBuf>, overrides: &Overrides, log: &str) -> Result<()
 pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &str) -> Result<(), Failure> {
     let log = start_log(log)?;
     block_on(async {
-        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0)), "the demo's application").await?;
+        let listener = bind::tcp("the demo's application", SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let overrides = Overrides {
             listen: Some(Listen::Tcp(listen)),
             ops_listen: Some(ops_listen),
@@ -135,7 +135,7 @@ async fn serve(
     let Config { settings, policy, warnings } = config;
     raise_file_limit(&settings);
     let (front, ops_listener) =
-        (Front::open(&settings).await?, bind(settings.ops_listen, "ops_listen").await?);
+        (Front::open(&settings).await?, bind::tcp("ops_listen", settings.ops_listen).await?);
     let (address, ops_address) = (front.address.clone(), ops_listener.local_addr()?);
     let (options, upstream_tls) = upstream::options(&settings)?;
     for warning in &warnings {
@@ -248,10 +248,6 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
     // Not waiting for what may hang: a look at a file, a name that nobody resolves.
     runtime.shutdown_background();
     done
-}
-
-async fn bind(address: SocketAddr, name: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| front::refused(name, address))
 }
 
 fn limiter(settings: &StoreSettings) -> anyhow::Result<Limiter> {

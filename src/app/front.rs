@@ -7,8 +7,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, UnixListener};
 
+use super::bind;
 use crate::config::{Listen, ServerTls, Settings};
 use crate::server::{Entrance, Listener};
 use crate::tls::{self, Clients};
@@ -33,23 +33,18 @@ impl Front {
         };
         let (listener, address, socket) = match &settings.listen {
             Listen::Tcp(address) => {
-                let bound = TcpListener::bind(address).await;
-                let listener = bound.with_context(|| refused("listen", address))?;
+                let listener = bind::tcp("listen", *address).await?;
                 let address = Listen::Tcp(listener.local_addr()?);
                 (Listener::Tcp(listener), address, None)
             }
             Listen::Unix(path) => {
                 forsaken(path).await?;
-                let listener = UnixListener::bind(path).with_context(|| refused("listen", path.display()))?;
-                (Listener::Unix(listener), settings.listen.clone(), Some(SocketFile::new(path)))
+                let listener = Listener::Unix(bind::unix("listen", path)?);
+                (listener, settings.listen.clone(), Some(SocketFile::new(path)))
             }
         };
         Ok(Self { listener, address, entrance, socket })
     }
-}
-
-pub(super) fn refused(name: &str, address: impl std::fmt::Display) -> String {
-    format!("{name}: cannot listen on {address}; choose another address")
 }
 
 /// Clears away the socket of a process that ended without doing so. One that somebody listens on stays, and so does
@@ -58,7 +53,8 @@ async fn forsaken(path: &Path) -> anyhow::Result<()> {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
     if is_socket && tokio::net::UnixStream::connect(path).await.is_err_and(refused) {
-        std::fs::remove_file(path).with_context(|| format!("listen: cannot replace {}", path.display()))?;
+        std::fs::remove_file(path)
+            .map_err(|error| bind::refused("listen", &Listen::Unix(path.to_owned()), &error))?;
     }
     Ok(())
 }

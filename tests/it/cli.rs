@@ -1,6 +1,10 @@
 //! The command line.
 
+use std::fs::Permissions;
 use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
 use crate::harness::{Finished, Tidegate, Upstream, Wire, client, command, eventually};
 
@@ -103,10 +107,65 @@ async fn a_port_that_is_taken_ends_with_1_and_names_the_address() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let listen = format!("--listen={taken}");
-    fails(&["--upstream=http://127.0.0.1:9", &listen, "--ops-listen=127.0.0.1:0"], 1, &[&taken, "listen"]);
+    let said = [&*taken, "listen", "another process listens there"];
+    fails(&["--upstream=http://127.0.0.1:9", &listen, "--ops-listen=127.0.0.1:0"], 1, &said);
     let listen = format!("--ops-listen={taken}");
     fails(&["--upstream=http://127.0.0.1:9", "--listen=127.0.0.1:0", &listen], 1, &[&taken, "ops_listen"]);
     fails(&["demo", "--listen=127.0.0.1:0", &listen], 1, &[&taken, "ops_listen"]);
+}
+
+/// Runs the binary to its end as a user without privileges.
+fn finished_unprivileged(arguments: &[&str]) -> Finished {
+    // A copy that this user may execute, wherever the target directory is.
+    let directory = tempfile::tempdir().unwrap();
+    let binary = directory.path().join("tidegate");
+    // By another process: a file that this one has open for writing, for a child too, cannot be executed.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_tidegate")).arg(&binary).status().unwrap();
+    assert!(copied.success());
+    for path in [directory.path(), &binary] {
+        std::fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = Command::new(binary);
+    command.args(["--upstream=http://127.0.0.1:9", "--limit=/=1/s", "--ops-listen=127.0.0.1:0"]);
+    // Only a privileged process may change its user; any other has none of the privileges.
+    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+        command.uid(65534);
+    }
+    let output = command.args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Finished { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+#[test]
+fn a_privileged_port_names_the_privilege_and_a_port_that_needs_none() {
+    let start = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    if start.trim().parse::<u16>().unwrap() < 2 {
+        return; // No port is privileged on this machine.
+    }
+    let Finished { status, stderr, .. } = finished_unprivileged(&["--listen=127.0.0.1:1"]);
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    for part in ["listen: cannot listen on 127.0.0.1:1: ", "help: ", "CAP_NET_BIND_SERVICE", "from 1024"] {
+        assert!(stderr.contains(part), "{stderr}");
+    }
+}
+
+#[test]
+fn a_socket_in_a_directory_that_is_not_writable_names_the_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o555)).unwrap();
+    let path = directory.path().display();
+    let Finished { status, stderr, .. } =
+        finished_unprivileged(&[&format!("--listen=unix:{path}/tidegate.sock")]);
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains(&format!("files in the directory {path}: change its owner")), "{stderr}");
+}
+
+#[test]
+fn an_address_that_the_machine_does_not_have_names_the_cause() {
+    // Set aside for documents (RFC 5737).
+    let arguments =
+        ["--upstream=http://127.0.0.1:9", "--ops-listen=127.0.0.1:0", "--listen=203.0.113.1:8080"];
+    fails(&arguments, 1, &["203.0.113.1:8080", "no interface of this machine has this address"]);
 }
 
 #[test]
