@@ -18,6 +18,11 @@ pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    // Other servers reopen their log files on one of these two, and scripts that rotate logs send it. The kernel's
+    // default action would end this process. All other signals keep their defaults: SIGQUIT still ends it with a core
+    // dump, as Ctrl-\ at a terminal does for most programs, and Rust's runtime ignores SIGPIPE.
+    user1: Signal,
+    user2: Signal,
 }
 
 impl Signals {
@@ -26,14 +31,25 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
         })
     }
 
+    /// Waits for the next signal that is a wish.
     pub(super) async fn next(&mut self) -> Wish {
-        tokio::select! {
-            _ = self.terminate.recv() => Wish::Drain,
-            _ = self.interrupt.recv() => Wish::Stop,
-            _ = self.hangup.recv() => Wish::Reload,
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return Wish::Drain,
+                _ = self.interrupt.recv() => return Wish::Stop,
+                _ = self.hangup.recv() => return Wish::Reload,
+                _ = self.user1.recv() => ignored("SIGUSR1"),
+                _ = self.user2.recv() => ignored("SIGUSR2"),
+            }
         }
     }
+}
+
+fn ignored(signal: &str) {
+    tracing::warn!(signal, "signal ignored: tidegate logs to standard error and has no log file to reopen");
 }

@@ -219,3 +219,34 @@ async fn sigint_does_not_wait_for_balancers() {
     assert!(tidegate.ended().await.success());
     assert_eq!(tidegate.logged("bye").len(), 1);
 }
+
+#[tokio::test]
+async fn signals_of_log_rotation_end_nothing() {
+    let upstream = Upstream::start().await;
+    let mut tidegate = Tidegate::configured(upstream.address, &settling("1h", "1h")).await;
+    for signal in ["USR1", "USR2"] {
+        tidegate.signal(signal);
+        let line = eventually("a log line", async || {
+            let mut lines = tidegate.logged("signal ignored").into_iter();
+            lines.find(|line| line["signal"] == format!("SIG{signal}"))
+        });
+        let line = line.await;
+        assert_eq!(line["level"], "WARN");
+        assert!(line["message"].as_str().unwrap().contains("standard error"), "{line}");
+        assert!(tidegate.is_running());
+    }
+    assert_eq!(client().get(tidegate.url("/")).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_signal_of_log_rotation_is_no_second_wish_to_end() {
+    let upstream = Upstream::start().await;
+    let mut tidegate = Tidegate::configured(upstream.address, &settling("1h", "1h")).await;
+    tidegate.signal("TERM");
+    eventually("the end to begin", async || tidegate.logged("shutting down").pop()).await;
+    tidegate.signal("USR1");
+    eventually("a log line", async || tidegate.logged("signal ignored").pop()).await;
+    assert!(tidegate.is_running());
+    tidegate.signal("TERM");
+    assert!(tidegate.ended().await.success());
+}
