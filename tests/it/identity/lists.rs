@@ -82,6 +82,8 @@ fn assert_one_client(header: ForwardedHeader, lines: &[Vec<&str>], gaps: &[Strin
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn empty_elements_of_x_forwarded_for_change_no_identity(
         lines in lines_of(ADDRESSES),
