@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, Method};
 
 use super::Facts;
+use super::header::HeaderPattern;
 use super::template::{Segment, Template, split};
 
 /// A host name, or all names below one.
@@ -33,15 +34,6 @@ impl HostPattern {
     }
 }
 
-/// What a header must hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HeaderPattern {
-    /// Anything, but the header must be there.
-    Present,
-    /// This, in one of the header's lines.
-    Equals(HeaderValue),
-}
-
 /// The conditions of a rule; all must hold. An empty list is no condition.
 #[derive(Clone, Debug, Default)]
 pub struct Match {
@@ -67,10 +59,7 @@ impl Match {
     pub fn admits(&self, facts: &Facts<'_>) -> bool {
         self.admits_method(facts.method)
             && (self.hosts.is_empty() || self.hosts.iter().any(|host| host.admits(facts.host)))
-            && self.headers.iter().all(|(name, pattern)| match pattern {
-                HeaderPattern::Present => facts.headers.contains_key(name),
-                HeaderPattern::Equals(value) => facts.headers.get_all(name).iter().any(|have| have == value),
-            })
+            && self.headers.iter().all(|(name, pattern)| pattern.admits(name, facts.headers))
     }
 
     fn admits_method(&self, method: &Method) -> bool {
@@ -89,9 +78,8 @@ impl Match {
         let hosts = self.hosts.is_empty()
             || (!other.hosts.is_empty()
                 && other.hosts.iter().all(|theirs| self.hosts.iter().any(|mine| mine.covers(theirs))));
-        let headers = self.headers.iter().all(|(name, pattern)| {
-            let implies = |theirs: &HeaderPattern| *pattern == HeaderPattern::Present || theirs == pattern;
-            other.headers.iter().any(|(other, theirs)| other == name && implies(theirs))
+        let headers = self.headers.iter().all(|(name, mine)| {
+            other.headers.iter().any(|(other, theirs)| other == name && mine.covers(theirs))
         });
         methods && hosts && headers && self.path.covers(&other.path)
     }

@@ -7,7 +7,8 @@ use http::{HeaderName, HeaderValue, Method};
 use crate::config::problem::{Wrong, nearest, shown};
 use crate::config::report::{At, Place, Report};
 use crate::config::schema;
-use crate::policy::matcher::{HeaderPattern, HostPattern, Match};
+use crate::policy::header::HeaderPattern;
+use crate::policy::matcher::{HostPattern, Match};
 use crate::policy::path::PathPolicy;
 use crate::policy::template::Template;
 
@@ -143,14 +144,30 @@ fn header(
             .error(&key, Wrong::new("the host has a condition of its own", "write hosts: [api.example.com]"));
         return None;
     }
-    let pattern = match value {
-        "*" => Ok(HeaderPattern::Present),
-        _ if value.trim() != value => Err("starts or ends with a blank"),
-        _ => HeaderValue::from_str(value).map(HeaderPattern::Equals).map_err(|_| "holds what no header can"),
-    };
-    let pattern = pattern.map_err(|what| {
-        let message = format!("the value '{}' never matches: it {what}", shown(value));
+    report.take(place, pattern(&name, value)).map(|pattern| (name, pattern))
+}
+
+fn pattern(name: &HeaderName, text: &str) -> Result<HeaderPattern, Wrong> {
+    let (fixed, open) = text.strip_suffix('*').map_or((text, false), |start| (start, true));
+    if fixed.contains('*') {
+        let message = format!("invalid value '{}': a '*' is only valid at the end", shown(text));
+        let help = "expected an exact value, the start of one such as \"Bearer *\", or \"*\" for any value";
+        return Err(Wrong::new(message, help));
+    }
+    if open && fixed.is_empty() {
+        return Ok(HeaderPattern::Present);
+    }
+    let never = |what: &str| {
+        let message = format!("the value '{}' never matches: it {what}", shown(text));
         Wrong::new(message, "write the value as it is sent, in printable ASCII")
-    });
-    report.take(place, pattern).map(|pattern| (name, pattern))
+    };
+    if fixed.trim_start() != fixed {
+        return Err(never("starts with a blank"));
+    }
+    // Behind the start of a value there may be one: "Bearer *".
+    if !open && fixed.trim_end() != fixed {
+        return Err(never("ends with a blank"));
+    }
+    let value = HeaderValue::from_str(fixed).map_err(|_| never("holds what no header can"))?;
+    Ok(if open { HeaderPattern::starts_with(name, &value) } else { HeaderPattern::equals(name, &value) })
 }

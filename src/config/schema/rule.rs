@@ -195,7 +195,8 @@ impl Match {
 fn matching(cursor: &Cursor<'_>, report: &mut Report) -> Match {
     let before = report.errors();
     let Some(fields) = cursor.fields(report, &MATCH) else { return Match { sound: false, ..Match::any() } };
-    let value = "write the header's exact value in quotes, or \"*\" for any";
+    let value = "expected a text in quotes: an exact value, the start of one such as \"Bearer *\", or \"*\" for any \
+                 value";
     let headers = header_lines(&fields, report, value);
     let matching = Match {
         methods: fields

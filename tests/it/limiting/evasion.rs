@@ -1,5 +1,6 @@
 //! Ways around a rule that are none.
 
+use crate::harness::h2_wire::{END_STREAM, Frames, Outcome};
 use crate::harness::{Redis, Tidegate, Upstream, Wire, client, h2_client};
 
 const RULES: &str = "
@@ -54,6 +55,86 @@ async fn a_field_that_connection_takes_away_neither_matches_nor_keys() {
         let answer = wire.ask("GET /plan", &["X-Plan: free", "Connection: x-plan"]).await;
         assert_eq!((answer.status, answer.headers.contains_key("ratelimit")), (200, false));
         assert!(!upstream.last().headers.contains_key("x-plan"));
+    }
+}
+
+const VALUES: &str = "
+store: { memory: {} }
+rules:
+  - { name: token, match: { path: /token, headers: { Authorization: 'Bearer *' } }, rate: 1/h }
+  - { name: start, match: { path: /start, headers: { X-Plan: 'free*' } }, rate: 1/h }
+  - { name: exact, match: { path: /exact, headers: { X-Plan: free } }, rate: 1/h }
+";
+
+/// A path, header fields, and whether the rule of the path takes the request.
+type Valued = (&'static str, &'static [(&'static str, &'static str)], bool);
+
+const VALUED: &[Valued] = &[
+    ("/token", &[("authorization", "Bearer b")], true),
+    ("/token", &[("authorization", "Bearer  b c")], true),
+    ("/token", &[("authorization", "bEARER b")], true),
+    ("/token", &[("authorization", "Bearer\tb")], true),
+    ("/token", &[("authorization", "Basic YTpi"), ("authorization", "Bearer b")], true),
+    ("/token", &[("authorization", "Bearer b"), ("authorization", "Basic YTpi")], true),
+    ("/token", &[("authorization", "Bearer")], false),
+    ("/token", &[("authorization", "Bearers b")], false),
+    ("/token", &[("authorization", "Basic Bearer b")], false),
+    ("/token", &[("x-authorization", "Bearer b")], false),
+    ("/token", &[], false),
+    ("/start", &[("x-plan", "free")], true),
+    ("/start", &[("x-plan", "freemium")], true),
+    ("/start", &[("x-plan", "free*")], true),
+    ("/start", &[("x-plan", "paid"), ("x-plan", "free-2")], true),
+    ("/start", &[("x-plan", "fre")], false),
+    ("/start", &[("x-plan", "Free")], false),
+    ("/start", &[("x-plan", "not free")], false),
+    ("/exact", &[("x-plan", "paid"), ("x-plan", "free")], true),
+    ("/exact", &[("x-plan", "free*")], false),
+    ("/exact", &[("x-plan", "Free")], false),
+];
+
+/// Spends the one request that each rule of [`VALUES`] has room for.
+async fn with_spent_values(upstream: &Upstream) -> Tidegate {
+    let tidegate = Tidegate::configured(upstream.address, VALUES).await;
+    let mut wire = Wire::to(tidegate.address).await;
+    for (path, field) in
+        [("/token", "Authorization: Bearer a"), ("/start", "X-Plan: free"), ("/exact", "X-Plan: free")]
+    {
+        assert_eq!(wire.ask(&format!("GET {path}"), &[field]).await.status, 200, "{path}");
+    }
+    tidegate
+}
+
+#[tokio::test]
+async fn no_spelling_of_a_header_value_escapes() {
+    let upstream = Upstream::start().await;
+    let tidegate = with_spent_values(&upstream).await;
+    let mut wire = Wire::to(tidegate.address).await;
+    for (path, fields, taken) in VALUED {
+        let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}: \t{value} ")).collect();
+        let lines: Vec<&str> = fields.iter().map(String::as_str).collect();
+        let status = wire.ask(&format!("GET {path}"), &lines).await.status;
+        assert_eq!(status == 429, *taken, "{path} {lines:?}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn no_spelling_of_a_header_value_escapes_over_http2() {
+    let upstream = Upstream::start().await;
+    let tidegate = with_spent_values(&upstream).await;
+    for (path, fields, taken) in VALUED {
+        let target = [(":method", "GET"), (":scheme", "http"), (":authority", "app.test"), (":path", *path)];
+        // Blanks at the ends of a value are not cut off on the way, as they are over HTTP/1.
+        for (before, after) in [("", ""), (" ", "\t"), ("\t ", "")] {
+            let fields: Vec<(&str, String)> =
+                fields.iter().map(|(name, value)| (*name, format!("{before}{value}{after}"))).collect();
+            let fields = fields.iter().map(|(name, value)| (*name, &**value));
+            let all: Vec<(&str, &str)> = target.into_iter().chain(fields).collect();
+            let mut frames = Frames::to(tidegate.address).await;
+            frames.headers(1, &all, END_STREAM).await;
+            let outcome = frames.outcome(1).await;
+            assert_eq!(outcome == Outcome::Status(429), *taken, "{all:?}: {outcome:?}");
+        }
     }
 }
 
