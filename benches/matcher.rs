@@ -39,6 +39,7 @@ fn matcher(criterion: &mut Criterion) {
             path: &path,
             query: "",
             headers: &headers,
+            websocket: false,
             peer: address,
             direct: true,
             client: address,

@@ -7,6 +7,7 @@
 mod bypass;
 mod compile;
 mod flags;
+mod header;
 mod listen;
 mod network;
 mod problem;

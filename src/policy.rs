@@ -39,6 +39,9 @@ pub struct Facts<'a> {
     pub query: &'a str,
     /// As received.
     pub headers: &'a HeaderMap,
+    /// Whether the request is an upgrade to WebSocket, over HTTP/1.1 (RFC 6455) or HTTP/2 (RFC 8441), which is
+    /// forwarded as one. Its fields are hidden from the rules ([`fields::is_hidden`]), and its method is GET.
+    pub websocket: bool,
     /// Who holds the other end of the connection.
     pub peer: IpAddr,
     /// The peer speaks for itself, and forwards for nobody.

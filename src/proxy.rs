@@ -97,8 +97,9 @@ impl Proxy {
                 return reply::bad_request(request, &refused);
             }
         };
+        let websocket = asked.wish.is_some();
         let (standing, exceeded) =
-            match policy.plan(&asked.target.facts(&request, &connection, policy.client())) {
+            match policy.plan(&asked.target.facts(&request, &connection, policy.client(), websocket)) {
                 Plan::Bypass(bypass) => {
                     entry.decided(&bypass.name, Outcome::Bypassed);
                     (None, Vec::new())

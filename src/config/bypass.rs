@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use http::{HeaderName, HeaderValue};
 
+use super::header::{Purpose, readable};
 use super::network::covers_all;
 use super::problem::{Wrong, shown};
 use super::report::{At, Report};
@@ -102,6 +103,7 @@ fn by_secret(
             "write a name such as X-Internal-Token",
         )
     });
+    let name = name.and_then(|name| readable(&name, Purpose::Secret).map(|()| name));
     let name = report.take(&header.place, name);
     let (source, place) = match (&shape.secret_file, &shape.secret_env) {
         (Some(file), None) => (SecretSource::File(PathBuf::from(&file.value)), &file.place),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
+use super::header::{Purpose, readable};
 use super::problem::{Wrong, nearest, shown};
 use super::rate;
 use super::report::{At, Place, Report};
@@ -92,14 +93,10 @@ fn key_part(text: &str, path: Option<&Template>) -> Result<KeyPart, Wrong> {
         }
         ("jwt", _) => wrong(format!("the key '{}' is not built yet", shown(text))),
         ("header", Some(name)) => {
-            let header = HeaderName::from_bytes(name.as_bytes());
-            match header {
-                Ok(header) if header == http::header::HOST => {
-                    Err(Wrong::new("the host has a key of its own", "write host"))
-                }
-                Ok(header) => Ok(KeyPart::Header(header)),
-                Err(_) => wrong(format!("'{}' is no header name", shown(name))),
-            }
+            let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
+                return wrong(format!("'{}' is no header name", shown(name)));
+            };
+            readable(&header, Purpose::Key).map(|()| KeyPart::Header(header))
         }
         ("cookie", Some(name)) if is_token(name) => Ok(KeyPart::Cookie(name.into())),
         ("cookie", Some(name)) => wrong(format!("'{}' is no cookie name", shown(name))),

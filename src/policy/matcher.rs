@@ -45,7 +45,12 @@ pub struct Match {
     pub hosts: Vec<HostPattern>,
     /// Each must hold.
     pub headers: Vec<(HeaderName, HeaderPattern)>,
+    /// Whether the request must be an upgrade to WebSocket, or must be none. None: no condition.
+    pub websocket: Option<bool>,
 }
+
+/// What every upgrade to WebSocket is, over HTTP/1.1 (RFC 6455, section 4.1), and as it is matched over HTTP/2.
+const UPGRADE_METHODS: &[Method] = &[Method::GET];
 
 impl Match {
     /// Whether all conditions hold.
@@ -58,11 +63,14 @@ impl Match {
     #[must_use]
     pub fn admits(&self, facts: &Facts<'_>) -> bool {
         self.admits_method(facts.method)
+            && self.websocket.is_none_or(|websocket| websocket == facts.websocket)
             && (self.hosts.is_empty() || self.hosts.iter().any(|host| host.admits(facts.host)))
             && self.headers.iter().all(|(name, pattern)| pattern.admits(name, facts.headers))
     }
 
-    fn admits_method(&self, method: &Method) -> bool {
+    /// Whether the condition on the method holds.
+    #[must_use]
+    pub fn admits_method(&self, method: &Method) -> bool {
         // Methods differ by case (RFC 9110, section 9.1), but there are applications that do not know.
         let listed =
             |method: &str| self.methods.iter().any(|each| each.as_str().eq_ignore_ascii_case(method));
@@ -73,15 +81,17 @@ impl Match {
     /// Whether every request that `other` admits is admitted by this one too.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
+        let theirs = if other.websocket == Some(true) { UPGRADE_METHODS } else { &*other.methods };
         let methods = self.methods.is_empty()
-            || (!other.methods.is_empty() && other.methods.iter().all(|method| self.admits_method(method)));
+            || (!theirs.is_empty() && theirs.iter().all(|method| self.admits_method(method)));
+        let websocket = self.websocket.is_none() || self.websocket == other.websocket;
         let hosts = self.hosts.is_empty()
             || (!other.hosts.is_empty()
                 && other.hosts.iter().all(|theirs| self.hosts.iter().any(|mine| mine.covers(theirs))));
         let headers = self.headers.iter().all(|(name, mine)| {
             other.headers.iter().any(|(other, theirs)| other == name && mine.covers(theirs))
         });
-        methods && hosts && headers && self.path.covers(&other.path)
+        methods && websocket && hosts && headers && self.path.covers(&other.path)
     }
 }
 

@@ -124,13 +124,14 @@ impl Target {
         Ok(Self { authority: authority.to_owned(), host, path_and_query, path })
     }
 
-    /// All that the rules may ask about the request.
+    /// All that the rules may ask about the request. `websocket`: it is an upgrade to WebSocket.
     #[must_use]
     pub fn facts<'a, B>(
         &'a self,
         request: &'a Request<B>,
         connection: &'a Connection,
         client: &ClientIdentity,
+        websocket: bool,
     ) -> Facts<'a> {
         let peer = connection.peer.ip();
         Facts {
@@ -139,6 +140,7 @@ impl Target {
             path: &self.path,
             query: self.path_and_query.query().unwrap_or_default(),
             headers: request.headers(),
+            websocket,
             peer: peer.to_canonical(),
             direct: client.is_direct(peer, request.headers()),
             client: client.address(peer, request.headers()),

@@ -11,26 +11,13 @@ use crate::bounds::Bounds;
 use crate::connection::Connection;
 use crate::limiter::Standing;
 use crate::policy::Rule;
-use crate::policy::fields::{self, FieldNames};
+use crate::policy::fields::{self, FieldNames, HOP_BY_HOP, X_RATELIMIT_EXCEEDED};
 
-const X_RATELIMIT_EXCEEDED: HeaderName = HeaderName::from_static("x-ratelimit-exceeded");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-
-/// Fields that speak of one connection only (RFC 9110, section 7.6.1), besides those that Connection names.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
 
 /// Fields that Connection may not take away: they say where the message goes and where it ends.
 const NEVER_HOP_BY_HOP: [HeaderName; 2] = [header::HOST, header::CONTENT_LENGTH];
@@ -62,24 +49,17 @@ pub(super) fn clean_request(
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
     }
-    // Whether it is passed on depends on the connection it goes out on.
-    headers.remove(header::EXPECT);
-    // Only our own finding may say that a limit was exceeded.
-    headers.remove(X_RATELIMIT_EXCEEDED);
+    for name in &fields::REMOVED {
+        headers.remove(name);
+    }
     strip_imitations(headers, read);
     Ok(())
 }
 
 /// Takes away fields that an application might read as one of ours, or as one that a rule reads: `X_Api_Key` beside
-/// `X-Api-Key`. (Of our own only names with a dash can be spelled in such a way.)
+/// `X-Api-Key`.
 fn strip_imitations(headers: &mut HeaderMap, read: &FieldNames) {
-    const OURS: [HeaderName; 3] =
-        [header::CONTENT_LENGTH, HeaderName::from_static("x-real-ip"), X_RATELIMIT_EXCEEDED];
-    let of_ours = |name: &HeaderName| {
-        let plain = fields::folded(name.as_str());
-        plain.starts_with("x-forwarded-") || OURS.iter().chain(&HOP_BY_HOP).any(|own| own.as_str() == &*plain)
-    };
-    let imitates = |name: &&HeaderName| read.imitated_by(name) || (fields::is_odd(name) && of_ours(name));
+    let imitates = |name: &&HeaderName| read.imitated_by(name) || fields::imitates_ours(name);
     // Hardly any request has one, and then nothing is allocated.
     let found: Vec<HeaderName> = headers.keys().filter(imitates).cloned().collect();
     for name in found {
@@ -234,5 +214,49 @@ fn append_forwarded_for(headers: &mut HeaderMap, peer: SocketAddr) {
     let _ = write!(list, "{}", peer.ip().to_canonical());
     if let Ok(list) = HeaderValue::from_str(&list) {
         headers.insert(X_FORWARDED_FOR, list);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::{Bounds, FieldNames, clean_request};
+    use crate::policy::fields::{HOP_BY_HOP, REMOVED, is_hidden};
+
+    /// The names of the fields that rules see of a request with one field.
+    fn seen(name: &HeaderName) -> Vec<HeaderName> {
+        // The one value that no field is refused for, Transfer-Encoding included.
+        let mut headers: HeaderMap =
+            [(name.clone(), HeaderValue::from_static("chunked"))].into_iter().collect();
+        assert!(clean_request(&mut headers, &FieldNames::default(), &Bounds::default()).is_ok(), "{name}");
+        headers.keys().cloned().collect()
+    }
+
+    #[test]
+    fn hidden_fields_reach_no_rule() {
+        let odd = ["x_forwarded_for", "x.real.ip", "content_length", "keep_alive", "x_ratelimit_exceeded"];
+        for name in HOP_BY_HOP.into_iter().chain(REMOVED).chain(odd.map(HeaderName::from_static)) {
+            assert!(is_hidden(&name), "{name}");
+            assert!(seen(&name).is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn other_fields_reach_the_rules() {
+        for name in [
+            "authorization",
+            "content-length",
+            "cookie",
+            "trailer",
+            "sec-websocket-key",
+            "x-forwarded-for",
+            "x-real-ip",
+            "x_api_key",
+        ] {
+            let name = HeaderName::from_static(name);
+            assert!(!is_hidden(&name), "{name}");
+            assert_eq!(seen(&name), [name]);
+        }
     }
 }

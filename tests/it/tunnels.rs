@@ -3,6 +3,7 @@
 mod drain;
 mod refused;
 mod requests;
+mod rules;
 
 use std::convert::Infallible;
 use std::pin::Pin;

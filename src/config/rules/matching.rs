@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 
 use http::{HeaderName, HeaderValue, Method};
 
+use crate::config::header::{Purpose, readable};
 use crate::config::problem::{Wrong, nearest, shown};
 use crate::config::report::{At, Place, Report};
 use crate::config::schema;
@@ -28,8 +29,19 @@ pub(super) fn compile(shape: &schema::Match, reading: &PathPolicy, report: &mut 
     let hosts = hosts.collect();
     let hosts = distinct(hosts, "host", report);
     let headers = headers(shape, report);
-    let sound = shape.sound && report.errors() == before;
-    sound.then_some(Match { methods, path, hosts, headers })
+    let websocket = shape.websocket.as_ref().map(|at| at.value);
+    let matches = Match { methods, path, hosts, headers, websocket };
+    if !shape.sound || report.errors() > before {
+        return None;
+    }
+    match &shape.websocket {
+        Some(at) if at.value && !matches.admits_method(&Method::GET) => {
+            let message = "the rule never matches: an upgrade to WebSocket is a GET, and methods has no GET";
+            report.error(&at.place, Wrong::new(message, "expected methods with GET, or no methods"));
+            None
+        }
+        _ => Some(matches),
+    }
 }
 
 /// Reads a path template.
@@ -138,12 +150,8 @@ fn header(
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
         Wrong::new(format!("'{}' is no header name", shown(name)), "write a name such as X-Plan")
     });
-    let name = report.take(&key, parsed)?;
-    if name == http::header::HOST {
-        report
-            .error(&key, Wrong::new("the host has a condition of its own", "write hosts: [api.example.com]"));
-        return None;
-    }
+    let name = parsed.and_then(|name| readable(&name, Purpose::Condition).map(|()| name));
+    let name = report.take(&key, name)?;
     report.take(place, pattern(&name, value)).map(|pattern| (name, pattern))
 }
 

@@ -39,11 +39,19 @@ const RULE: Keys = Keys {
         ("limit", "the limit is the rate", "write rate: N/DURATION, such as 100/90s"),
         ("path", "the path stands under match", "write match: { path: /api/tasks }"),
         ("methods", "the methods stand under match", "write match: { methods: [GET], path: /api/tasks }"),
+        ("websocket", "websocket is a condition of match", "expected match: { websocket: true }"),
     ],
 };
 const REFUSAL: Keys = Keys { known: &["status", "body", "headers"], hints: &[] };
 const LIMIT: Keys = Keys { known: &["rate", "burst", "slices"], hints: &[] };
-const MATCH: Keys = Keys { known: &["methods", "path", "hosts", "headers"], hints: &[] };
+const MATCH: Keys = Keys {
+    known: &["methods", "path", "hosts", "headers", "websocket"],
+    hints: &[(
+        "upgrade",
+        "upgrades are matched by websocket",
+        "expected websocket: true, or websocket: false",
+    )],
+};
 
 #[derive(Debug)]
 pub(in crate::config) struct Bypass {
@@ -92,6 +100,8 @@ pub(in crate::config) struct Match {
     pub(in crate::config) path: Option<At<String>>,
     pub(in crate::config) hosts: Vec<At<String>>,
     pub(in crate::config) headers: Vec<At<(String, String)>>,
+    /// Whether the request must be an upgrade to WebSocket, or must be none.
+    pub(in crate::config) websocket: Option<At<bool>>,
     /// Everything in it could be read.
     pub(in crate::config) sound: bool,
 }
@@ -188,7 +198,14 @@ fn header_lines(fields: &Fields<'_>, report: &mut Report, value: &str) -> Vec<At
 impl Match {
     /// Every request.
     pub(in crate::config) fn any() -> Self {
-        Self { methods: Vec::new(), path: None, hosts: Vec::new(), headers: Vec::new(), sound: true }
+        Self {
+            methods: Vec::new(),
+            path: None,
+            hosts: Vec::new(),
+            headers: Vec::new(),
+            websocket: None,
+            sound: true,
+        }
     }
 }
 
@@ -211,6 +228,9 @@ fn matching(cursor: &Cursor<'_>, report: &mut Report) -> Match {
             .map(|cursor| cursor.texts(report, "write hosts, such as api.example.com or \"*.example.com\""))
             .unwrap_or_default(),
         headers,
+        websocket: fields
+            .get("websocket")
+            .and_then(|cursor| cursor.boolean(report).map(|value| At { value, place: cursor.place.clone() })),
         sound: true,
     };
     Match { sound: report.errors() == before, ..matching }

@@ -57,6 +57,7 @@ fn a_wrong_limit_is_named_by_its_text() {
         ("", "no limit", "PATH=RATE"),
         ("/a", "no limit", "PATH=RATE"),
         ("/a=10/fortnight", "'10/fortnight' is no rate", "100/90s"),
+        ("/a=1/s,key=header:Upgrade", "no rule sees the header upgrade", "header:X-Api-Key"),
         ("/a=0/s", "at least 1", "mode: off"),
         ("a=1/s", "starts with '/'", "/files/*"),
         ("get /a=1/s", "upper case", "write GET"),

@@ -25,6 +25,7 @@ fn facts<'a>(
         path: target.1,
         query: "",
         headers,
+        websocket: false,
         peer,
         direct: true,
         client: peer,

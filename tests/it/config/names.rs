@@ -18,6 +18,7 @@ fn plan<'p>(policy: &'p Policy, names: &[&str], direct: bool) -> Plan<'p> {
         path: "/x",
         query: "",
         headers: &headers,
+        websocket: false,
         peer,
         direct,
         client,

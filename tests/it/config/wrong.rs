@@ -51,6 +51,8 @@ const SETTINGS: &[Wrong] = &[
     ("bypass: [{ name: a, cidrs: [a] }]", "2:29", "bypass[0].cidrs[0]", "'a' is no network", "10.0.0.0/8"),
     ("bypass: [{ name: a, header: X-T }]", "2:21", "bypass[0].header", "has no secret", "secret_file"),
     ("bypass: [{ name: a, header: 'X T', secret_file: secret }]", "2:29", "bypass[0].header", "no header name", "X-Internal-Token"),
+    ("bypass: [{ name: a, header: Upgrade, secret_file: secret }]", "2:29", "bypass[0].header", "no rule sees the header upgrade", "X-Internal-Token"),
+    ("bypass: [{ name: a, header: Host, secret_file: secret }]", "2:29", "bypass[0].header", "cannot hold a secret", "X-Internal-Token"),
     ("bypass: [{ name: a, paths: [/a], secret_file: secret }]", "2:34", "bypass[0].secret_file", "has no header", "name the header"),
     ("bypass: [{ name: a, header: X-T, secret_file: lines }]", "2:47", "bypass[0].secret_file", "line break", "one line"),
     ("bypass: [{ name: a, header: X-T, secret_env: UNSET }]", "2:46", "bypass[0].secret_env", "not set", "set it"),

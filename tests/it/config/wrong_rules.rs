@@ -80,6 +80,27 @@ const RULES: &[Wrong] = &[
     ("{ name: a, rate: 1/s, match: { headers: { X-A: 'a ' } } }", "3:52", "rules[0].match.headers.X-A", "ends with a blank", "as it is sent"),
     ("{ name: a, rate: 1/s, match: { headers: { X-A: \"\\0*\" } } }", "3:52", "rules[0].match.headers.X-A", "no header can", "as it is sent"),
     ("{ name: a, rate: 1/s, match: { headers: { Host: a } } }", "3:47", "rules[0].match.headers.Host", "condition of its own", "hosts:"),
+    ("{ name: a, rate: 1/s, match: { headers: { Upgrade: '*' } } }", "3:47", "rules[0].match.headers.Upgrade", "no rule sees the header upgrade", "websocket: true"),
+    ("{ name: a, rate: 1/s, match: { headers: { Connection: '*' } } }", "3:47", "rules[0].match.headers.Connection", "no rule sees the header connection", "websocket: true"),
+    ("{ name: a, rate: 1/s, match: { headers: { Keep-Alive: '*' } } }", "3:47", "rules[0].match.headers.Keep-Alive", "no rule sees the header keep-alive", "reaches the upstream"),
+    ("{ name: a, rate: 1/s, match: { headers: { Proxy-Connection: '*' } } }", "3:47", "rules[0].match.headers.Proxy-Connection", "no rule sees the header proxy-connection", "reaches the upstream"),
+    ("{ name: a, rate: 1/s, match: { headers: { Proxy-Authenticate: '*' } } }", "3:47", "rules[0].match.headers.Proxy-Authenticate", "no rule sees the header proxy-authenticate", "reaches the upstream"),
+    ("{ name: a, rate: 1/s, match: { headers: { Proxy-Authorization: '*' } } }", "3:47", "rules[0].match.headers.Proxy-Authorization", "no rule sees the header proxy-authorization", "expected Authorization"),
+    ("{ name: a, rate: 1/s, match: { headers: { Transfer-Encoding: '*' } } }", "3:47", "rules[0].match.headers.Transfer-Encoding", "no rule sees the header transfer-encoding", "reaches the upstream"),
+    ("{ name: a, rate: 1/s, match: { headers: { TE: '*' } } }", "3:47", "rules[0].match.headers.TE", "no rule sees the header te", "application/grpc*"),
+    ("{ name: a, rate: 1/s, match: { headers: { Expect: '*' } } }", "3:47", "rules[0].match.headers.Expect", "no rule sees the header expect", "reaches the upstream"),
+    ("{ name: a, rate: 1/s, match: { headers: { X-RateLimit-Exceeded: '*' } } }", "3:47", "rules[0].match.headers.X-RateLimit-Exceeded", "no rule sees the header x-ratelimit-exceeded", "reaches the upstream"),
+    ("{ name: a, rate: 1/s, match: { headers: { X_Forwarded_For: '*' } } }", "3:47", "rules[0].match.headers.X_Forwarded_For", "no rule sees the header x_forwarded_for", "expected x-forwarded-for"),
+    ("{ name: a, rate: 1/s, match: { headers: { Keep_Alive: '*' } } }", "3:47", "rules[0].match.headers.Keep_Alive", "no rule sees the header keep_alive", "reaches the upstream"),
+    ("{ name: a, rate: 1/s, key: ['header:Upgrade'] }", "3:33", "rules[0].key[0]", "no rule sees the header upgrade", "header:X-Api-Key"),
+    ("{ name: a, rate: 1/s, key: ['header:TE'] }", "3:33", "rules[0].key[0]", "no rule sees the header te", "header:X-Api-Key"),
+    ("{ name: a, rate: 1/s, key: ['header:Proxy-Authorization'] }", "3:33", "rules[0].key[0]", "no rule sees the header proxy-authorization", "header:Authorization"),
+    ("{ name: a, rate: 1/s, key: ['header:Content_Length'] }", "3:33", "rules[0].key[0]", "no rule sees the header content_length", "header:X-Api-Key"),
+    ("{ name: a, rate: 1/s, match: { websocket: yes } }", "3:47", "rules[0].match.websocket", "expected a boolean, found the text 'yes'", "true or false"),
+    ("{ name: a, rate: 1/s, match: { websocket: } }", "3:47", "rules[0].match.websocket", "found nothing", "true or false"),
+    ("{ name: a, rate: 1/s, match: { methods: [POST, HEAD], websocket: true } }", "3:70", "rules[0].match.websocket", "is a GET, and methods has no GET", "methods with GET"),
+    ("{ name: a, rate: 1/s, match: { upgrade: websocket } }", "3:36", "rules[0].match.upgrade", "matched by websocket", "websocket: true"),
+    ("{ name: a, rate: 1/s, websocket: true }", "3:27", "rules[0].websocket", "a condition of match", "match: { websocket: true }"),
     ("{ name: a, rate: 1/s, match: { headers: { X-A: a, x-a: b } } }", "3:55", "rules[0].match.headers.x-a", "stands twice", "keep one"),
     ("{ name: a, rate: 1/s, refusal: { status: 200 } }", "3:46", "rules[0].refusal.status", "out of range", "400 to 599"),
     ("{ name: a, rate: 1/s, refusal: { body: 7 } }", "3:44", "rules[0].refusal.body", "found the number 7", "quotes"),
@@ -108,6 +129,10 @@ const UNREACHABLE: &[(&str, &str)] = &[
     ("headers: { X-A: 'a*' }", "headers: { X-A: a }"),
     ("headers: { X-A: 'a*' }", "headers: { X-A: abc }, path: /a"),
     ("headers: { Authorization: 'bearer *' }", "headers: { Authorization: 'BEARER  abc' }"),
+    ("websocket: true", "websocket: true, path: /a"),
+    ("websocket: false", "websocket: false, methods: [GET]"),
+    ("methods: [GET]", "websocket: true"),
+    ("path: /a/*", "path: /a/b, websocket: false"),
     ("", "path: /a"),
 ];
 
@@ -150,6 +175,22 @@ fn a_rule_that_is_never_reached_names_the_one_above() {
         ));
         let same = ["path: /a", "hosts: [A.B.C]"].contains(first);
         assert_eq!(super::compile(&text).is_ok(), !same, "{text}");
+    }
+}
+
+#[test]
+fn rules_of_upgrades_leave_each_other_their_requests() {
+    for (first, second) in [
+        ("websocket: true", "websocket: false"),
+        ("websocket: true", "methods: [GET]"),
+        ("methods: [POST, HEAD]", "websocket: true"),
+        ("methods: [GET], websocket: false", "websocket: true"),
+        ("websocket: true", "path: /a"),
+    ] {
+        let text = file(&format!(
+            "rules:\n- {{ name: one, rate: 1/s, match: {{ {first} }} }}\n- {{ name: two, rate: 1/s, match: {{ {second} }} }}\n"
+        ));
+        assert_eq!(super::right(&text).policy.rules().len(), 2, "{text}");
     }
 }
 

@@ -75,6 +75,7 @@ fn shared_by(client: &str) -> String {
         path: "/",
         query: "",
         headers: &headers,
+        websocket: false,
         peer: anybody,
         direct: true,
         client: anybody,
