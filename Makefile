@@ -23,11 +23,13 @@ outage: ## outages of Redis in full length, with their figures: half an hour (ma
 	scripts/install-tools redis
 	TIDEGATE_OUTAGE=full cargo test --locked --test it outage::fleet:: -- --nocapture --test-threads=1
 
-lint: ## formatting, clippy, docs, and the dependencies' licences, bans and sources
-	scripts/install-tools cargo-deny
+# Only with cargo's metadata does machete know that rustls-webpki is imported as webpki.
+lint: ## formatting, clippy, docs, and the dependencies: unused ones, licences, bans and sources
+	scripts/install-tools cargo-deny cargo-machete
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	cargo machete --with-metadata --skip-target-dir
 	cargo deny --locked check licenses bans sources
 
 check: lint test ## lint + test
