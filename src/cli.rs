@@ -87,7 +87,8 @@ pub struct DemoArgs {
 /// What is logged.
 #[derive(Args, Debug)]
 pub struct LogArgs {
-    /// Levels by target; 'info' alone adds a line per request, 'debug' tells why an upstream or a peer failed
+    /// Levels by target (LEVEL,TARGET=LEVEL); 'info' alone adds a line per request, 'debug' the reason why an
+    /// upstream or a peer failed
     #[arg(long, env = "TIDEGATE_LOG", value_name = "FILTER", default_value = DEFAULT_FILTER, value_parser = filter)]
     pub log: String,
 }

@@ -46,6 +46,7 @@ pub mod ops;
 pub mod policy;
 pub mod proxy;
 pub mod server;
+mod spelling;
 pub mod store;
 mod table;
 pub mod tls;

@@ -1,10 +1,12 @@
 //! Where log lines go: standard error, as text on a terminal and as JSON elsewhere.
 
+mod filter;
+
 use std::io::IsTerminal as _;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, WorkerGuard};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+
+pub use filter::FilterError;
 
 /// All that went wrong or changed; no line per request. `info` alone adds the access log.
 pub const DEFAULT_FILTER: &str = "info,access=off";
@@ -29,16 +31,16 @@ impl Log {
 ///
 /// # Errors
 /// Why it cannot.
-pub fn check(filter: &str) -> Result<(), ParseError> {
-    EnvFilter::builder().parse(filter).map(drop)
+pub fn check(filter: &str) -> Result<(), FilterError> {
+    filter::parse(filter).map(drop)
 }
 
 /// Starts logging what `filter` lets through: levels by target, `info,access=off,tidegate::store=debug`.
 ///
 /// # Errors
 /// When `filter` cannot be read.
-pub fn start(filter: &str) -> Result<Log, ParseError> {
-    let filter = EnvFilter::builder().parse(filter)?;
+pub fn start(filter: &str) -> Result<Log, FilterError> {
+    let filter = filter::parse(filter)?;
     let (writer, guard) = NonBlocking::new(std::io::stderr());
     let dropped = writer.error_counter();
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);

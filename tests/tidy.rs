@@ -33,13 +33,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("limiter", &["store", "table", "policy", "window", "metrics", "clock"]),
     ("store", &["table", "window", "clock", "metrics"]),
     ("table", &[]),
-    ("config", &["policy", "window", "tls", "bounds"]),
+    ("config", &["policy", "window", "tls", "bounds", "spelling"]),
     ("policy", &["window"]),
     ("window", &[]),
     ("tls", &[]),
     ("clock", &[]),
     ("metrics", &[]),
-    ("logging", &[]),
+    ("logging", &["spelling"]),
+    ("spelling", &[]),
 ];
 const EVERY: &str = "*";
 
@@ -49,6 +50,7 @@ const PURE: &[&str] = &[
     "window",
     "policy",
     "tls",
+    "spelling",
     "config/schema",
     "config/compile",
     "proxy/facts",

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
+pub(super) use crate::spelling::nearest;
+
 /// One fault, or one doubt, about a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -71,69 +73,9 @@ fn is_invisible(character: char) -> bool {
     matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// The candidate that `word` was probably meant to be: at most two slips away, and less than half of it.
-pub(super) fn nearest<'c>(word: &str, candidates: &[&'c str]) -> Option<&'c str> {
-    if word.len() > 64 {
-        return None;
-    }
-    let normal = |text: &str| text.to_lowercase().replace('-', "_");
-    let word = normal(word);
-    let slips = candidates.iter().map(|candidate| (distance(&word, &normal(candidate)), *candidate));
-    let (slips, best) = slips.min_by_key(|(slips, _)| *slips)?;
-    (slips <= 2 && slips * 2 < best.len()).then_some(best)
-}
-
-/// How many characters must be added, dropped, replaced, or swapped with their neighbour, to make one word of
-/// the other.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let cell = |row: &[usize], place: usize| row.get(place).copied().unwrap_or(usize::MAX / 2);
-    let mut older: Vec<usize> = Vec::new();
-    let mut above: Vec<usize> = (0..=to.len()).collect();
-    let mut previous = None;
-    for (line, have) in from.chars().enumerate() {
-        let mut row = vec![line + 1];
-        let mut before = None;
-        for (place, &want) in to.iter().enumerate() {
-            let replaced = cell(&above, place) + usize::from(have != want);
-            let dropped = cell(&above, place + 1) + 1;
-            let added = cell(&row, place) + 1;
-            let swaps = previous == Some(want) && before == Some(have);
-            let swapped = if swaps { cell(&older, place.wrapping_sub(1)) + 1 } else { usize::MAX };
-            row.push(replaced.min(dropped).min(added).min(swapped));
-            before = Some(want);
-        }
-        older = std::mem::replace(&mut above, row);
-        previous = Some(have);
-    }
-    cell(&above, to.len())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{distance, nearest, shown};
-
-    #[test]
-    fn the_distance_counts_slips() {
-        for (from, to, want) in [
-            ("rate", "rate", 0),
-            ("rat", "rate", 1),
-            ("raet", "rate", 1),
-            ("", "ab", 2),
-            ("kitten", "sitting", 3),
-        ] {
-            assert_eq!(distance(from, to), want, "{from} {to}");
-        }
-    }
-
-    #[test]
-    fn near_misses_find_their_word_and_others_none() {
-        let keys = ["rate", "burst", "on_missing", "key"];
-        assert_eq!(nearest("Rates", &keys), Some("rate"));
-        assert_eq!(nearest("on-missing", &keys), Some("on_missing"));
-        assert_eq!(nearest("window", &keys), None);
-        assert_eq!(nearest("xyz", &keys), None);
-    }
+    use super::shown;
 
     #[test]
     fn what_is_shown_stays_on_one_line() {

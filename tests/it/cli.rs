@@ -81,6 +81,25 @@ fn wrong_usage_ends_with_64_and_says_what_is_wrong() {
 }
 
 #[test]
+fn a_log_filter_that_would_log_nothing_is_wrong_usage() {
+    for (filter, help) in [
+        ("inof", "did you mean 'info'?"),
+        ("verbose", "did you mean 'debug'?"),
+        ("info,access", "expected 'access=LEVEL'"),
+        ("info,acess=off", "did you mean 'access'?"),
+        ("", "the filter is empty"),
+    ] {
+        let log = format!("--log={filter}");
+        for command in ["run", "demo"] {
+            fails(&[command, &log], 64, &["--log", help]);
+        }
+    }
+    let output = command().arg("run").env("TIDEGATE_LOG", "verbose").output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("did you mean 'debug'?"));
+}
+
+#[test]
 fn a_wrong_configuration_ends_with_78_and_says_what_would_be_right() {
     fails(&[], 78, &["upstream", "--upstream"]);
     fails(&["run"], 78, &["upstream", "--upstream"]);

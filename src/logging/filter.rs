@@ -1,0 +1,233 @@
+//! Reads the filter of `--log`: the syntax of `EnvFilter`, without what silently logs nothing. Pure.
+//!
+//! `EnvFilter` takes a word that is not a level for a target, and logs nothing else: `inof` would log nothing at all.
+
+use thiserror::Error;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{Directive, LevelFilter};
+
+use crate::spelling::nearest;
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+/// What other programs call levels.
+const SYNONYMS: [(&str, &str); 9] = [
+    ("none", "off"),
+    ("fatal", "error"),
+    ("critical", "error"),
+    ("warning", "warn"),
+    ("warnings", "warn"),
+    ("notice", "info"),
+    ("verbose", "debug"),
+    ("all", "trace"),
+    ("everything", "trace"),
+];
+/// The targets of tidegate itself: the access log, and all modules.
+const TARGETS: [&str; 2] = ["access", "tidegate"];
+
+/// Why a filter is invalid.
+#[derive(Debug, PartialEq, Eq, Error)]
+pub enum FilterError {
+    /// It has no directive.
+    #[error("the filter is empty, expected a level ({levels}) or TARGET=LEVEL", levels = levels())]
+    Empty,
+    /// A word that is no level, where a level is expected.
+    #[error("invalid level '{level}', {help}")]
+    Level {
+        /// The word.
+        level: String,
+        /// What is expected.
+        help: String,
+    },
+    /// A target without a level.
+    #[error("the target '{0}' has no level, expected '{0}=LEVEL' with a level of {levels}", levels = levels())]
+    NoLevel(String),
+    /// A target that is probably misspelled.
+    #[error("unknown target '{target}', did you mean '{meant}'?")]
+    UnknownTarget {
+        /// The target.
+        target: String,
+        /// The target that is like it.
+        meant: &'static str,
+    },
+    /// A target that no code can have.
+    #[error("invalid target '{0}', expected TARGET=LEVEL, with ',' between several")]
+    Target(String),
+    /// A directive that `EnvFilter` refuses.
+    #[error("invalid directive '{0}', expected a level, TARGET=LEVEL or TARGET[SPAN{{FIELD=VALUE}}]=LEVEL")]
+    Directive(String),
+}
+
+/// Reads a filter.
+///
+/// # Errors
+/// The first directive that is invalid.
+pub(super) fn parse(filter: &str) -> Result<EnvFilter, FilterError> {
+    // EnvFilter ends a directive at each comma as well, and takes blanks around it for a part of the target.
+    let directives: Vec<&str> = filter.split(',').map(str::trim).filter(|text| !text.is_empty()).collect();
+    if directives.is_empty() {
+        return Err(FilterError::Empty);
+    }
+    for directive in &directives {
+        check(directive)?;
+        directive.parse::<Directive>().map_err(|_| FilterError::Directive((*directive).to_owned()))?;
+    }
+    let filter = directives.join(",");
+    EnvFilter::builder().parse(&filter).map_err(|_| FilterError::Directive(filter))
+}
+
+/// Checks one directive: `LEVEL`, `TARGET=LEVEL`, or `TARGET[SPAN]` with or without `=LEVEL`.
+fn check(directive: &str) -> Result<(), FilterError> {
+    if let Some((target, span)) = directive.split_once('[') {
+        check_target(target)?;
+        let end = span.rsplit_once(']').map_or("", |(_, end)| end);
+        return end.strip_prefix('=').map_or(Ok(()), check_level);
+    }
+    match directive.split_once('=') {
+        Some((target, level)) => check_target(target).and_then(|()| check_level(level)),
+        None if TARGETS.contains(&directive) || directive.contains("::") => {
+            Err(FilterError::NoLevel(directive.to_owned()))
+        }
+        None => check_level(directive),
+    }
+}
+
+fn check_level(level: &str) -> Result<(), FilterError> {
+    if !level.is_empty() && level.parse::<LevelFilter>().is_ok() {
+        return Ok(());
+    }
+    let synonym = SYNONYMS.iter().find(|(name, _)| level.eq_ignore_ascii_case(name)).map(|(_, meant)| *meant);
+    let help = match synonym.or_else(|| nearest(level, &LEVELS)) {
+        Some(meant) => format!("did you mean '{meant}'?"),
+        None => format!("expected {}", levels()),
+    };
+    Err(FilterError::Level { level: level.to_owned(), help })
+}
+
+/// Any crate may log, so any name is a target, unless it looks like a slip.
+fn check_target(target: &str) -> Result<(), FilterError> {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ':' | '.' | '/');
+    let name = target.split("::").next().unwrap_or_default();
+    if !target.chars().all(plain) || target.parse::<LevelFilter>().is_ok_and(|_| !target.is_empty()) {
+        return Err(FilterError::Target(target.to_owned()));
+    }
+    match nearest(name, &TARGETS) {
+        Some(meant) if meant != name => Err(FilterError::UnknownTarget { target: target.to_owned(), meant }),
+        _ => Ok(()),
+    }
+}
+
+fn levels() -> String {
+    LEVELS.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FilterError, LEVELS, parse};
+
+    fn refused(filter: &str) -> String {
+        match parse(filter) {
+            Ok(read) => panic!("'{filter}' is read as '{read}'"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_syntax_of_env_filter_is_read() {
+        for (filter, read) in [
+            ("info,access=off", "access=off,info"),
+            (" info , access=off, ", "access=off,info"),
+            ("WARN", "warn"),
+            ("3", "info"),
+            ("off", "off"),
+            ("tidegate::store=debug", "tidegate::store=debug"),
+            ("tidegate::store::redis=4,warn", "tidegate::store::redis=debug,warn"),
+            ("[request]=debug", "[request]=debug"),
+            ("[request]", "[request]=trace"),
+            ("tidegate[request{id=1}]=debug", "tidegate[request{id=1}]=debug"),
+            ("[{path=\"/a\"}]=debug", "[{path=\"/a\"}]=debug"),
+        ] {
+            let found = parse(filter).map(|found| found.to_string());
+            assert_eq!(found.as_deref(), Ok(read), "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused_with_the_level_that_was_meant() {
+        for (filter, meant) in [
+            ("inof", "info"),
+            ("Inof", "info"),
+            ("verbose", "debug"),
+            ("warning", "warn"),
+            ("eror", "error"),
+            ("none", "off"),
+            ("info,access=of", "off"),
+            ("access=infoo", "info"),
+            ("[request]=dbug", "debug"),
+        ] {
+            let error = refused(filter);
+            assert!(error.contains("invalid level"), "{filter}: {error}");
+            assert!(error.contains(&format!("did you mean '{meant}'?")), "{filter}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_word_like_no_level_is_refused_with_all_levels() {
+        for filter in ["loud", "9", "access=", "access=loud", "info,x", "[request]="] {
+            let error = refused(filter);
+            assert!(error.contains(&LEVELS.join(", ")), "{filter}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_target_alone_is_refused_with_the_form_that_has_a_level() {
+        for filter in ["access", "tidegate", "tidegate::store", "info,access", "hyper::proto"] {
+            let target = filter.rsplit(',').next().unwrap();
+            assert_eq!(parse(filter).err(), Some(FilterError::NoLevel(target.to_owned())));
+            assert!(refused(filter).contains(&format!("expected '{target}=LEVEL'")));
+        }
+    }
+
+    #[test]
+    fn a_misspelled_target_is_refused_with_the_target_that_was_meant() {
+        for (filter, meant) in [
+            ("acess=off", "access"),
+            ("ACCESS=off", "access"),
+            ("tidegat::store=debug", "tidegate"),
+            ("info,acces[request]=debug", "access"),
+        ] {
+            assert!(refused(filter).contains(&format!("did you mean '{meant}'?")), "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_target_that_no_code_has_is_refused() {
+        for filter in ["info;access=off", "info access=off", "info=debug", "a b=info"] {
+            assert!(refused(filter).contains("invalid target"), "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_filter_without_a_directive_is_refused() {
+        for filter in ["", " ", ",", " , "] {
+            assert_eq!(parse(filter).err(), Some(FilterError::Empty), "'{filter}'");
+        }
+    }
+
+    #[test]
+    fn what_env_filter_refuses_is_refused() {
+        for filter in ["[request=debug", "a[b]c=info", "=info", "[{}]=info", "!"] {
+            refused(filter);
+        }
+    }
+
+    #[test]
+    fn each_crate_that_tidegate_contains_is_a_target() {
+        let lock = include_str!("../../Cargo.lock");
+        let names = lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+        let names: Vec<String> = names.map(|name| name.replace('-', "_")).collect();
+        assert!(names.len() > 100);
+        for name in names {
+            assert!(parse(&format!("{name}::part=debug")).is_ok(), "{name}");
+        }
+    }
+}
