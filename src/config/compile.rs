@@ -61,7 +61,12 @@ fn unique_names(file: &schema::File, flags: &[schema::Rule], report: &mut Report
             None => drop(seen.insert(&name.value, &name.place)),
             Some(first) => {
                 let message = format!("the name '{}' is taken", name.value);
-                let remedy = "give it another name: counters and metrics go by it";
+                let remedy = match name.place {
+                    Place::Flag(_) => {
+                        "add ,name=NAME to one of the limits: counters and metrics go by the name"
+                    }
+                    Place::File { .. } => "give it another name: counters and metrics go by it",
+                };
                 report.collision(&name.place, Wrong::new(message, remedy), first);
             }
         }

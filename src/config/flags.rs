@@ -1,26 +1,26 @@
-//! The text of `--limit`: `[METHODS ]PATH=RATE[,burst=N][,slices=N][,key=PART]...[,mode=MODE]`. Pure.
+//! The text of `--limit`: `[METHODS ]PATH=RATE[,burst=N][,slices=N][,key=PART]...[,mode=MODE][,name=NAME]`. Pure.
 
 use super::problem::{Wrong, nearest, shown};
 use super::rate;
 use super::report::{At, Place, Report};
-use super::schema::{Limit, MODES, Match, Refusal, Rule};
+use super::schema::{Limit, MAX_NAME, MODES, Match, Refusal, Rule, is_name};
 use crate::policy::Mode;
 
-const REMEDY: &str = "write '[METHODS ]PATH=RATE[,burst=N][,slices=N][,key=PART][,mode=MODE]', \
+const REMEDY: &str = "write '[METHODS ]PATH=RATE[,burst=N][,slices=N][,key=PART][,mode=MODE][,name=NAME]', \
                       such as 'GET|POST /api/*=100/min,burst=10'";
+const NAME_REMEDY: &str = "expected name=NAME, 1 to 64 letters, digits, '.', '_' or '-'";
 
-/// Reads all `--limit` flags; the rules are named `limit-1`, `limit-2`, ...
+/// Reads all `--limit` flags.
 pub(super) fn rules(limits: &[String], report: &mut Report) -> Vec<Rule> {
-    let rule = |(place, text): (usize, &String)| {
-        let name = format!("limit-{}", place + 1);
+    let rule = |text: &String| {
         let place = Place::Flag(format!("--limit '{}'", shown(text)));
-        let rule = rule(name, text, &place);
+        let rule = rule(text, &place);
         report.take(&place, rule)
     };
-    limits.iter().enumerate().filter_map(rule).collect()
+    limits.iter().filter_map(rule).collect()
 }
 
-fn rule(name: String, text: &str, place: &Place) -> Result<Rule, Wrong> {
+fn rule(text: &str, place: &Place) -> Result<Rule, Wrong> {
     fn at<T>(value: T, place: &Place) -> At<T> {
         At { value, place: place.clone() }
     }
@@ -39,7 +39,7 @@ fn rule(name: String, text: &str, place: &Place) -> Result<Rule, Wrong> {
         matches.methods = methods.split('|').map(|method| at(method.to_owned(), place)).collect();
     }
     let mut key: Option<Vec<At<String>>> = None;
-    let mut mode = None;
+    let (mut mode, mut name) = (None, None);
     for option in options {
         let (option, value) = option.split_once('=').unwrap_or((option, ""));
         match option.trim() {
@@ -50,6 +50,7 @@ fn rule(name: String, text: &str, place: &Place) -> Result<Rule, Wrong> {
                 limit.slices = Some(at(number(value, 1, crate::window::Limit::MAX_SLICES)?, place));
             }
             "mode" if mode.is_none() => mode = Some(read_mode(value)?),
+            "name" if name.is_none() => name = Some(read_name(value)?),
             // Several parts make one key; none, one bucket for all.
             "key" => {
                 let parts = key.get_or_insert_default();
@@ -57,11 +58,11 @@ fn rule(name: String, text: &str, place: &Place) -> Result<Rule, Wrong> {
                     Some(value).filter(|value| !value.is_empty()).map(|value| at(value.to_owned(), place)),
                 );
             }
-            "burst" | "slices" | "mode" => {
+            "burst" | "slices" | "mode" | "name" => {
                 return Err(Wrong::new(format!("'{}' stands twice", shown(option)), "keep one of the two"));
             }
             other => {
-                let guess = nearest(other, &["burst", "slices", "key", "mode"]);
+                let guess = nearest(other, &["burst", "slices", "key", "mode", "name"]);
                 let guess = guess.map(|meant| format!("did you mean '{meant}'? ")).unwrap_or_default();
                 return Err(Wrong::new(
                     format!("there is no option '{}'", shown(other)),
@@ -71,8 +72,14 @@ fn rule(name: String, text: &str, place: &Place) -> Result<Rule, Wrong> {
         }
     }
     let mode = mode.unwrap_or_default();
+    let name = match name {
+        // The path is invalid, which is reported when it is compiled.
+        None if !path.trim().starts_with('/') => None,
+        None => Some(derived_name(methods, path.trim())?),
+        given => given,
+    };
     Ok(Rule {
-        name: Some(at(name, place)),
+        name: name.map(|name| at(name, place)),
         matches,
         key,
         on_missing: None,
@@ -94,4 +101,39 @@ fn read_mode(text: &str) -> Result<Mode, Wrong> {
     found.ok_or_else(|| {
         Wrong::new(format!("'{}' is no mode", shown(text)), "write mode=enforce, mode=shadow or mode=off")
     })
+}
+
+fn read_name(text: &str) -> Result<String, Wrong> {
+    let fits = is_name(text, MAX_NAME).then(|| text.to_owned());
+    fits.ok_or_else(|| Wrong::new(format!("invalid name '{}'", shown(text)), NAME_REMEDY))
+}
+
+/// The name of a limit that has no `name=`: its methods in lower case and in the order of the alphabet, then its path,
+/// so `GET|POST /api/*` is `get-post-api`. It depends on nothing else, as counters in Redis go by it: adding, removing
+/// or reordering other limits must not give a limit another's counter.
+fn derived_name(methods: &str, path: &str) -> Result<String, Wrong> {
+    let mut parts: Vec<String> = match methods {
+        "*" => Vec::new(),
+        _ => methods.split('|').map(str::to_ascii_lowercase).collect(),
+    };
+    parts.sort_unstable();
+    let path = match path {
+        "/" => "root".to_owned(),
+        "/*" => "all".to_owned(),
+        _ => slug(path),
+    };
+    if path.is_empty() {
+        return Err(Wrong::new("the path has no letter or digit to name the limit by", "add ,name=NAME"));
+    }
+    parts.push(path);
+    let mut name = slug(&parts.join("-"));
+    name.truncate(MAX_NAME);
+    name.truncate(name.trim_end_matches('-').len());
+    Ok(name)
+}
+
+/// The text with each run of characters that a name cannot have, or of dashes, made one dash; none at either end.
+fn slug(text: &str) -> String {
+    let parts = text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_')));
+    parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
 }

@@ -229,8 +229,11 @@ fn networks(cursor: &Cursor<'_>, report: &mut Report) -> Vec<At<IpNet>> {
     texts.into_iter().filter_map(|at| super::network::network(at, report)).collect()
 }
 
+/// The most characters of the name of a rule or a bypass.
+pub(super) const MAX_NAME: usize = 64;
+
 /// What may stand in keys, headers and metrics without escapes.
-fn is_name(text: &str, most: usize) -> bool {
+pub(super) fn is_name(text: &str, most: usize) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     (1..=most).contains(&text.len()) && text.bytes().all(plain)
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use crate::harness::{Finished, Tidegate, Upstream, Wire, client, command, eventually};
+use crate::harness::{Finished, Redis, Tidegate, Upstream, Wire, client, command, eventually};
 
 #[tokio::test]
 async fn a_limit_needs_no_file() {
@@ -23,6 +23,35 @@ async fn a_limit_needs_no_file() {
         assert_eq!(status(method, "/api/x").await, want, "{method}");
     }
     assert_eq!((status("GET", "/b").await, status("GET", "/b").await), (200, 429));
+}
+
+#[tokio::test]
+async fn a_limit_takes_over_no_counter_of_a_limit_that_stood_in_its_place() {
+    let (upstream, redis) = (Upstream::start().await, Redis::start().await);
+    let store = format!("--redis={}", redis.url());
+    let (api, login) = ("--limit=GET /api/*=1/h", "--limit=POST /login=1/h");
+    let before = Tidegate::start(upstream.address, &[&store, api]).await;
+    let refused = async || {
+        let answer = client().get(before.url("/api/x")).send().await.unwrap();
+        (answer.status() == 429).then_some(())
+    };
+    eventually("the limit to be reached", refused).await;
+    // A check that was too late for its deadline is told to Redis afterwards.
+    let counted = async || {
+        let keys: Vec<String> = redis.command(&["KEYS", "*"]).await;
+        keys.iter().any(|key| key.contains("127.0.0.1")).then_some(())
+    };
+    eventually("Redis to have the counter", counted).await;
+    drop(before);
+
+    let after = Tidegate::start(upstream.address, &[&store, login, api, "--limit=/scout=1000000/h"]).await;
+    let by_redis = async || {
+        client().get(after.url("/scout")).send().await.unwrap();
+        let decided = after.metric("tidegate_decisions_total{origin=\"store\"}").await?;
+        (decided > 0.0).then_some(())
+    };
+    eventually("Redis to decide", by_redis).await;
+    assert_eq!(client().post(after.url("/login")).send().await.unwrap().status(), 200);
 }
 
 #[tokio::test]

@@ -111,10 +111,10 @@ async fn a_refusal_says_what_for_and_when_to_come_back() {
         assert_eq!(answer.status(), 200);
         assert_eq!(
             standing(answer.headers()),
-            Some(("limit-1".to_owned(), left)),
+            Some(("post-orders".to_owned(), left)),
             "what an admitted client is told"
         );
-        assert_eq!(text(answer.headers(), "ratelimit-policy"), "\"limit-1\";q=3;w=60");
+        assert_eq!(text(answer.headers(), "ratelimit-policy"), "\"post-orders\";q=3;w=60");
     }
     let answer = client.post(tidegate.url("/orders")).send().await.unwrap();
     assert_eq!(answer.status(), 429);
@@ -124,11 +124,11 @@ async fn a_refusal_says_what_for_and_when_to_come_back() {
     assert!((1..=60).contains(&retry), "Retry-After: {retry}, of a window of 60 s");
     assert_eq!(text(&headers, "content-type"), "application/problem+json");
     assert_eq!(text(&headers, "cache-control"), "no-store", "a cache would refuse others with it");
-    assert_eq!(text(&headers, "ratelimit-policy"), "\"limit-1\";q=3;w=60");
-    assert_eq!(text(&headers, "ratelimit"), format!("\"limit-1\";r=0;t={retry}"));
+    assert_eq!(text(&headers, "ratelimit-policy"), "\"post-orders\";q=3;w=60");
+    assert_eq!(text(&headers, "ratelimit"), format!("\"post-orders\";r=0;t={retry}"));
     assert_eq!(problem["type"], "https://iana.org/assignments/http-problem-types#quota-exceeded");
     assert_eq!(problem["status"], 429);
-    assert_eq!(problem["violated-policies"], json!(["limit-1"]));
+    assert_eq!(problem["violated-policies"], json!(["post-orders"]));
     let detail = problem["detail"].as_str().unwrap();
     assert!(
         detail.contains(&format!("{retry} s")),

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::{ON_OUTAGE, file_name, is_name, networks};
+use super::{MAX_NAME, ON_OUTAGE, file_name, is_name, networks};
 use crate::config::problem::{Wrong, shown};
 use crate::config::rate::{self, Rate};
 use crate::config::reader::{Cursor, Fields, Keys};
@@ -243,7 +243,7 @@ fn name(fields: &Fields<'_>, report: &mut Report) -> Option<At<String>> {
         return None;
     };
     cursor.parsed(report, remedy, |text| {
-        let fits = is_name(text, 64).then(|| text.to_owned());
+        let fits = is_name(text, MAX_NAME).then(|| text.to_owned());
         fits.ok_or_else(|| Wrong::new(format!("'{}' is no name", shown(text)), remedy))
     })
 }

@@ -33,11 +33,11 @@ fn limits_in_every_form() {
     assert_eq!(
         all,
         [
-            "limit-1 100/60000+10*4",
-            "limit-2 5/1000+0*2",
-            "limit-3 3/90000+0*4",
-            "limit-4 1/3600000+0*4",
-            "limit-5 7/86400000+0*4"
+            "get-api 100/60000+10*4",
+            "post-put-a-id 5/1000+0*2",
+            "b 3/90000+0*4",
+            "x-y 1/3600000+0*4",
+            "all 7/86400000+0*4"
         ]
     );
     let methods: Vec<String> = rules.iter().map(|rule| format!("{:?}", rule.matches.methods)).collect();
@@ -67,6 +67,12 @@ fn a_wrong_limit_is_named_by_its_text() {
         ("/a=1/s,slices=65", "from 1 to 64", "PATH=RATE"),
         ("/a=1/s,bursts=1", "no option 'bursts'", "did you mean 'burst'?"),
         ("/a=1/s,mode=on", "'on' is no mode", "mode=shadow"),
+        ("/a=1/s,name=", "invalid name ''", "1 to 64 letters"),
+        ("/a=1/s,name=a b", "invalid name 'a b'", "1 to 64 letters"),
+        ("/a=1/s,name=a,name=b", "'name' stands twice", "keep one"),
+        ("/%C3%BC=1/s,nam=u", "no option 'nam'", "did you mean 'name'?"),
+        ("/-/~=1/s", "no letter or digit", "name=NAME"),
+        ("*=1/s", "starts with '/'", "/files/*"),
         ("/a=1/s,key=ip", "no part of a key", "client_ip"),
         ("/a=1/s,key=path:id", "no parameter 'id'", "{id}"),
     ] {
@@ -80,20 +86,79 @@ fn a_wrong_limit_is_named_by_its_text() {
     }
 }
 
+fn names(limits: &[&str]) -> Vec<String> {
+    let config = flags(limits).unwrap_or_else(|problems| panic!("{}", listed(&problems)));
+    config.policy.rules().iter().map(|rule| rule.name.to_string()).collect()
+}
+
+#[test]
+fn a_limit_is_named_by_its_methods_and_its_path() {
+    let long = format!("/{}", "0123456789".repeat(7));
+    for (limit, name) in [
+        ("GET /api/*", "get-api"),
+        ("/api/v1/tasks/", "api-v1-tasks"),
+        ("* /a", "a"),
+        ("PUT|GET|POST /a/*", "get-post-put-a"),
+        ("GET /tasks/{id}/notes", "get-tasks-id-notes"),
+        ("/", "root"),
+        ("GET /", "get-root"),
+        ("/*", "all"),
+        ("DELETE /*", "delete-all"),
+        ("/.well-known/x_y", ".well-known-x_y"),
+        ("/A%2Db", "A-2Db"),
+        (&*long, &long[1..65]),
+        (&format!("/{}/{}", "a".repeat(63), "b"), &"a".repeat(63)),
+    ] {
+        assert_eq!(names(&[&format!("{limit}=1/s")]), [name], "{limit}");
+    }
+}
+
+#[test]
+fn the_name_option_names_a_limit() {
+    assert_eq!(names(&["GET /api/*=1/s,name=search,burst=2"]), ["search"]);
+}
+
+#[test]
+fn names_of_limits_do_not_depend_on_other_limits() {
+    assert_eq!(names(&["GET /api/*=1/s"]), ["get-api"]);
+    assert_eq!(names(&["POST /login=1/s", "GET /api/*=1/s"]), ["post-login", "get-api"]);
+    assert_eq!(names(&["GET /api/*=1/s", "/x=1/s", "POST /login=1/s"]), ["get-api", "x", "post-login"]);
+}
+
+#[test]
+fn limits_with_the_same_name_are_refused() {
+    for [first, second] in [
+        ["GET /api=1/s", "GET /api/*=2/s"],
+        ["/a/b=1/s", "/a-b=1/s"],
+        ["/tasks/id=1/s", "/tasks/{id}=1/s"],
+        ["GET /x=1/s", "/get/x=1/s"],
+        ["/x=1/s,name=one", "/y=1/s,name=one"],
+    ] {
+        let found = flags(&[first, second]).unwrap_err();
+        let [problem] = &*found else { panic!("{second}: {}", listed(&found)) };
+        assert_eq!(problem.path, format!("--limit '{second}'"));
+        assert!(problem.message.ends_with(&format!("is taken (--limit '{first}')")), "{problem}");
+        assert!(problem.remedy.contains("add ,name=NAME"), "{problem}");
+    }
+}
+
+#[test]
+fn long_paths_that_differ_behind_the_longest_name_are_refused() {
+    let path = format!("/{}", "a".repeat(70));
+    let found = flags(&[&format!("{path}b=1/s"), &format!("{path}c=1/s")]).unwrap_err();
+    assert!(found.len() == 1 && found[0].remedy.contains("name=NAME"), "{}", listed(&found));
+}
+
 #[test]
 fn limits_that_are_never_reached() {
     let found = flags(&["/a/*=1/s", "/a/b=1/s"]).unwrap_err();
     assert_eq!(found.len(), 1);
-    assert!(
-        found[0].message.contains("'limit-1' takes all of its requests (--limit '/a/*=1/s')"),
-        "{}",
-        found[0]
-    );
+    assert!(found[0].message.contains("'a' takes all of its requests (--limit '/a/*=1/s')"), "{}", found[0]);
     // A flag that stands in for the file's rules is meant to.
     let text = file("rules: [{ name: a, match: { path: /a }, rate: 1/s }]");
     let config = compile_text("f", text.as_bytes(), &overrides(&["/*=9/s"]), &|_| Ok(None)).unwrap();
     let names: Vec<&str> = config.policy.rules().iter().map(|rule| &*rule.name).collect();
-    assert_eq!(names, ["limit-1", "a"]);
+    assert_eq!(names, ["all", "a"]);
     assert!(config.warnings.len() == 1 && config.warnings[0].message.contains("never reached"));
 }
 

@@ -104,7 +104,7 @@ async fn all_spellings_of_a_path_share_one_limit_and_reach_the_application_in_on
         let left = i64::try_from(SPELLINGS.len() - number - 1).unwrap();
         assert_eq!(
             standing(&answer.headers),
-            Some(("limit-1".to_owned(), left)),
+            Some(("api-v1-tasks".to_owned(), left)),
             "{spelled} has a limit of its own"
         );
         assert_eq!(upstream.last().target, forwarded, "what was forwarded for {spelled}");

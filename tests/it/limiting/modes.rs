@@ -14,17 +14,17 @@ async fn a_shadow_rule_refuses_nobody_and_marks_what_it_would_have_refused() {
     let tidegate = Tidegate::start(upstream.address, &["--limit=/x=2/min,mode=shadow"]).await;
     let client = client();
     for number in 0..5 {
-        let forged = ["limit-1", "something-else"][number % 2];
+        let forged = ["x", "something-else"][number % 2];
         let request = client.get(tidegate.url("/x")).header("X-RateLimit-Exceeded", forged);
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), 200);
         assert_eq!(standing(answer.headers()), None, "a client is told of a limit that does not hold it");
-        let marks: &[&str] = if number < 2 { &[] } else { &["limit-1"] };
+        let marks: &[&str] = if number < 2 { &[] } else { &["x"] };
         assert_eq!(exceeded(&upstream), marks, "what the application is told about request {number}");
     }
-    assert_eq!(tidegate.counted("limit-1", "allowed").await, 2.0);
-    assert_eq!(tidegate.counted("limit-1", "shadow_limited").await, 3.0);
-    assert_eq!(tidegate.counted("limit-1", "limited").await, 0.0);
+    assert_eq!(tidegate.counted("x", "allowed").await, 2.0);
+    assert_eq!(tidegate.counted("x", "shadow_limited").await, 3.0);
+    assert_eq!(tidegate.counted("x", "limited").await, 0.0);
 }
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn a_rule_that_is_off_takes_its_requests_and_lets_them_pass() {
     let client = client();
     assert_eq!(flood(10, |_| client.get(tidegate.url("/x/a"))).await, statuses([(200, 10)]));
     assert_eq!(flood(10, |_| client.get(tidegate.url("/x/b"))).await, statuses([(200, 1), (429, 9)]));
-    assert_eq!(tidegate.counted("limit-1", "unlimited").await, 10.0);
+    assert_eq!(tidegate.counted("x-a", "unlimited").await, 10.0);
 }
 
 /// Rules over all requests beside those of endpoints, and the endpoint's is the tighter one.

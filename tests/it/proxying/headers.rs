@@ -170,8 +170,8 @@ async fn the_applications_own_rate_limit_fields_stand_beside_ours() {
     let answer = client().get(tidegate.url("/")).send().await.unwrap();
     let ours = all(answer.headers(), "ratelimit");
     assert_eq!(ours[0], "\"theirs\";r=1;t=2");
-    assert!(ours[1].starts_with("\"limit-1\";r=4;t="), "{ours:?}");
-    assert_eq!(all(answer.headers(), "ratelimit-policy"), ["\"theirs\";q=3;w=4", "\"limit-1\";q=5;w=60"]);
+    assert!(ours[1].starts_with("\"root\";r=4;t="), "{ours:?}");
+    assert_eq!(all(answer.headers(), "ratelimit-policy"), ["\"theirs\";q=3;w=4", "\"root\";q=5;w=60"]);
     assert_eq!(all(answer.headers(), "retry-after"), ["7"]);
     assert_eq!(all(answer.headers(), "set-cookie"), ["a=1", "b=2"]);
 }
