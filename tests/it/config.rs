@@ -2,6 +2,7 @@
 //! place and a remedy.
 
 mod cli;
+mod documents;
 mod flags;
 mod hostile;
 mod meaning;

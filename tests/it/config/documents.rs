@@ -1,0 +1,147 @@
+//! The documents: every YAML block in README.md and docs/*.md is a right configuration.
+//!
+//! A block with a top-level `upstream:` is checked as a file. Any other block is a part of one, and is checked as a
+//! file beside `--upstream`. So no block needs a mark, and none is left out.
+
+use std::fs;
+use std::path::Path;
+
+use tidegate::config::{Config, Overrides, Problem, SecretSource, compile_text};
+
+use super::{listed, pem};
+use crate::harness::Tidegate;
+
+/// A fenced block.
+struct Block {
+    document: String,
+    /// The line of the document before the block's first.
+    fence: usize,
+    language: String,
+    text: String,
+}
+
+impl Block {
+    fn is_yaml(&self) -> bool {
+        ["yaml", "yml"].contains(&&*self.language.to_ascii_lowercase())
+    }
+
+    fn has_upstream(&self) -> bool {
+        self.text.lines().any(|line| line.starts_with("upstream:"))
+    }
+
+    /// Compiles it, with more lines at its end. Problems have the lines of the document.
+    fn compile_with(&self, more: &str) -> Result<Config, Vec<Problem>> {
+        let text = format!("{}{}{more}", "\n".repeat(self.fence), self.text);
+        let upstream = (!self.has_upstream()).then(|| "http://127.0.0.1:9080".to_owned());
+        let overrides = Overrides { upstream, ..Overrides::default() };
+        compile_text(&self.document, text.as_bytes(), &overrides, &|source| match source {
+            SecretSource::Pem(path) => {
+                pem(path).map(Some).ok_or_else(|| "the examples name ca.pem, cert.pem, key.pem".to_owned())
+            }
+            SecretSource::File(_) | SecretSource::Env(_) => Ok(Some(b"0123456789abcdef0123".to_vec())),
+        })
+    }
+}
+
+/// The fenced blocks of a document (CommonMark 0.31, section 4.5), in lists too.
+fn blocks(document: &str, text: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut lines = text.lines().enumerate();
+    while let Some((place, line)) = lines.next() {
+        let Some((fence, info)) = opening(line) else {
+            // In a quotation, for example, where its content would not be read.
+            assert!(!line.contains("```"), "{document}:{}: a fence on a line with other text", place + 1);
+            continue;
+        };
+        let language = info.split_whitespace().next().unwrap_or_default().to_owned();
+        assert!(!language.is_empty(), "{document}:{}: expected a language behind the fence", place + 1);
+        let indent = line.len() - line.trim_start().len();
+        let mut text = String::new();
+        loop {
+            let (_, line) = lines.next().unwrap_or_else(|| panic!("{document}:{}: no end", place + 1));
+            if opening(line).is_some_and(|(end, info)| info.is_empty() && end.starts_with(fence)) {
+                break;
+            }
+            let blanks = line.len() - line.trim_start_matches(' ').len();
+            text.push_str(&line[indent.min(blanks)..]);
+            text.push('\n');
+        }
+        blocks.push(Block { document: document.to_owned(), fence: place + 1, language, text });
+    }
+    blocks
+}
+
+/// The fence of a line that is one, and what follows it.
+fn opening(line: &str) -> Option<(&str, &str)> {
+    let line = line.trim();
+    let mark = line.chars().next().filter(|mark| ['`', '~'].contains(mark))?;
+    let (fence, info) = line.split_at(line.len() - line.trim_start_matches(mark).len());
+    // Behind backquotes, another one makes it code within a line.
+    (fence.len() >= 3 && !(mark == '`' && info.contains('`'))).then_some((fence, info.trim()))
+}
+
+/// The YAML blocks of all documents.
+fn documented() -> Vec<Block> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().file_name());
+    let docs = docs.map(|name| format!("docs/{}", name.to_str().unwrap()));
+    let mut names: Vec<String> = docs.filter(|name| name.ends_with(".md")).collect();
+    names.push("README.md".to_owned());
+    names.sort();
+    let read = |name: &String| blocks(name, &fs::read_to_string(root.join(name)).unwrap());
+    names.iter().flat_map(read).filter(Block::is_yaml).collect()
+}
+
+#[test]
+fn every_yaml_block_is_right() {
+    let problems: Vec<Problem> =
+        documented().iter().filter_map(|block| block.compile_with("").err()).flatten().collect();
+    assert!(problems.is_empty(), "\n{}", listed(&problems));
+}
+
+#[test]
+fn a_fault_in_any_block_is_found_at_its_line() {
+    for block in documented() {
+        let line = block.fence + block.text.lines().count() + 1;
+        let problems = block.compile_with("no_such_key: 1\n").unwrap_err();
+        let [problem] = &*problems else { panic!("{}", listed(&problems)) };
+        assert_eq!((&*problem.path, problem.line), ("no_such_key", Some(line)), "{problem}");
+    }
+}
+
+#[test]
+fn the_readme_has_a_file_that_passes_check_as_it_stands() {
+    let mut whole = documented();
+    whole.retain(|block| block.document == "README.md" && block.has_upstream());
+    assert!(!whole.is_empty(), "no block of README.md has an upstream");
+    for block in whole {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tidegate.yaml");
+        fs::write(&file, &block.text).unwrap();
+        let check = Tidegate::finished(&["check", file.to_str().unwrap()]);
+        assert!(check.status.success() && check.stderr.is_empty(), "{}{}", check.stdout, check.stderr);
+    }
+}
+
+#[test]
+fn blocks_are_found_however_they_are_fenced() {
+    let text = "\
+```yaml
+a: 1
+```
+~~~~ YAML example
+```
+~~~
+~~~~
+- in a list
+
+  ``` yml
+  b:
+    - 2
+
+  ```
+";
+    let found = blocks("a.md", text);
+    let found: Vec<_> = found.iter().map(|b| (b.fence, b.is_yaml(), &*b.text)).collect();
+    assert_eq!(found, [(1, true, "a: 1\n"), (4, true, "```\n~~~\n"), (10, true, "b:\n  - 2\n\n")]);
+}
