@@ -50,5 +50,6 @@ mod spelling;
 pub mod store;
 mod table;
 pub mod tls;
+mod trailers;
 pub mod upstream;
 pub mod window;

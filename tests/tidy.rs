@@ -24,12 +24,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("app", &[EVERY]),         // the composition root: the one place that sees all parts
     ("cli", &["config", "logging"]),
     ("demo", &[]),
-    ("server", &["metrics", "bounds", "connection", "clock", "tls", "policy"]), // policy: whom an address stands for
+    // policy: whom an address stands for
+    ("server", &["metrics", "bounds", "connection", "clock", "tls", "trailers", "policy"]),
     ("connection", &[]), // what server and proxy both know of a client's connection
     ("bounds", &[]),
+    ("trailers", &[]), // what neither side of the proxy lets pass in a trailer section
     ("ops", &["connection"]),
     ("proxy", &["limiter", "policy", "metrics", "clock", "bounds", "connection", "upstream"]),
-    ("upstream", &["metrics", "clock"]), // knows neither rules nor clients
+    ("upstream", &["metrics", "clock", "trailers"]), // knows neither rules nor clients
     ("limiter", &["store", "table", "policy", "window", "metrics", "clock"]),
     ("store", &["table", "window", "clock", "metrics"]),
     ("table", &[]),
@@ -51,6 +53,7 @@ const PURE: &[&str] = &[
     "policy",
     "tls",
     "spelling",
+    "trailers",
     "config/schema",
     "config/compile",
     "proxy/facts",

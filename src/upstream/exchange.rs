@@ -7,12 +7,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
 use crate::clock::Stopwatch;
 use crate::metrics::Bound;
+use crate::trailers;
 
 /// How long a client's body is held back for the application to say 100 (Continue). It may never have heard of that
 /// (RFC 9110, section 10.1.1).
@@ -220,7 +220,7 @@ impl Body for RequestBody {
             Poll::Ready(Some(Ok(mut frame))) => {
                 stillness.is_over();
                 exchange.moved();
-                frame.trailers_mut().into_iter().for_each(strip_trailers);
+                frame.trailers_mut().into_iter().for_each(trailers::strip);
                 exchange.set_body(if body.is_end_stream() { BodyState::Ended } else { BodyState::Untouched });
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -248,34 +248,6 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.as_ref().map_or(SizeHint::with_exact(0), Incoming::size_hint)
-    }
-}
-
-/// Takes away what may only stand in the header (RFC 9110, section 6.5.1): an application that merges trailers into
-/// it would be told who asks, and for what, when all of that has been decided.
-fn strip_trailers(trailers: &mut HeaderMap) {
-    const FORBIDDEN: [&str; 15] = [
-        "authorization",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-range",
-        "content-type",
-        "cookie",
-        "expect",
-        "forwarded",
-        "host",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "via",
-        "x-real-ip",
-    ];
-    let forbidden =
-        |name: &&HeaderName| name.as_str().starts_with("x-forwarded-") || FORBIDDEN.contains(&name.as_str());
-    let found: Vec<HeaderName> = trailers.keys().filter(forbidden).cloned().collect();
-    for name in found {
-        trailers.remove(name);
     }
 }
 
@@ -352,9 +324,10 @@ impl Body for Answer {
         }
         let polled = Pin::new(&mut self.body).poll_frame(context);
         match polled {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
                 self.stillness.is_over();
                 self.exchange.moved();
+                frame.trailers_mut().into_iter().for_each(trailers::strip);
                 if self.body.is_end_stream() {
                     self.ended();
                 }

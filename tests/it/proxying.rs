@@ -9,6 +9,7 @@ mod leavings;
 mod malformed;
 mod protocols;
 mod refusals;
+mod trailers;
 mod upstream_tls;
 mod via;
 

@@ -6,6 +6,7 @@ mod tests;
 
 use super::head::{is_token, is_value};
 use super::malformed::Malformed;
+use crate::trailers;
 
 /// Enough for every number of 64 bits.
 const MAX_DIGITS: u8 = 16;
@@ -14,30 +15,6 @@ const EXTENSION_BYTES: usize = 8 * 1024;
 /// Of the whole section behind the last chunk. hyper allows 16 KiB.
 const TRAILER_BYTES: usize = 8 * 1024;
 const TRAILER_FIELDS: usize = 32;
-/// Fields for framing, routing, one hop, or credentials must not come when all has been decided (RFC 9110, section
-/// 6.5.1): who merges them into the header would decide anew.
-const NOT_IN_TRAILERS: [&[u8]; 18] = [
-    b"authorization",
-    b"connection",
-    b"content-encoding",
-    b"content-length",
-    b"content-range",
-    b"content-type",
-    b"cookie",
-    b"expect",
-    b"host",
-    b"keep-alive",
-    b"max-forwards",
-    b"proxy-authorization",
-    b"proxy-connection",
-    b"set-cookie",
-    b"te",
-    b"trailer",
-    b"transfer-encoding",
-    b"upgrade",
-];
-/// The longest of them, and one more to tell longer ones.
-const NAME_BYTES: usize = 20;
 
 /// How many bytes belong to the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +34,8 @@ pub(in crate::server) struct Chunks {
     extension_bytes: usize,
     trailer_bytes: usize,
     trailer_fields: usize,
-    /// The beginning of a trailer field's name, and the length of all of it.
-    name: [u8; NAME_BYTES],
+    /// The bytes of a trailer field's name that decide, in lower case, and the length of all of it.
+    name: [u8; trailers::DECISIVE],
     name_length: usize,
 }
 
@@ -205,6 +182,7 @@ impl Chunks {
     }
 
     fn forbidden(&self) -> bool {
-        self.name.get(..self.name_length).is_some_and(|name| NOT_IN_TRAILERS.contains(&name))
+        let length = self.name_length.min(trailers::DECISIVE);
+        self.name.get(..length).is_some_and(trailers::is_forbidden)
     }
 }

@@ -93,6 +93,8 @@ fn bodies_that_are_refused() {
         ("0\r\nA: b\r\ntransfer-encoding: chunked\r\n\r\n", Malformed::TrailerField),
         ("0\r\nHOST: b\r\n\r\n", Malformed::TrailerField),
         ("0\r\nproxy-authorization: b\r\n\r\n", Malformed::TrailerField),
+        ("0\r\nVia: b\r\n\r\n", Malformed::TrailerField),
+        ("0\r\nX-Forwarded-Client-Cert: b\r\n\r\n", Malformed::TrailerField),
         (&extensions, Malformed::LongExtensions),
         (&format!("5{};a\r\n", " ".repeat(8192)), Malformed::LongExtensions),
         (&format!("0\r\nA: {}", "b".repeat(8192)), Malformed::LongTrailers),
