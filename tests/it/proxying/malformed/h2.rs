@@ -145,8 +145,10 @@ async fn a_body_of_http2_unlike_its_length_is_never_whole() {
         frames.headers(1, &fields, 0).await;
         frames.send(DATA, END_STREAM, 1, body.as_bytes()).await;
         let outcome = frames.outcome(1).await;
+        // A request of length 0 is complete before its DATA frame arrives: the response may come first.
+        let complete = length == "0" && outcome == Outcome::Status(200);
         assert!(
-            matches!(outcome, Outcome::Status(400) | Outcome::Reset(_)),
+            complete || matches!(outcome, Outcome::Status(400) | Outcome::Reset(_)),
             "{body:?} of length {length}: {outcome:?}"
         );
         let record = recorder.take();
