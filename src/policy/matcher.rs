@@ -84,7 +84,13 @@ impl Match {
         let theirs = if other.websocket == Some(true) { UPGRADE_METHODS } else { &*other.methods };
         let methods = self.methods.is_empty()
             || (!theirs.is_empty() && theirs.iter().all(|method| self.admits_method(method)));
-        let websocket = self.websocket.is_none() || self.websocket == other.websocket;
+        // Without GET among its methods, a rule takes no upgrade.
+        let no_upgrades = other.websocket == Some(false) || !other.admits_method(&Method::GET);
+        let websocket = match self.websocket {
+            None => true,
+            Some(true) => other.websocket == Some(true),
+            Some(false) => no_upgrades,
+        };
         let hosts = self.hosts.is_empty()
             || (!other.hosts.is_empty()
                 && other.hosts.iter().all(|theirs| self.hosts.iter().any(|mine| mine.covers(theirs))));

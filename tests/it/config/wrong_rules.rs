@@ -131,6 +131,7 @@ const UNREACHABLE: &[(&str, &str)] = &[
     ("headers: { Authorization: 'bearer *' }", "headers: { Authorization: 'BEARER  abc' }"),
     ("websocket: true", "websocket: true, path: /a"),
     ("websocket: false", "websocket: false, methods: [GET]"),
+    ("websocket: false", "methods: [POST, HEAD]"),
     ("methods: [GET]", "websocket: true"),
     ("path: /a/*", "path: /a/b, websocket: false"),
     ("", "path: /a"),
