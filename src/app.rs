@@ -253,11 +253,11 @@ fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failu
 fn limiter(settings: &StoreSettings) -> anyhow::Result<Limiter> {
     Ok(match settings {
         StoreSettings::Memory { max_keys } => {
-            Limiter::new(Store::Memory(MemoryStore::new(*max_keys, Clock::Real)), 1)
+            Limiter::new(Store::Memory(MemoryStore::new(*max_keys, Clock::Real)), 1, Clock::Real)
         }
         StoreSettings::Redis(redis) => {
             let store = RedisStore::new(redis::options(redis)?, Clock::Real);
-            Limiter::new(Store::Redis(store), redis.instances)
+            Limiter::new(Store::Redis(store), redis.instances, Clock::Real)
         }
     })
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Where a store's milliseconds come from.
+/// Where the milliseconds of a store and of the limiter come from.
 #[derive(Clone, Debug)]
 pub enum Clock {
     /// The real one: for the memory store a monotonic clock, for the Redis store that of Redis.
@@ -30,6 +30,40 @@ impl Driven {
     #[must_use]
     pub fn now_ms(&self) -> i64 {
         self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Whole milliseconds of a [`Clock`]: of the real one, those since this was begun.
+#[derive(Clone, Debug)]
+pub struct Timeline {
+    clock: Clock,
+    begun: Stopwatch,
+}
+
+impl Timeline {
+    /// Begins now.
+    #[must_use]
+    pub fn begin(clock: Clock) -> Self {
+        Self { clock, begun: Stopwatch::start() }
+    }
+
+    /// The time in milliseconds. That of the real clock never runs backwards.
+    #[must_use]
+    pub fn now_ms(&self) -> i64 {
+        match &self.clock {
+            Clock::Real => self.begun.millis(),
+            Clock::Driven(driven) => driven.now_ms(),
+        }
+    }
+
+    /// Unix time in milliseconds: the best guess at a store's time until the store reports it. A driven clock shows
+    /// Unix time.
+    #[must_use]
+    pub fn unix_ms(&self) -> i64 {
+        match &self.clock {
+            Clock::Real => i64::try_from(unix().as_millis()).unwrap_or(i64::MAX),
+            Clock::Driven(driven) => driven.now_ms(),
+        }
     }
 }
 
@@ -96,12 +130,6 @@ impl Deadline {
 #[must_use]
 pub fn unix_seconds() -> f64 {
     unix().as_secs_f64()
-}
-
-/// Milliseconds of Unix time: what a store's clock is thought to say until the store has told.
-#[must_use]
-pub fn unix_millis() -> i64 {
-    i64::try_from(unix().as_millis()).unwrap_or(i64::MAX)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the place")]

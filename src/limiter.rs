@@ -11,7 +11,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::clock::Stopwatch;
+use crate::clock::{Clock, Timeline};
 use crate::metrics::{Origin, Origins};
 use crate::policy::{Check, Mode, NamedLimit, OnOutage, Rule};
 use crate::store::{Answer, Ask, Decision, RedisStore, Store, StoreError, StoreHealth};
@@ -73,7 +73,7 @@ pub struct Limiter {
     /// None for a store that is always there, and answers as quickly.
     remote: Option<Remote>,
     origins: Origins,
-    started: Stopwatch,
+    timeline: Timeline,
 }
 
 /// What it takes that the store is elsewhere.
@@ -104,14 +104,18 @@ struct Source<'p> {
 
 impl Limiter {
     /// A limiter that counts in `store`, and takes itself for one of `instances` until a shared store tells how many
-    /// there are. With such a store it needs a Tokio runtime.
+    /// there are. `clock` is of the same kind as the store's. With a shared store it needs a Tokio runtime.
     #[must_use]
-    pub fn new(store: Store, instances: u32) -> Self {
+    pub fn new(store: Store, instances: u32, clock: Clock) -> Self {
+        let timeline = Timeline::begin(clock);
         let remote = match &store {
             Store::Memory(_) => None,
-            Store::Redis(redis) => Some(Remote::new(redis.clone(), store.gives_back(), instances)),
+            Store::Redis(redis) => {
+                let fallback = Fallback::new(instances, timeline.clone());
+                Some(Remote::new(redis.clone(), store.gives_back(), fallback))
+            }
         };
-        Self { store, remote, origins: Origins::default(), started: Stopwatch::start() }
+        Self { store, remote, origins: Origins::default(), timeline }
     }
 
     /// The store.
@@ -134,7 +138,7 @@ impl Limiter {
             return Verdict::Pass { standing: None, exceeded: Vec::new() };
         }
         let (asks, sources) = asks(checks);
-        let asked_ms = self.started.millis();
+        let asked_ms = self.timeline.now_ms();
         if let Some(verdict) = self.recall(&asks, &sources, asked_ms) {
             self.origins.count(Origin::DeniedCache);
             return verdict;
@@ -247,8 +251,8 @@ impl Limiter {
 }
 
 impl Remote {
-    fn new(store: RedisStore, gives_back: bool, instances: u32) -> Self {
-        let fallback = Arc::new(Fallback::new(instances));
+    fn new(store: RedisStore, gives_back: bool, fallback: Fallback) -> Self {
+        let fallback = Arc::new(fallback);
         let attendant = tokio::spawn(settle::attend(store.clone(), Arc::clone(&fallback)));
         let _attendant = AbortOnDropHandle::new(attendant);
         Self { store, denied: Denied::new(gives_back), fallback, _attendant }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::fleet::Fleet;
 use super::known::{Known, Told};
-use crate::clock::{self, Stopwatch};
+use crate::clock::Timeline;
 use crate::metrics;
 use crate::store::{Answer, Ask, Decision};
 use crate::table::Table;
@@ -19,9 +19,9 @@ const CAPACITY: usize = 32_768;
 pub(super) struct Fallback {
     known: Table<Known>,
     pub(super) fleet: Fleet,
-    started: Stopwatch,
-    /// How far the store's clock is ahead of the time since the start, as of its last answer; before there is one, by
-    /// this machine's clock, which is as good a guess as any.
+    timeline: Timeline,
+    /// How far the store's clock is ahead of the timeline, as of its last answer; before there is one, by this machine's
+    /// clock, which is as good a guess as any.
     ahead_ms: AtomicI64,
     /// How often something was admitted without the store.
     misses: AtomicU64,
@@ -30,13 +30,13 @@ pub(super) struct Fallback {
 }
 
 impl Fallback {
-    pub(super) fn new(instances: u32) -> Self {
-        let started = Stopwatch::start();
+    pub(super) fn new(instances: u32, timeline: Timeline) -> Self {
+        let ahead_ms = timeline.unix_ms() - timeline.now_ms();
         Self {
             known: Table::new(CAPACITY),
             fleet: Fleet::new(instances),
-            started,
-            ahead_ms: AtomicI64::new(clock::unix_millis() - started.millis()),
+            timeline,
+            ahead_ms: AtomicI64::new(ahead_ms),
             misses: AtomicU64::new(0),
             told: (AtomicU64::new(0), AtomicU64::new(0)),
         }
@@ -45,7 +45,7 @@ impl Fallback {
     /// Takes note of what the store has decided, when so many runs of servers had been met: before it was asked, and
     /// after.
     pub(super) fn learn(&self, asks: &[Ask], answer: &Answer, runs: (u64, u64)) {
-        let local_ms = self.started.millis();
+        let local_ms = self.timeline.now_ms();
         for (ask, decision) in asks.iter().zip(answer) {
             let Ok(decision) = decision else { continue };
             self.ahead_ms.store(decision.now_ms - local_ms, Ordering::Relaxed);
@@ -96,7 +96,7 @@ impl Fallback {
     pub(super) fn owed<'a>(&self, asks: &'a [Ask], runs: u64) -> (Vec<&'a str>, bool) {
         let (mut keys, mut much) = (Vec::new(), false);
         if self.owes(runs) {
-            let (local_ms, now_ms) = (self.started.millis(), self.now_ms());
+            let (local_ms, now_ms) = (self.timeline.now_ms(), self.now_ms());
             let instances = self.fleet.instances();
             let mut table = self.known.lock(asks.iter().map(|ask| &*ask.key));
             for key in asks.iter().map(|ask| &*ask.key) {
@@ -137,7 +137,7 @@ impl Fallback {
 
     /// What to tell the store about a key, unless that is under way; it is tried again after `pause_ms`.
     pub(super) fn tell(&self, key: &str, runs: u64, pause_ms: i64) -> Option<Told> {
-        let (local_ms, now_ms) = (self.started.millis(), self.now_ms());
+        let (local_ms, now_ms) = (self.timeline.now_ms(), self.now_ms());
         let mut known = self.known.lock(std::iter::once(key));
         let known = known.get(key).filter(|known| known.owes(now_ms, runs))?;
         known.tell(runs, now_ms, local_ms, local_ms + pause_ms)
@@ -156,7 +156,7 @@ impl Fallback {
 
     /// The store's time, as far as it is known.
     pub(super) fn now_ms(&self) -> i64 {
-        self.started.millis() + self.ahead_ms.load(Ordering::Relaxed)
+        self.timeline.now_ms() + self.ahead_ms.load(Ordering::Relaxed)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Counters in this process: sharded, bounded, and never waiting.
 
 use super::{Ask, Decision};
-use crate::clock::{Clock, Stopwatch};
+use crate::clock::{Clock, Stopwatch, Timeline};
 use crate::metrics::StoreMeter;
 use crate::table::{Locked, Table};
 use crate::window::{Charge, Counter, take_all};
@@ -17,8 +17,7 @@ struct Entry {
 #[derive(Debug)]
 pub struct MemoryStore {
     table: Table<Entry>,
-    clock: Clock,
-    started: Stopwatch,
+    timeline: Timeline,
     meter: StoreMeter,
 }
 
@@ -29,8 +28,7 @@ impl MemoryStore {
     pub fn new(max_keys: usize, clock: Clock) -> Self {
         Self {
             table: Table::new(max_keys),
-            clock,
-            started: Stopwatch::start(),
+            timeline: Timeline::begin(clock),
             meter: StoreMeter::new("memory"),
         }
     }
@@ -41,7 +39,7 @@ impl MemoryStore {
         let charges: Vec<Charge> = asks.iter().map(|ask| ask.charge).collect();
         let mut table = self.table.lock(asks.iter().map(|ask| &*ask.key));
 
-        let now_ms = self.now_ms();
+        let now_ms = self.timeline.now_ms();
         let mut take = |ask: &Ask| table.get(&ask.key).map(|entry| std::mem::take(&mut entry.counter));
         let mut counters: Vec<Counter> = asks.iter().map(|ask| take(ask).unwrap_or_default()).collect();
         let before = counters.clone();
@@ -75,7 +73,7 @@ impl MemoryStore {
 
     /// Drops the counters that no longer matter.
     pub fn sweep(&self) {
-        let now_ms = self.now_ms();
+        let now_ms = self.timeline.now_ms();
         self.table.retain(|_, entry| entry.counter.last_ms() + entry.window_ms > now_ms);
         self.meter.keys(self.len());
     }
@@ -90,12 +88,5 @@ impl MemoryStore {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    fn now_ms(&self) -> i64 {
-        match &self.clock {
-            Clock::Real => self.started.millis(),
-            Clock::Driven(driven) => driven.now_ms(),
-        }
     }
 }

@@ -4,8 +4,8 @@
 -- KEYS   the counter; the name under which the instance's last addition is noted
 -- ARGV   window (5 bytes), slices (1), burst (4); the counter as the instance last saw it, or ''; the arrivals to add, or
 --        ''; what this addition is called, so that it counts once however often it is sent; the instance's idea of this
---        server's time; then the deadline in milliseconds of this server's clock, or '=' and the time (a test drives the
---        clock)
+--        server's time; then, only if a test drives the clock, '=' and its time; then the deadline in milliseconds of this
+--        server's clock
 -- Reply  the time; and the counter as it is now, or ''. The time alone: the deadline is past, and nothing was changed.
 --
 -- The packing is that of take.lua. A bucket is known by its first arrival, which does not change while the counter
@@ -16,14 +16,10 @@
 
 local window, slices, burst = unpack('<I5I1I4', ARGV[1])
 local seen, missed = decoded(ARGV[2], window), decoded(ARGV[3], window)
-local deadline, now, least_ttl = tonumber(ARGV[6]), nil, 0
-if deadline then
-  local time = redis.call('TIME')
-  now = time[1] * 1000 + (time[2] - time[2] % 1000) / 1000
-  if now > deadline then return { now } end
-else
-  now, least_ttl = tonumber(string.sub(ARGV[6], 2)), 600000
-end
+local clock, least_ttl = redis.call('TIME'), 0
+local now = clock[1] * 1000 + (clock[2] - clock[2] % 1000) / 1000
+if now > tonumber(ARGV[#ARGV]) then return { now } end
+if #ARGV > 6 then now, least_ttl = tonumber(string.sub(ARGV[6], 2)), 600000 end
 
 local raw = redis.pcall('GET', KEYS[1])
 if type(raw) == 'table' then

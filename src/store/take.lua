@@ -3,8 +3,8 @@
 -- (each would be made anew at every call), and of a counter only the buckets that count are read.
 --
 -- KEYS   one counter per charge
--- ARGV   for each key: quota (4 bytes), burst (4), window (5), slices (1), cost (5), group (4); then the deadline
---        in milliseconds of this server's clock, or '=' and the time (a test drives the clock)
+-- ARGV   for each key: quota (4 bytes), burst (4), window (5), slices (1), cost (5), group (4); then, only if a test
+--        drives the clock, '=' and its time; then the deadline in milliseconds of this server's clock
 -- Reply  the time; then for each key: 1 if charged, else 0; and the counter as it was before, so that the
 --        caller can derive all the rest and check this script's arithmetic. The time alone: the deadline is past,
 --        the caller has gone, and nothing was counted.
@@ -17,14 +17,10 @@
 
 local pack, unpack, sub, call, pcall = struct.pack, struct.unpack, string.sub, redis.call, redis.pcall
 local n = #KEYS
-local deadline, now, least_ttl = tonumber(ARGV[n + 1]), nil, 0
-if deadline then
-  local time = call('TIME')
-  now = time[1] * 1000 + (time[2] - time[2] % 1000) / 1000
-  if now > deadline then return { now } end
-else
-  now, least_ttl = tonumber(sub(ARGV[n + 1], 2)), 600000
-end
+local clock, least_ttl = call('TIME'), 0
+local now = clock[1] * 1000 + (clock[2] - clock[2] % 1000) / 1000
+if now > tonumber(ARGV[#ARGV]) then return { now } end
+if #ARGV > n + 1 then now, least_ttl = tonumber(sub(ARGV[n + 1], 2)), 600000 end
 
 -- For each key: what to write if it is charged, and if it is not.
 local charged, uncharged, groups, windows, refused, reply = {}, {}, {}, {}, {}, { now }

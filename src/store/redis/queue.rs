@@ -20,6 +20,7 @@ use super::fault;
 use super::script::{self, Call};
 use super::server::pipeline;
 use super::shared::Shared;
+use crate::clock::Clock;
 use crate::store::StoreError;
 
 /// Checks that may wait. What comes on top is decided by the outage policy: a queue this long is not drained
@@ -157,7 +158,9 @@ async fn send(connection: &mut Connection, batch: &mut Vec<Waiting>, shared: &Sh
             Err(error) => return fail(batch, &error),
         };
         let now_ms = shared.now_ms();
-        if let Some(server_ms) = answers.iter().rev().find_map(|answer| script::time(answer.as_ref().ok()?)) {
+        let server_ms = || answers.iter().rev().find_map(|answer| script::time(answer.as_ref().ok()?));
+        // The time of a driven clock is not the server's.
+        if let (Clock::Real, Some(server_ms)) = (&shared.clock, server_ms()) {
             connection.offset.learn(now_ms, server_ms);
         }
         let mut again = Vec::new();

@@ -88,12 +88,13 @@ impl Call {
         Self::timed(command, shared, slot, deadline)
     }
 
-    /// A call of a script that tells the time, is told the deadline and does nothing after it.
+    /// A call of a script that tells the time, is told the deadline and does nothing after it. A driven clock sets the time
+    /// of the decision; whether the call is late, the server's own clock decides all the same.
     fn timed(mut command: Cmd, shared: &Shared, slot: u16, deadline: Deadline) -> Self {
         if let Clock::Driven(driven) = &shared.clock {
             command.arg(format!("={}", driven.now_ms()));
         }
-        Self { command, slot, deadline, bounded: matches!(shared.clock, Clock::Real) }
+        Self { command, slot, deadline, bounded: true }
     }
 
     /// Says that this instance is alive, for so many milliseconds from now on.
@@ -103,7 +104,7 @@ impl Call {
         Self { command, slot, deadline, bounded: false }
     }
 
-    /// Whether its reply tells the server's time.
+    /// Whether its reply tells the time.
     pub(super) fn is_timed(&self) -> bool {
         self.bounded
     }
@@ -148,7 +149,7 @@ fn call(script: &Script, keys: impl ExactSizeIterator<Item = String>) -> Cmd {
 /// What a time in milliseconds can be: a counter has 6 bytes for it.
 pub(super) const TIMES: std::ops::Range<i64> = 0..1 << 48;
 
-/// The server's time of a reply of `take.lua` or `settle.lua`.
+/// The time in a reply of `take.lua` or `settle.lua`.
 pub(super) fn time(reply: &Value) -> Option<i64> {
     match reply {
         Value::Array(fields) => match fields.first() {
