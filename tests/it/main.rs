@@ -36,4 +36,5 @@ mod renewal;
 mod share;
 mod store_conformance;
 mod tls;
+mod traffic;
 mod tunnels;

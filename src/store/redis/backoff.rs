@@ -17,7 +17,7 @@ impl Backoff {
     pub(super) async fn pause(&self) {
         let failures = self.0.load(Ordering::Relaxed);
         if failures > 0 {
-            pause(FIRST.saturating_mul(1 << (failures - 1).min(8)).min(LONGEST)).await;
+            pause(longest(failures)).await;
         }
     }
 
@@ -37,7 +37,23 @@ impl Backoff {
     }
 }
 
+/// The longest pause after this many failures in a row, which are 1 or more.
+fn longest(failures: u32) -> Duration {
+    FIRST.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(LONGEST)
+}
+
 /// Waits for something between half of `longest` and all of it.
 pub(super) async fn pause(longest: Duration) {
     tokio::time::sleep(longest.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::longest;
+
+    #[test]
+    fn each_failure_doubles_the_pause_up_to_the_longest() {
+        let pauses = [1, 2, 3, 4, 5, 6, 100, u32::MAX].map(|failures| longest(failures).as_millis());
+        assert_eq!(pauses, [25, 50, 100, 200, 400, 400, 400, 400]);
+    }
 }

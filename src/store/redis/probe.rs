@@ -90,8 +90,7 @@ impl Probe {
         loop {
             if let Err(error) = self.judge(&mut connection).await {
                 self.breaker.open(&error);
-                let again = closed.is_some_and(|closed| closed.seconds() < SOON.as_secs_f64());
-                steady = if again { steady.saturating_mul(4).min(MOST_STEADY) } else { STEADY };
+                steady = damped(steady, closed.map(|closed| closed.seconds()));
                 self.wait(&mut connection, steady).await;
                 self.breaker.close();
                 closed = Some(Stopwatch::start());
@@ -195,5 +194,45 @@ impl Probe {
             Some(Ok(reply)) => script::probed(reply),
             _ => Ok(()),
         }
+    }
+}
+
+/// For how long a server that is down must answer probes, after it had to for `before` the last time, if there was one,
+/// and was well for these seconds since.
+fn damped(before: Duration, well_seconds: Option<f64>) -> Duration {
+    let again = well_seconds.is_some_and(|seconds| seconds < SOON.as_secs_f64());
+    if again { before.saturating_mul(4).min(MOST_STEADY) } else { STEADY }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{STEADY, damped};
+
+    /// How long a server must be well after outages before which it was well for these seconds.
+    fn after(outages: &[Option<f64>]) -> Vec<u128> {
+        let mut steady = STEADY;
+        let after = |well: &Option<f64>| {
+            steady = damped(steady, *well);
+            steady.as_millis()
+        };
+        outages.iter().map(after).collect()
+    }
+
+    #[test]
+    fn a_server_that_is_down_again_soon_must_be_well_for_longer_each_time() {
+        assert_eq!(after(&[None, Some(1.0), Some(29.9), Some(0.0)]), [50, 200, 800, 3_200]);
+    }
+
+    #[test]
+    fn no_server_must_be_well_for_longer_than_five_seconds() {
+        assert_eq!(
+            after(&[None, Some(1.0), Some(1.0), Some(1.0), Some(1.0), Some(1.0)])[4..],
+            [5_000, 5_000]
+        );
+    }
+
+    #[test]
+    fn a_server_that_was_well_for_a_while_is_used_again_at_once() {
+        assert_eq!(after(&[None, Some(1.0), Some(30.0)]), [50, 200, 50]);
     }
 }

@@ -88,6 +88,12 @@ impl Redis {
         eventually("redis-server to end", async || (!self.runs()).then_some(())).await;
     }
 
+    /// Has it stand still, and waits until it does.
+    pub async fn stop(&self) {
+        self.signal("STOP");
+        eventually("redis-server to stand still", async || (!self.runs()).then_some(())).await;
+    }
+
     /// On the same ports and in the same directory again, whether it was running or not. Only what Redis keeps there
     /// is as it was: a node's place in its cluster, a sentinel's knowledge, but no keys.
     pub async fn restart(&mut self) {

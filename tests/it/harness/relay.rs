@@ -35,6 +35,8 @@ pub struct Relay {
     network: watch::Sender<Network>,
     /// Connections of an earlier age are cut.
     age: watch::Sender<usize>,
+    /// How many connections have been made to it.
+    accepted: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -56,8 +58,14 @@ impl Relay {
         let age = watch::Sender::new(0);
         let redis = SocketAddr::from(([127, 0, 0, 1], redis));
         let ends = Ends { redis, network: current, counted: Arc::default() };
-        let accepting = tokio::spawn(accept(listener, age.subscribe(), ends));
-        Self { port, network, age, accepting }
+        let accepted = Arc::default();
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&accepted), age.subscribe(), ends));
+        Self { port, network, age, accepted, accepting }
+    }
+
+    /// The port that takes Redis's place.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The address that takes Redis's place.
@@ -73,6 +81,11 @@ impl Relay {
         }
     }
 
+    /// How many connections have been made to it so far.
+    pub fn connections(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
     /// Resets every connection that there is.
     pub fn cut(&self) {
         self.age.send_modify(|age| *age += 1);
@@ -85,8 +98,14 @@ impl Drop for Relay {
     }
 }
 
-async fn accept(listener: TcpListener, mut age: watch::Receiver<usize>, ends: Ends) {
+async fn accept(
+    listener: TcpListener,
+    accepted: Arc<AtomicUsize>,
+    mut age: watch::Receiver<usize>,
+    ends: Ends,
+) {
     while let Ok((near, _)) = listener.accept().await {
+        accepted.fetch_add(1, Ordering::Relaxed);
         near.set_nodelay(true).unwrap();
         // Dropped, it is reset, as by a network that fails.
         near.set_zero_linger().unwrap();

@@ -2,6 +2,8 @@
 
 mod beside;
 mod changes;
+mod flapping;
+mod network;
 mod one_master;
 
 use serde_json::Value;
@@ -60,8 +62,23 @@ impl Pair {
     }
 }
 
+/// In front of this upstream, with a Redis that is given up soon.
+async fn impatient(upstream: &Upstream, url: &str, rules: &str) -> Tidegate {
+    Tidegate::configured(upstream.address, &config(url, rules).replace("timeout: 5s", "timeout: 1s")).await
+}
+
 async fn does_without(instance: &Tidegate) {
     eventually("Redis to be missed", async || (instance.metric(UP).await == Some(0.0)).then_some(())).await;
+}
+
+/// Redis decides again, and has been told all that it missed.
+async fn has_settled(instance: &Tidegate) {
+    let settled = async || {
+        let status = client().get(instance.ops_url("/status")).send().await.unwrap();
+        let status: Value = status.json().await.unwrap();
+        (status["store"]["state"] == "up" && status["store"]["settled"] == true).then_some(())
+    };
+    eventually("Redis to decide again", settled).await;
 }
 
 async fn changes(instance: &Tidegate, config: &str) {

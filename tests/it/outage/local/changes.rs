@@ -35,19 +35,7 @@ async fn requests_that_came_at_once_are_put_back_like_others() {
     pair.loses_redis().await;
     pair.redis.restart().await;
     for instance in &pair.instances {
-        crate::harness::eventually("up", async || {
-            let status = crate::harness::client()
-                .get(instance.ops_url("/status"))
-                .send()
-                .await
-                .unwrap()
-                .text()
-                .await
-                .unwrap();
-            (status.contains("\"settled\": true") && instance.metric(super::UP).await == Some(1.0))
-                .then_some(())
-        })
-        .await;
+        super::has_settled(instance).await;
     }
     for number in 0..40 {
         more.push(super::admitted(&pair.instances[1], "/", &format!("c{number}"), 10).await);
