@@ -1,7 +1,6 @@
 //! Redis slow, gone, or unwilling: requests are answered all the same.
 
 mod driven;
-mod fleet;
 mod local;
 
 use std::time::Duration;

@@ -39,18 +39,18 @@ impl Setup {
     }
 
     /// The same with more arguments.
-    pub(in crate::harness) fn and(mut self, arguments: &[&str]) -> Self {
+    pub(in super::super) fn and(mut self, arguments: &[&str]) -> Self {
         self.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
         self
     }
 
     /// A sentinel with these lines in its configuration.
-    pub(in crate::harness) fn watching(&self, watch: String) -> Self {
+    pub(in super::super) fn watching(&self, watch: String) -> Self {
         Self { watch: Some(watch), ..self.clone() }
     }
 
     /// The password that clients of such a server need.
-    pub(in crate::harness) fn password(&self) -> Option<&str> {
+    pub(in super::super) fn password(&self) -> Option<&str> {
         let at = self.arguments.iter().position(|argument| argument == "--requirepass")?;
         self.arguments.get(at + 1).map(String::as_str)
     }

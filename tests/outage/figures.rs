@@ -2,26 +2,24 @@
 
 use std::time::Duration;
 
-use super::Span;
-use super::log::Log;
-use super::traffic::Record;
+use crate::run::Run;
+use crate::traffic::{Log, Record, Span};
 
-/// An answer that took longer has probably waited for the deadline of its check.
+/// A response that took longer has probably waited for the deadline of its check.
 const SAW_THE_DEADLINE: Duration = Duration::from_millis(15);
 
-/// Requests by their answers; milliseconds to the answer, and how many saw the deadline; how late requests were sent
-/// themselves; of the greedy clients the least and the most that was let through, the same for what would have been,
-/// and the most in one window; honest clients' requests that were refused.
+/// Requests by their responses; milliseconds to the response, and how many saw the deadline; how late requests were sent
+/// themselves; of the greedy clients the least and the most requests that were admitted, the same without an outage, and
+/// the most in one window; honest clients' requests that were refused.
 const COLUMNS: [&str; 4] = [
     "  sent    200    429  5xx  none",
     "p50 ms    p99    max >15 ms",
     "lag 99    max",
-    "   let in  would be  peak | refused",
+    " admitted  would be  peak | refused",
 ];
 
-impl Log {
+impl Run {
     /// Prints the table, a row for each part of the run.
-    #[expect(clippy::print_stderr, reason = "the figures are for people to read")]
     pub fn show(&self, what: &str, phases: &[(&str, &Span)]) {
         eprintln!("\n{what}\n{:12} {}", "", COLUMNS.join(" | "));
         for (phase, span) in phases {
@@ -30,31 +28,34 @@ impl Log {
     }
 
     fn row(&self, span: &Span) -> String {
+        let log = &self.log;
         let count =
-            |wanted: &dyn Fn(&Record) -> bool| self.within(span).filter(|record| wanted(record)).count();
+            |wanted: &dyn Fn(&Record) -> bool| log.within(span).filter(|record| wanted(record)).count();
         let status = |wanted: u16| count(&|record| record.status == Some(wanted));
         let failed = count(&|record| record.status.is_some_and(|status| status >= 500));
         let unanswered = count(&|record| record.status.is_none());
-        let slow = count(&|record| record.latency > SAW_THE_DEADLINE);
+        let timed = || self.timed.iter().filter(|timed| span.contains(&timed.record.sent));
+        let slow = timed().filter(|timed| timed.latency > SAW_THE_DEADLINE).count();
         let [sent, admitted, refused] = [count(&|_| true), status(200), status(429)];
-        let latency = sorted(self.within(span).map(|record| record.latency));
-        let lag = sorted(self.within(span).map(|record| record.lag));
-        let let_in = self.range(|client| self.admitted(client, span));
-        let would_be = self.range(|client| self.undisturbed(client, span));
-        let peak = self.greedy().map(|client| self.peak(client, span)).max().unwrap_or_default();
+        let latency = sorted(timed().map(|timed| timed.latency));
+        let lag = sorted(timed().map(|timed| timed.lag));
+        let admitted_each = range(log, |client| log.admitted(client, span));
+        let would_be = range(log, |client| log.undisturbed(client, span));
+        let peak = log.greedy().map(|client| log.peak(client, span)).max().unwrap_or_default();
         [
             format!("{sent:6} {admitted:6} {refused:6} {failed:4} {unanswered:5}"),
             format!("{:6.1} {:6.1} {:6.1} {slow:6}", at(&latency, 50), at(&latency, 99), at(&latency, 100)),
             format!("{:6.1} {:6.1}", at(&lag, 99), at(&lag, 100)),
-            format!("{let_in:>9} {would_be:>9} {peak:5} | {:7}", self.honest_refused(span).len()),
+            format!("{admitted_each:>9} {would_be:>9} {peak:5} | {:7}", log.honest_refused(span).len()),
         ]
         .join(" | ")
     }
+}
 
-    fn range(&self, figure: impl Fn(usize) -> usize) -> String {
-        let figures: Vec<usize> = self.greedy().map(figure).collect();
-        format!("{}..{}", figures.iter().min().unwrap(), figures.iter().max().unwrap())
-    }
+/// The least and the most of the greedy clients.
+fn range(log: &Log, figure: impl Fn(usize) -> usize) -> String {
+    let figures: Vec<usize> = log.greedy().map(figure).collect();
+    format!("{}..{}", figures.iter().min().unwrap(), figures.iter().max().unwrap())
 }
 
 fn sorted(times: impl Iterator<Item = Duration>) -> Vec<Duration> {

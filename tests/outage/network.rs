@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Disturbed, Fleet, Span, undisturbed};
 use crate::harness::{Network, Relay};
+use crate::traffic::Span;
+use crate::{Disturbed, Fleet};
 
 const fn round_trip(millis: u64) -> Network {
     Network::Delay(Duration::from_millis(millis))
@@ -19,37 +20,32 @@ const TROUBLES: [(&str, Network); 6] = [
 ];
 const AT_ONCE: Network = round_trip(0);
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_the_network_to_redis_does_nobody_notices_and_limits_hold() {
-    undisturbed(has_a_bad_network).await;
-}
-
-async fn has_a_bad_network() -> Result<(), Disturbed> {
+pub async fn fails() -> Result<(), Disturbed> {
     let (mut fleet, relay) = Fleet::behind_a_relay().await;
     let mut spans = vec![("before", fleet.warms_up().await)];
     for (name, network) in TROUBLES {
         spans.push((name, trouble(&fleet, &relay, network).await));
         relay.becomes(AT_ONCE);
-        fleet.goes_on(fleet.scale.rest()).await;
+        fleet.goes_on(fleet.length.rest()).await;
     }
     spans.push(("after", fleet.until_quiet(Duration::ZERO).await));
     let mut phases: Vec<(&str, &Span)> = spans.iter().map(|(name, span)| (*name, span)).collect();
     let all = Duration::ZERO..fleet.traffic.now();
     phases.push(("all", &all));
-    let log = fleet.ends().await?;
-    log.show("The network to Redis", &phases);
-    log.nobody_noticed();
-    log.limits_held(&log.whole(), 10);
-    // In parts of a window it matters when exactly requests are let through.
-    for (_, span) in spans.iter().filter(|(_, span)| span.end - span.start >= fleet.scale.window) {
-        log.limits_held(span, 10);
+    let run = fleet.ends().await?;
+    run.show("The network to Redis", &phases);
+    run.log.no_request_failed();
+    run.log.limits_held(&run.log.whole(), 10);
+    // In parts of a window it matters when exactly requests are admitted.
+    for (_, span) in spans.iter().filter(|(_, span)| span.end - span.start >= fleet.length.scale.window) {
+        run.log.limits_held(span, 10);
     }
     Ok(())
 }
 
 async fn trouble(fleet: &Fleet, relay: &Relay, network: Network) -> Span {
     let start = fleet.traffic.now();
-    let end = start + fleet.scale.trouble();
+    let end = start + fleet.length.failure();
     relay.becomes(network);
     while fleet.traffic.now() < end {
         fleet.until(end.min(fleet.traffic.now() + Duration::from_secs(1))).await;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Disturbed, Fleet, INSTANCES, undisturbed};
+use crate::traffic::INSTANCES;
+use crate::{Disturbed, Fleet};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The most lines that an instance may log about it.
@@ -16,14 +17,12 @@ enum Away {
     Dead,
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_hangs_every_other_second_fills_no_log_and_is_not_stormed() {
-    undisturbed(async || flaps(Away::Hangs, "Redis hangs every other second").await).await;
+pub async fn hangs_again_and_again() -> Result<(), Disturbed> {
+    flaps(Away::Hangs, "Redis hangs every other second").await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_is_dead_every_other_second_fills_no_log_and_is_not_stormed() {
-    undisturbed(async || flaps(Away::Dead, "Redis is dead every other second").await).await;
+pub async fn dies_again_and_again() -> Result<(), Disturbed> {
+    flaps(Away::Dead, "Redis is dead every other second").await
 }
 
 async fn flaps(away: Away, title: &str) -> Result<(), Disturbed> {
@@ -31,7 +30,7 @@ async fn flaps(away: Away, title: &str) -> Result<(), Disturbed> {
     let before = fleet.goes_on(SECOND).await;
     let lines_before = lines(&fleet);
     let (mut seen, mut made) = (connections(&fleet).await, 0);
-    for _ in 0..fleet.scale.flaps() {
+    for _ in 0..fleet.length.flaps() {
         match away {
             Away::Hangs => fleet.redis.signal("STOP"),
             Away::Dead => fleet.redis.kill().await,
@@ -52,9 +51,9 @@ async fn flaps(away: Away, title: &str) -> Result<(), Disturbed> {
     let flapping = before.end..fleet.traffic.now();
     let logged = lines(&fleet).into_iter().zip(lines_before).map(|(now, before)| now - before).max().unwrap();
     let what = format!("{title}: {made} connections to it, at most {logged} lines in a log");
-    let log = fleet.ends().await?;
-    log.show(&what, &[("before", &before), ("flapping", &flapping)]);
-    log.nobody_noticed();
+    let run = fleet.ends().await?;
+    run.show(&what, &[("before", &before), ("flapping", &flapping)]);
+    run.log.no_request_failed();
     assert!(logged <= LINES, "{logged} lines in one instance's log");
     let seconds = usize::try_from((flapping.end - flapping.start).as_secs()).unwrap();
     assert!(made <= CONNECTIONS * INSTANCES * seconds, "{made} connections were made in {seconds} s");
