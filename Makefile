@@ -1,11 +1,11 @@
 # Every command of this project: people and CI run the same ones. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build run test outage lint check bench clients accuracy image audit
+.PHONY: help build run test outage lint check bench bench-instructions clients accuracy image audit
 
 IMAGE ?= tidegate:dev
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## the release binary, target/release/tidegate
 	cargo build --locked --release
@@ -34,7 +34,13 @@ lint: ## formatting, clippy, docs, and the dependencies: unused ones, licences, 
 
 check: lint test ## lint + test
 
-bench: ## the benchmarks; compare ratios within one run, not times across machines
+# RECORD=better or RECORD=all writes the figures into benches/cost/instructions.json.
+bench-instructions: build ## what a request costs in instructions and allocations, beside the best on record (six minutes)
+	scripts/install-tools redis instructions
+	cargo build --locked --release --example hyper_proxy
+	python3 -B benches/cost/instructions.py $(if $(RECORD),--record $(RECORD))
+
+bench: ## the benchmarks of functions; compare ratios within one run, not times across machines
 	cargo bench --locked
 
 # Python's packages are in an environment of their own, thrown away with target/.

@@ -1,0 +1,78 @@
+"""Instructions and allocations per request, beside the best on record: instructions.py --help
+
+README.md beside this file says what is counted, and how well it repeats."""
+
+import argparse
+import os
+import re
+import signal
+import sys
+import tempfile
+
+import counting
+from processes import HERE
+from record import Record
+from rows import ROWS
+from subject import make_certificate, surroundings
+
+# How far a row may exceed its best. Repeated counts differ by less than 1 %.
+TOLERANCE = 1.05
+
+
+def options():
+    parser = argparse.ArgumentParser(description="Counts what one request costs, in instructions and allocations.")
+    parser.add_argument("--tidegate", default="target/release/tidegate", help="its binary")
+    parser.add_argument("--hyper-proxy", default="target/release/examples/hyper_proxy", help="the yardstick's binary")
+    parser.add_argument("--profile", default="release", help="the profile that they were built with")
+    parser.add_argument("--rows", default="", metavar="REGEX", help="only the rows whose name matches")
+    parser.add_argument("--check", action="store_true",
+                        help="only tidegate's instructions, without Redis; fails where they exceed the best by 5 %%")
+    parser.add_argument("--record", choices=("better", "all"), help="writes better figures, or all, into the record")
+    return parser.parse_args()
+
+
+def measure(row, chosen, directory):
+    """The figures of one row, by kind."""
+    binaries = {"tidegate": chosen.tidegate, "hyper_proxy": chosen.hyper_proxy}
+    with surroundings(row, binaries, directory) as around:
+        figures = {"instructions": round(counting.instructions(row, around))}
+    if not chosen.check:
+        with surroundings(row, binaries, directory) as around:
+            blocks, size = counting.allocations(row, around)
+        figures |= {"allocations": round(blocks, 1), "bytes": round(size)}
+    return figures
+
+
+def main():
+    chosen = options()
+    # Ends the processes that were started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    record = Record(os.path.join(HERE, "instructions.json"))
+    rows = [row for row in ROWS if re.search(chosen.rows, row.key)]
+    if chosen.check:
+        rows = [row for row in rows if row.proxy == "tidegate" and not row.redis]
+    kinds = ["instructions"] if chosen.check else ["instructions", "allocations", "bytes"]
+    print(f"{'per request':40}" + "".join(f"{kind:>14}{'best':>9}{'ratio':>7}" for kind in kinds))
+    exceeded = []
+    with tempfile.TemporaryDirectory() as directory:
+        make_certificate(directory)
+        for row in rows:
+            print(f"{row.key:40}", end="", flush=True)
+            for kind, figure in measure(row, chosen, directory).items():
+                best = record.best(chosen.profile, row.key, kind)
+                print(f"{figure:14,}" + (f"{best:9,}{figure / best:7.3f}" if best else f"{'-':>9}{'-':>7}"), end="")
+                if best and figure > TOLERANCE * best:
+                    exceeded.append(row.key)
+                if chosen.record:
+                    record.note(chosen.profile, row.key, kind, figure, chosen.record == "all")
+            print(flush=True)
+    if chosen.record:
+        record.write()
+    if chosen.check and exceeded:
+        print(f"over {TOLERANCE - 1:.0%} above the best on record: {'; '.join(exceeded)}\n"
+              "If the cost is worth it, record it: see benches/cost/README.md")
+        return 1
+    return 0
+
+
+sys.exit(main())
