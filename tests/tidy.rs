@@ -60,6 +60,7 @@ const PURE: &[&str] = &[
     "server/http1/head",
     "server/http1/chunks",
     "server/http1/malformed",
+    "server/http1/prefix",
 ];
 /// The cell that swaps policies: the one child of a pure module that is shared state.
 const IMPURE: &[&str] = &["policy/live"];

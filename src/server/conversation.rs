@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +24,7 @@ use super::http1::malformed::Malformed;
 use super::http1::screen::Screen;
 use crate::bounds::Bounds;
 use crate::connection::{Connection, Held, Unreadable};
-use crate::metrics::Bound;
+use crate::metrics::{self, Bound};
 
 /// HTTP/2. The connection's window is fixed: one that adapts is misled by small frames (h2 >= 0.4.16).
 const STREAM_WINDOW: u32 = 1024 * 1024;
@@ -69,7 +70,7 @@ impl Conversation {
             if http2 && request.method() == Method::CONNECT {
                 request.extensions_mut().insert(Held(Arc::new(begun.begin().0)));
             }
-            stand_in(&mut request, &gate);
+            stand_in(&mut request, &gate, peer);
             connection.interim.as_ref().inspect(|interim| interim.begin());
             let answer = handle(request, Arc::clone(&connection));
             let connection = Arc::clone(&connection);
@@ -119,11 +120,15 @@ impl Conversation {
 }
 
 /// Tells whoever answers a stand-in what it stands for.
-fn stand_in(request: &mut Request<Incoming>, gate: &Gate) {
+fn stand_in(request: &mut Request<Incoming>, gate: &Gate, peer: SocketAddr) {
     if request.method().as_str() != STAND_IN || request.version() > Version::HTTP_11 {
         return;
     }
     if let Some(fault) = gate.fault() {
+        tracing::debug!(%peer, %fault, "refused a request that cannot be read");
+        if fault == Malformed::Tls {
+            metrics::handshake_failed();
+        }
         if let Some(bound) = bound(fault) {
             bound.exceeded();
         }

@@ -7,6 +7,7 @@ pub(super) mod head;
 mod linger;
 pub(super) mod malformed;
 mod outlet;
+mod prefix;
 pub(super) mod screen;
 #[cfg(test)]
 mod tests;

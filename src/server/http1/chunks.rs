@@ -10,6 +10,8 @@ use crate::trailers;
 
 /// Enough for every number of 64 bits.
 const MAX_DIGITS: u8 = 16;
+/// Nobody has more to send, and many readers count with a sign.
+const MAX_SIZE: u64 = i64::MAX.unsigned_abs();
 /// Of a whole body: extensions are dropped, so they are work for nothing. hyper allows 16 KiB.
 const EXTENSION_BYTES: usize = 8 * 1024;
 /// Of the whole section behind the last chunk. hyper allows 16 KiB.
@@ -44,9 +46,9 @@ enum Place {
     Size {
         digits: u8,
     },
-    /// White space before the semicolon: bad, but to be accepted (RFC 9112, section 7.1.1).
+    /// White space behind the size and before the semicolon: bad, but to be accepted (RFC 9112, section 7.1.1).
     Blank,
-    Extension,
+    Extension(Extension),
     SizeLf,
     Data,
     DataCr,
@@ -58,6 +60,51 @@ enum Place {
     ValueLf,
     LastLf,
     End,
+}
+
+/// What of a chunk's extension comes next: RFC 9112, section 7.1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extension {
+    /// Behind the semicolon.
+    Start,
+    Name,
+    /// White space behind the name.
+    NameBlank,
+    /// Behind the equals sign.
+    Equals,
+    Token,
+    Quoted,
+    /// Behind a backslash.
+    Escaped,
+    /// Behind the closing quote.
+    Unquoted,
+    /// White space behind the value.
+    ValueBlank,
+}
+
+impl Extension {
+    /// None: no extension goes on with this byte.
+    fn with(self, byte: u8) -> Option<Self> {
+        match (self, byte) {
+            (Self::Quoted, b'"') => Some(Self::Unquoted),
+            (Self::Quoted, b'\\') => Some(Self::Escaped),
+            (Self::Quoted | Self::Escaped, _) => is_value(byte).then_some(Self::Quoted),
+            (Self::Start | Self::Equals | Self::NameBlank | Self::ValueBlank, b' ' | b'\t') => Some(self),
+            (Self::Name, b' ' | b'\t') => Some(Self::NameBlank),
+            (Self::Token | Self::Unquoted, b' ' | b'\t') => Some(Self::ValueBlank),
+            (Self::Name | Self::NameBlank, b'=') => Some(Self::Equals),
+            (Self::Equals, b'"') => Some(Self::Quoted),
+            (Self::Start | Self::Equals, b';') => None,
+            (_, b';') => Some(Self::Start),
+            (Self::Start | Self::Name, _) if is_token(byte) => Some(Self::Name),
+            (Self::Equals | Self::Token, _) if is_token(byte) => Some(Self::Token),
+            _ => None,
+        }
+    }
+
+    fn may_end(self) -> bool {
+        matches!(self, Self::Name | Self::Token | Self::Unquoted)
+    }
 }
 
 impl Default for Place {
@@ -99,14 +146,14 @@ impl Chunks {
             Place::Size { digits } => self.size(byte, digits),
             Place::Blank => match byte {
                 b' ' | b'\t' => self.extension(Place::Blank),
-                b';' => self.extension(Place::Extension),
+                b';' => self.extension(Place::Extension(Extension::Start)),
                 _ => Err(Malformed::ChunkSize),
             },
-            Place::Extension => match byte {
-                b'\r' => Ok(Place::SizeLf),
-                _ if is_value(byte) => self.extension(Place::Extension),
-                _ => Err(Malformed::ChunkExtension),
-            },
+            Place::Extension(extension) if byte == b'\r' && extension.may_end() => Ok(Place::SizeLf),
+            Place::Extension(extension) => {
+                let extension = extension.with(byte).ok_or(Malformed::ChunkExtension)?;
+                self.extension(Place::Extension(extension))
+            }
             Place::SizeLf => match (byte, self.left) {
                 (b'\n', 0) => Ok(Place::Line),
                 (b'\n', _) => Ok(Place::Data),
@@ -123,16 +170,15 @@ impl Chunks {
     /// No sign, no `0x`, no white space before or between: all of these have been read in two ways by somebody.
     fn size(&mut self, byte: u8, digits: u8) -> Result<Place, Malformed> {
         if let Some(digit) = char::from(byte).to_digit(16) {
-            if digits == MAX_DIGITS {
-                return Err(Malformed::ChunkSize);
-            }
-            self.left = (self.left << 4) | u64::from(digit);
+            let larger = self.left.checked_mul(16).map(|size| size | u64::from(digit));
+            let larger = larger.filter(|size| digits < MAX_DIGITS && *size <= MAX_SIZE);
+            self.left = larger.ok_or(Malformed::ChunkSize)?;
             return Ok(Place::Size { digits: digits + 1 });
         }
         match byte {
             _ if digits == 0 => Err(Malformed::ChunkSize),
             b'\r' => Ok(Place::SizeLf),
-            b';' => self.extension(Place::Extension),
+            b';' => self.extension(Place::Extension(Extension::Start)),
             b' ' | b'\t' => self.extension(Place::Blank),
             _ => Err(Malformed::ChunkSize),
         }

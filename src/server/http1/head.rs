@@ -8,13 +8,16 @@ use super::malformed::Malformed;
 use crate::bounds::Bounds;
 
 /// Some clients end a body with a line too many: RFC 9112, section 2.2. These are ignored.
-const EMPTY_LINES: usize = 2;
+pub(super) const EMPTY_LINES: usize = 2;
 /// The longest registered method has 17 bytes.
-const MAX_METHOD: usize = 64;
+pub(super) const MAX_METHOD: usize = 64;
 /// Around the target: the method, two spaces, the version, the end of the line.
 const AROUND_TARGET: usize = MAX_METHOD + " HTTP/1.1 \r\n".len();
 /// hyper keeps the numbers above for other meanings, and refuses them.
-const MAX_LENGTH: u64 = u64::MAX - 2;
+pub(super) const MAX_LENGTH: u64 = u64::MAX - 2;
+
+/// The first byte of a TLS handshake (RFC 8446, section 5.1).
+pub(super) const TLS_HANDSHAKE: u8 = 0x16;
 
 /// What follows a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,26 +50,23 @@ impl From<&Bounds> for HeadBounds {
 
 /// How many bytes of empty lines stand before the request line and are to be ignored. What has nothing else in
 /// it is not yet a request.
-pub(in crate::server) fn skip_empty_lines(bytes: &[u8]) -> usize {
+fn skip_empty_lines(bytes: &[u8]) -> usize {
     2 * bytes.chunks(2).take(EMPTY_LINES).take_while(|pair| *pair == b"\r\n").count()
 }
 
-/// Where a request head ends in `bytes`, if all of it is there: the index after the empty line. Nothing was found
-/// before `from` in an earlier call with fewer bytes. A line that ends in a bare LF counts, so that [`judge`] can
-/// refuse it at once and nobody waits for more.
-pub(in crate::server) fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
-    let start = skip_empty_lines(bytes);
+/// Where a request head ends in `bytes`, if all of it is there: the index after the empty line. A line that ends in a
+/// bare LF counts, so that [`judge`] can refuse it.
+pub(in crate::server) fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    let mut at = skip_empty_lines(bytes);
     let empty = |at: usize| {
         let rest = bytes.get(at..)?;
         let length = if rest.starts_with(b"\r\n") { 2 } else { 1 };
         (length == 2 || rest.starts_with(b"\n")).then_some(at + length)
     };
     // One empty line more than is ignored.
-    if let Some(end) = empty(start) {
+    if let Some(end) = empty(at) {
         return Some(end);
     }
-    // The end may be LF CR LF with all but the last byte seen before.
-    let mut at = start.max(from.saturating_sub(2));
     while let Some(line) = bytes.get(at..)?.iter().position(|b| *b == b'\n') {
         at += line + 1;
         if let Some(end) = empty(at) {
@@ -77,7 +77,7 @@ pub(in crate::server) fn end_of_head(bytes: &[u8], from: usize) -> Option<usize>
 }
 
 /// Whether a head, complete or not, is longer than any that [`judge`] lets pass: no more of it need be read.
-pub(in crate::server) fn too_long(bytes: &[u8], bounds: &HeadBounds) -> Result<(), Malformed> {
+pub(super) fn too_long(bytes: &[u8], bounds: &HeadBounds) -> Result<(), Malformed> {
     let line = bounds.target_bytes.saturating_add(AROUND_TARGET);
     let most = bounds.header_bytes.saturating_add(line).saturating_add(2 * EMPTY_LINES + 2);
     if bytes.len() <= most {
@@ -136,6 +136,9 @@ fn request_line(line: &[u8], bounds: &HeadBounds) -> Result<Request, Malformed> 
     if line.starts_with(b" ") || line.starts_with(b"\t") {
         return Err(Malformed::Fold);
     }
+    if line.starts_with(&[TLS_HANDSHAKE]) {
+        return Err(Malformed::Tls);
+    }
     let mut parts = line.split(|b| *b == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -164,7 +167,8 @@ fn request_line(line: &[u8], bounds: &HeadBounds) -> Result<Request, Malformed> 
         return Err(Malformed::Fragment);
     }
     // What the parser behind us would refuse without a word.
-    if !target.iter().all(|b| is_plain(*b)) && http::Uri::try_from(target).is_err() {
+    let plain = target.starts_with(b"/") && target.iter().all(|b| is_plain(*b));
+    if !plain && http::Uri::try_from(target).is_err() {
         return Err(Malformed::Target);
     }
     let http11 = match version {
@@ -203,7 +207,7 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     }
 }
 
-/// Of the bytes that most targets have, none of which is a parser's to refuse.
+/// Of the bytes that most targets have, none of which is a parser's to refuse in a path.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'/' | b'-' | b'.' | b'_' | b'?' | b'=' | b'&' | b'%' | b'+' | b',')

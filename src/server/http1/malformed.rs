@@ -3,6 +3,8 @@
 /// Why the screen refuses. After each of these nobody can say where the next request begins: the connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::server) enum Malformed {
+    #[error("a TLS handshake arrived where an HTTP request was expected")]
+    Tls,
     #[error("a line of the header ends in, or holds, a bare line feed or carriage return")]
     LineEnd,
     #[error("the request line is not a method, a target and a version with one space between")]
@@ -47,9 +49,11 @@ pub(in crate::server) enum Malformed {
     TwoCodings,
     #[error("HTTP/1.0 has no Transfer-Encoding")]
     CodingOfHttp10,
-    #[error("a chunk's size is not 1 to 16 hexadecimal digits and the end of the line")]
+    #[error(
+        "a chunk's size is not 1 to 16 hexadecimal digits for a number below 2^63, and the end of the line"
+    )]
     ChunkSize,
-    #[error("a chunk's extension holds a control character")]
+    #[error("a chunk's extension is not ';' and a name, or these with '=' and a token or a quoted string")]
     ChunkExtension,
     #[error("the chunks' extensions are too long")]
     LongExtensions,

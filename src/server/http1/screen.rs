@@ -19,6 +19,7 @@ use super::head::{self, Following, HeadBounds};
 use super::linger::Linger;
 use super::malformed::Malformed;
 use super::outlet::Outlet;
+use super::prefix::Prefix;
 use crate::bounds::Bounds;
 use crate::connection::Interim;
 
@@ -29,8 +30,8 @@ const READ: usize = 8 * 1024;
 /// What the next byte belongs to.
 #[derive(Debug)]
 enum Part {
-    /// A head, of which so many bytes have been searched for its end.
-    Head { searched: usize },
+    /// A head, of which this much has been looked at.
+    Head(Prefix),
     /// A body with so many bytes left.
     Length(u64),
     /// A body in chunks.
@@ -82,7 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Screen<S> {
             gate: Arc::default(),
             bounds: HeadBounds::from(bounds),
             header_timeout: bounds.header_timeout,
-            part: Part::Head { searched: 0 },
+            part: Part::Head(Prefix::default()),
             heads: 0,
             buffer: read,
             cleared: 0,
@@ -135,13 +136,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Screen<S> {
     /// Looks at what is in the buffer and not yet cleared. False: more must be read.
     fn clear(&mut self) -> Result<bool, Malformed> {
         match &mut self.part {
-            Part::Head { searched } => {
-                let skipped = head::skip_empty_lines(&self.buffer);
-                self.buffer.advance(skipped);
-                *searched = searched.saturating_sub(skipped);
-                let Some(end) = head::end_of_head(&self.buffer, *searched) else {
-                    *searched = self.buffer.len();
-                    head::too_long(&self.buffer, &self.bounds)?;
+            Part::Head(prefix) => {
+                let whole = if prefix.is_new() { head::end_of_head(&self.buffer) } else { None };
+                let end = match whole {
+                    Some(end) => Some(end),
+                    None => prefix.scan(&self.buffer, &self.bounds)?,
+                };
+                let Some(end) = end else {
+                    if prefix.drop_empty_lines() {
+                        self.buffer.clear();
+                    }
                     return Ok(false);
                 };
                 let following = head::judge(self.buffer.get(..end).unwrap_or_default(), &self.bounds)?;
@@ -155,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Screen<S> {
                 self.cleared = here;
                 *left = left.saturating_sub(here as u64);
                 if *left == 0 {
-                    self.part = Part::Head { searched: 0 };
+                    self.part = Part::Head(Prefix::default());
                 }
                 Ok(here > 0)
             }
@@ -167,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Screen<S> {
                     Scanned::All => self.cleared = self.buffer.len(),
                     Scanned::End(length) => {
                         self.cleared = length;
-                        self.part = Part::Head { searched: 0 };
+                        self.part = Part::Head(Prefix::default());
                     }
                 }
                 Ok(true)
@@ -194,7 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Screen<S> {
         let number = self.heads;
         self.heads += 1;
         self.part = match following {
-            Following::Length(0) => Part::Head { searched: 0 },
+            Following::Length(0) => Part::Head(Prefix::default()),
             Following::Length(length) => Part::Length(length),
             Following::Chunked => Part::Chunked(Chunks::default()),
             Following::Upgrade => {
@@ -230,25 +234,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Screen<S> {
                 let own = usize::try_from(*left).unwrap_or(usize::MAX).min(read.len());
                 *left = left.saturating_sub(own as u64);
                 if *left == 0 {
-                    self.part = Part::Head { searched: 0 };
+                    self.part = Part::Head(Prefix::default());
                 }
                 own
             }
             Part::Chunked(chunks) => match chunks.scan(read).map_err(invalid)? {
                 Scanned::All => read.len(),
                 Scanned::End(length) => {
-                    self.part = Part::Head { searched: 0 };
+                    self.part = Part::Head(Prefix::default());
                     length
                 }
             },
-            Part::Head { .. } => match whole_head(read, &self.bounds) {
-                Some((end, following)) => {
+            Part::Head(prefix) => {
+                let whole = prefix.is_new().then(|| whole_head(read, &self.bounds)).flatten();
+                // Otherwise the long way: it is kept until all of it is there, or a byte of it is invalid.
+                whole.map_or(0, |(end, following)| {
                     self.next_part(following);
                     end
-                }
-                // The long way: kept until all of it is there, or told what is wrong with it.
-                None => 0,
-            },
+                })
+            }
             Part::AfterUpgrade | Part::Anything | Part::Nothing => read.len(),
         };
         self.buffer.extend_from_slice(read.get(own..).unwrap_or_default());
@@ -266,7 +270,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Screen<S> {
 
 /// The end of a head that starts here and is all there and good, and what follows it.
 fn whole_head(read: &[u8], bounds: &HeadBounds) -> Option<(usize, Following)> {
-    let end = head::end_of_head(read, 0)?;
+    let end = head::end_of_head(read)?;
     let text = read.get(..end)?;
     let following = head::judge(text, bounds).ok()?;
     Some((end, following))
@@ -296,7 +300,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Screen<S> {
                 Part::Nothing => return Poll::Pending,
                 Part::AfterUpgrade => {
                     if let Poll::Ready(tunnel) = self.gate.poll_upgrade(context) {
-                        self.part = if tunnel { Part::Anything } else { Part::Head { searched: 0 } };
+                        self.part = if tunnel { Part::Anything } else { Part::Head(Prefix::default()) };
                         continue;
                     }
                     // A client that leaves need not be answered; what it sends is kept.
@@ -312,7 +316,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Screen<S> {
             if self.buffer.is_empty() && std::task::ready!(self.read_through(context, out))? {
                 return Poll::Ready(Ok(()));
             }
-            let in_head = matches!(self.part, Part::Head { .. });
+            let in_head = matches!(self.part, Part::Head(_));
             match self.clear() {
                 Ok(true) => continue,
                 Ok(false) if self.buffer.is_empty() => continue,
@@ -375,7 +379,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Screen<S> {
             std::task::ready!(Pin::new(&mut self.inner).poll_shutdown(context))?;
         }
         // Only who may be in the middle of a request is waited for.
-        let ended = matches!(self.part, Part::Head { .. } | Part::Anything) && self.buffer.is_empty();
+        let ended = matches!(self.part, Part::Head(_) | Part::Anything) && self.buffer.is_empty();
         if !ended {
             let Self { inner, lingering, .. } = &mut *self;
             std::task::ready!(lingering.get_or_insert_default().poll(inner, context));

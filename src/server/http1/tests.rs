@@ -47,7 +47,8 @@ fn read(bytes: &[u8]) -> Vec<(String, usize)> {
 fn bodies() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         12 => prop::sample::select(vec![
-            "5\r\nhello\r\n", "1;a=b\r\n\n\r\n", "0\r\n", "\r\n", "A: b\r\n", "00", "a \t;\r\n0123456789\r\n",
+            "5\r\nhello\r\n", "1;a=b\r\n\n\r\n", "0\r\n", "\r\n", "A: b\r\n", "00", "a \t;b\r\n0123456789\r\n",
+            "5;a=\"b;\\\"\"\r\nhello\r\n", "5;\r\nhello\r\n",
             "0\r\n\r\n", ";", " ", "\n", "host: a\r\n", "2\r\n\r\n\r\n",
         ]).prop_map(|text| text.as_bytes().to_vec()),
         1 => prop::collection::vec(any::<u8>(), 1..3),

@@ -2,6 +2,7 @@
 //! byte: what is refused never reaches it, and what reaches it can be read in one way only.
 
 mod chunks;
+mod early;
 mod fields;
 mod h2;
 mod lengths;

@@ -34,6 +34,8 @@ fn bodies_that_end() {
         "0000000000000005\r\nhello\r\n0\r\n\r\n",
         "5;a=b;c=\"d e\"\r\nhello\r\n0;x\r\n\r\n",
         "5 \t;a\r\nhello\r\n0\r\n\r\n",
+        "5 ; \ta = b ;c= \"\";d\r\nhello\r\n0\r\n\r\n",
+        "5;a=\"\\\"\\\\\t;\u{e9}\"\t;b=!#$\r\nhello\r\n0\r\n\r\n",
         "0\r\nA: b\r\nexpires:\r\nC: \u{e9}\t\r\n\r\n",
     ] {
         for rest in ["", "GET / HTTP/1.1\r\n\r\n", "\r\n"] {
@@ -47,7 +49,7 @@ fn bodies_that_end() {
     let mut over = Chunks::default();
     assert_eq!(over.scan(b"0\r\n\r\n"), Ok(Scanned::End(5)));
     assert_eq!(over.scan(b"x"), Ok(Scanned::End(0)));
-    assert_eq!(whole(b"ffffffffffffffff\r\nhello"), Ok(None));
+    assert_eq!(whole(b"7fffffffffffffff\r\nhello"), Ok(None));
 }
 
 #[test]
@@ -70,6 +72,28 @@ fn bodies_that_are_refused() {
         ("5\r\rhello", Malformed::ChunkSize),
         ("00000000000000005\r\n", Malformed::ChunkSize),
         ("10000000000000000\r\n", Malformed::ChunkSize),
+        ("8000000000000000", Malformed::ChunkSize),
+        ("ffffffffffffffff", Malformed::ChunkSize),
+        ("5;\r\n", Malformed::ChunkExtension),
+        ("5; \r\n", Malformed::ChunkExtension),
+        ("5;;a\r\n", Malformed::ChunkExtension),
+        ("5;a;\r\n", Malformed::ChunkExtension),
+        ("5;a \r\n", Malformed::ChunkExtension),
+        ("5;a b\r\n", Malformed::ChunkExtension),
+        ("5;a/b\r\n", Malformed::ChunkExtension),
+        ("5;=b\r\n", Malformed::ChunkExtension),
+        ("5;a=\r\n", Malformed::ChunkExtension),
+        ("5;a=;b\r\n", Malformed::ChunkExtension),
+        ("5;a==b\r\n", Malformed::ChunkExtension),
+        ("5;a=b=c\r\n", Malformed::ChunkExtension),
+        ("5;a=b c\r\n", Malformed::ChunkExtension),
+        ("5;a=b\"c\"\r\n", Malformed::ChunkExtension),
+        ("5;a=\"b\"c\r\n", Malformed::ChunkExtension),
+        ("5;a=\"b\" \r\n", Malformed::ChunkExtension),
+        ("5;a=\"b\r\n", Malformed::ChunkExtension),
+        ("5;a=\"\\\r\n", Malformed::ChunkExtension),
+        ("5;a=\"\x7f\"\r\n", Malformed::ChunkExtension),
+        ("5;a=\u{e9}\r\n", Malformed::ChunkExtension),
         ("5;a\nhello\r\n", Malformed::ChunkExtension),
         ("5;a\0\r\n", Malformed::ChunkExtension),
         ("5;a\rb\r\nhello", Malformed::ChunkSize),
@@ -105,5 +129,46 @@ fn bodies_that_are_refused() {
     let names = ["hosts", "proxy-authorizations", "proxy-authorization-of-somebody-else"];
     for name in names {
         assert!(whole(format!("0\r\n{name}: b\r\n\r\n").as_bytes()).is_ok(), "{name}");
+    }
+}
+
+/// Whether something makes it the beginning of a body, given the size of its first chunk.
+fn can_be_completed(body: &[u8], size: usize) -> bool {
+    let lines = ["1\r\n", "\r\n", "\n", ";x\r\n", "x\r\n", "\"\r\n", "x\"\r\n", ""];
+    let ends =
+        ["0\r\n\r\n", "\r\n0\r\n\r\n", "\n0\r\n\r\n", "\r\n\r\n", "\r\n", "\n\r\n", "\n", "x:\r\n\r\n"];
+    let data = (0..=size.max(1)).map(|length| "x".repeat(length));
+    data.into_iter().any(|data| {
+        lines.iter().any(|line| {
+            ends.iter().any(|end| {
+                let whole = [body, line.as_bytes(), data.as_bytes(), end.as_bytes()].concat();
+                matches!(scanned(&whole, &[]), Ok(Some(_)))
+            })
+        })
+    })
+}
+
+/// Each chunk-size line and each trailer section of up to five of these bytes, behind what can come before it.
+#[test]
+fn what_passes_can_be_completed() {
+    for (before, size, alphabet) in [
+        ("", None, &b"01; =\"\\x\r\n"[..]),
+        ("1;x", Some(1), b"; =\"\\x\r\n"),
+        ("0\r\n", Some(0), b"x: \r\n\x7f"),
+    ] {
+        let mut bodies = vec![before.as_bytes().to_vec()];
+        for _ in 0..5 {
+            bodies = bodies
+                .iter()
+                .flat_map(|body| alphabet.iter().map(|byte| [body, &[*byte][..]].concat()))
+                .filter(|body| scanned(body, &[]) == Ok(None))
+                .collect();
+            for body in &bodies {
+                let digits = body.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+                let text = std::str::from_utf8(&body[..digits]).unwrap();
+                let size = size.unwrap_or_else(|| usize::from_str_radix(text, 16).unwrap());
+                assert!(size > 17 || can_be_completed(body, size), "{}", body.escape_ascii());
+            }
+        }
     }
 }

@@ -1,0 +1,97 @@
+//! The value of a field while it arrives: characters, and the two values that say where the message ends. Pure.
+
+use crate::server::http1::head::{MAX_LENGTH, is_token, is_value};
+use crate::server::http1::malformed::Malformed;
+
+const CHUNKED: &[u8; 7] = b"chunked";
+
+/// How far a value has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Value {
+    kind: Kind,
+    /// Without the white space around it.
+    length: usize,
+    /// The white space since.
+    blanks: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Any,
+    /// One decimal number, as far as it is there.
+    Length(Option<u64>),
+    /// The number of bytes of `chunked` that are there.
+    Coding(usize),
+}
+
+impl Value {
+    /// That of the field with this name.
+    pub(super) fn of(name: &[u8]) -> Self {
+        let kind = match name.len() {
+            14 if name.eq_ignore_ascii_case(b"content-length") => Kind::Length(None),
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => Kind::Coding(0),
+            _ => Kind::Any,
+        };
+        Self { kind, length: 0, blanks: 0 }
+    }
+
+    /// Its bytes without the white space around it.
+    pub(super) fn length(self) -> usize {
+        self.length
+    }
+
+    pub(super) fn step(&mut self, byte: u8) -> Result<(), Malformed> {
+        if matches!(byte, b' ' | b'\t') {
+            self.blanks += 1;
+            let broken = matches!(self.kind, Kind::Coding(matched) if (1..CHUNKED.len()).contains(&matched));
+            return if broken { Err(Malformed::UnknownCoding) } else { Ok(()) };
+        }
+        if !is_value(byte) {
+            return Err(Malformed::FieldValue);
+        }
+        let second_word = self.length > 0 && self.blanks > 0;
+        self.length += 1 + if second_word { self.blanks } else { 0 };
+        self.blanks = 0;
+        match &mut self.kind {
+            Kind::Any => {}
+            Kind::Length(number) => {
+                let longer = if second_word { None } else { append(*number, byte) };
+                *number = Some(longer.ok_or(Malformed::Length)?);
+            }
+            Kind::Coding(matched) => {
+                if second_word || CHUNKED.get(*matched) != Some(&byte.to_ascii_lowercase()) {
+                    return Err(coding_fault(*matched, byte, second_word));
+                }
+                *matched += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// The line ends.
+    pub(super) fn end(self) -> Result<(), Malformed> {
+        match self.kind {
+            Kind::Length(None) => Err(Malformed::Length),
+            Kind::Coding(0) => Err(Malformed::Coding),
+            Kind::Coding(matched) if matched < CHUNKED.len() => Err(Malformed::UnknownCoding),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is wrong with the byte behind this many bytes of `chunked`. A coding that is well-formed so far is unknown.
+fn coding_fault(matched: usize, byte: u8, second_word: bool) -> Malformed {
+    let another = is_token(byte) || ((1..CHUNKED.len()).contains(&matched) && matches!(byte, b',' | b';'));
+    if another && !second_word { Malformed::UnknownCoding } else { Malformed::Coding }
+}
+
+/// The number with one more digit. Zeros before it are refused.
+fn append(number: Option<u64>, byte: u8) -> Option<u64> {
+    let digit = u64::from(char::from(byte).to_digit(10)?);
+    let longer = match number {
+        None => digit,
+        Some(0) => return None,
+        Some(number) => number.checked_mul(10)?.checked_add(digit)?,
+    };
+    Some(longer).filter(|length| *length <= MAX_LENGTH)
+}
