@@ -1,10 +1,12 @@
 //! The command line.
 
+mod environment;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config::{Listen, Overrides};
 use crate::logging::{self, DEFAULT_FILTER};
@@ -53,7 +55,8 @@ pub struct RunArgs {
     /// instance counts for itself
     #[arg(long, env = "TIDEGATE_REDIS", value_name = "URL", hide_env_values = true)]
     pub redis: Option<String>,
-    /// A limit per client address, instead of a file: 'GET /api/*=100/min,burst=10'; may be given several times
+    /// A limit per client address, instead of a file: 'GET /api/*=100/min,burst=10'; named by method and path, or with
+    /// ',name=NAME'; may be given several times
     #[arg(
         long = "limit",
         env = "TIDEGATE_LIMIT",
@@ -68,6 +71,9 @@ pub struct RunArgs {
     /// What is logged.
     #[command(flatten)]
     pub log: LogArgs,
+    /// The flags whose value came from the environment, each with its variable.
+    #[arg(skip)]
+    pub variables: Vec<(String, String)>,
 }
 
 /// Flags of `demo`.
@@ -94,6 +100,12 @@ pub struct LogArgs {
 }
 
 impl RunArgs {
+    /// The limits. A ';' at the end of the variable adds none, but an empty flag is a fault.
+    fn limits(&self) -> Vec<String> {
+        let from_variable = self.variables.iter().any(|(flag, _)| flag == "--limit");
+        self.limits.iter().filter(|limit| !(from_variable && limit.is_empty())).cloned().collect()
+    }
+
     /// What the flags change of the file.
     #[must_use]
     pub fn overrides(&self) -> Overrides {
@@ -102,8 +114,8 @@ impl RunArgs {
             ops_listen: self.ops_listen,
             upstream: self.upstream.clone(),
             redis: self.redis.clone(),
-            // A variable that is set to nothing says nothing.
-            limits: self.limits.iter().filter(|limit| !limit.is_empty()).cloned().collect(),
+            limits: self.limits(),
+            variables: self.variables.clone(),
             ..Overrides::default()
         }
     }
@@ -113,7 +125,7 @@ fn filter(text: &str) -> Result<String, String> {
     logging::check(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
 
-/// Reads the command line; flags without a command are those of `run`.
+/// Reads the command line, and the environment below it; flags without a command are those of `run`.
 ///
 /// # Errors
 /// What clap has to say: also help and version, which are no failures.
@@ -124,5 +136,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
     if !about_all && first.is_none_or(|first| first.starts_with('-')) {
         arguments.insert(1.min(arguments.len()), "run".into());
     }
-    Cli::try_parse_from(arguments)
+    let mut command = Cli::command();
+    let matches = environment::read(&command, &arguments)?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    if let Command::Run(run) = &mut cli.command {
+        run.variables = environment::variables(&command, &matches);
+    }
+    Ok(cli)
 }

@@ -65,6 +65,20 @@ pub struct Overrides {
     pub memory: bool,
     /// `--limit`, any number: rules before those of the file.
     pub limits: Vec<String>,
+    /// The flags whose value came from the environment, each with its variable: `--listen` and `TIDEGATE_LISTEN`.
+    pub variables: Vec<(String, String)>,
+}
+
+impl Overrides {
+    /// The variable that the value of a flag came from.
+    fn variable(&self, flag: &str) -> Option<&str> {
+        self.variables.iter().find(|(name, _)| name == flag).map(|(_, variable)| &**variable)
+    }
+
+    /// Where the value of a flag was given: in the flag, or in its variable.
+    fn place(&self, flag: &str) -> Place {
+        Place::Flag(self.variable(flag).unwrap_or(flag).to_owned())
+    }
 }
 
 /// The largest secret, in bytes.
@@ -101,7 +115,7 @@ fn read_and_compile(
             file: Some(name.clone().into_owned()),
             line: None,
             column: None,
-            path: String::new(),
+            path: overrides.variable("--config").unwrap_or_default().to_owned(),
             message: format!("the file cannot be read: {error}"),
             remedy: "name a file that tidegate may read".to_owned(),
         }]
@@ -128,7 +142,7 @@ fn compile(
     secrets: &Secrets<'_>,
 ) -> Result<Config, Vec<Problem>> {
     let mut report = Report::default();
-    let flags = flags::rules(&overrides.limits, &mut report);
+    let flags = flags::rules(overrides, &mut report);
     let mut text = None;
     let mut shape = Some(schema::File::default());
     if let Some((name, bytes)) = source {

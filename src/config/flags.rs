@@ -1,5 +1,6 @@
 //! The text of `--limit`: `[METHODS ]PATH=RATE[,burst=N][,slices=N][,key=PART]...[,mode=MODE][,name=NAME]`. Pure.
 
+use super::Overrides;
 use super::problem::{Wrong, nearest, shown};
 use super::rate;
 use super::report::{At, Place, Report};
@@ -11,13 +12,14 @@ const REMEDY: &str = "write '[METHODS ]PATH=RATE[,burst=N][,slices=N][,key=PART]
 const NAME_REMEDY: &str = "expected name=NAME, 1 to 64 letters, digits, '.', '_' or '-'";
 
 /// Reads all `--limit` flags.
-pub(super) fn rules(limits: &[String], report: &mut Report) -> Vec<Rule> {
+pub(super) fn rules(overrides: &Overrides, report: &mut Report) -> Vec<Rule> {
+    let flag = overrides.variable("--limit").unwrap_or("--limit");
     let rule = |text: &String| {
-        let place = Place::Flag(format!("--limit '{}'", shown(text)));
+        let place = Place::Flag(format!("{flag} '{}'", shown(text)));
         let rule = rule(text, &place);
         report.take(&place, rule)
     };
-    limits.iter().filter_map(rule).collect()
+    overrides.limits.iter().filter_map(rule).collect()
 }
 
 fn rule(text: &str, place: &Place) -> Result<Rule, Wrong> {

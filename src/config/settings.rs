@@ -111,8 +111,9 @@ pub(super) fn settings(
     secrets: &Secrets<'_>,
     report: &mut Report,
 ) -> Option<Settings> {
-    let listen = chosen(overrides.listen.clone(), "--listen", file.listen.as_ref(), LISTEN);
-    let ops_listen = chosen(overrides.ops_listen, "--ops-listen", file.ops_listen.as_ref(), OPS_LISTEN);
+    let listen = chosen(overrides.listen.clone(), overrides.place("--listen"), file.listen.as_ref(), LISTEN);
+    let place = overrides.place("--ops-listen");
+    let ops_listen = chosen(overrides.ops_listen, place, file.ops_listen.as_ref(), OPS_LISTEN);
     if let Listen::Tcp(address) = listen.value
         && overlap(address, ops_listen.value)
     {
@@ -121,7 +122,7 @@ pub(super) fn settings(
     }
     let tls = file.tls.as_ref().map(|at| tls::server(&at.value, secrets, report));
     let proxy_protocol = proxy_protocol(file.proxy_protocol.as_ref(), &listen, report);
-    let upstream = upstream::settings(file, overrides.upstream.as_ref(), &listen.value, secrets, report);
+    let upstream = upstream::settings(file, overrides, &listen.value, secrets, report);
     let store = store(&file.store, overrides, secrets, report);
     let shutdown = shutdown(file, report);
     Some(Settings {
@@ -139,8 +140,8 @@ pub(super) fn settings(
     })
 }
 
-fn chosen<T: Clone>(flag: Option<T>, name: &str, file: Option<&At<T>>, default: T) -> At<T> {
-    let flag = flag.map(|value| At { value, place: Place::Flag(name.to_owned()) });
+fn chosen<T: Clone>(flag: Option<T>, place: Place, file: Option<&At<T>>, default: T) -> At<T> {
+    let flag = flag.map(|value| At { value, place });
     flag.or_else(|| file.cloned()).unwrap_or_else(|| At { value: default, place: Place::root() })
 }
 
@@ -179,8 +180,7 @@ fn store(
         report.collision(&redis.place.clone().key(), wrong, &memory.place.clone().key());
         return None;
     }
-    let flag = Place::Flag("--redis".to_owned());
-    let flag = overrides.redis.clone().map(|value| At { value, place: flag });
+    let flag = overrides.redis.clone().map(|value| At { value, place: overrides.place("--redis") });
     if let (Some(at), true) = (&flag, overrides.memory) {
         report.error(&at.place, Wrong::new("the memory store is asked for as well", "give one of the two"));
         return None;

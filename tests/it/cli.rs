@@ -1,5 +1,7 @@
 //! The command line.
 
+mod environment;
+
 use std::fs::Permissions;
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};

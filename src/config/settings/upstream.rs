@@ -14,7 +14,7 @@ use crate::config::listen::{Listen, same_path};
 use crate::config::problem::Wrong;
 use crate::config::report::{At, Place, Report};
 use crate::config::yaml::Step;
-use crate::config::{Secrets, schema};
+use crate::config::{Overrides, Secrets, schema};
 use url::{Scheme, Target};
 
 /// Outer None: there is none. Inner None: there is one, but it is wrong.
@@ -101,12 +101,12 @@ const PENDING: usize = 1024;
 
 pub(super) fn settings(
     file: &schema::File,
-    flag: Option<&String>,
+    overrides: &Overrides,
     listen: &Listen,
     secrets: &Secrets<'_>,
     report: &mut Report,
 ) -> Option<Upstream> {
-    let flag = flag.map(|url| At { value: url.clone(), place: Place::Flag("--upstream".to_owned()) });
+    let flag = overrides.upstream.clone().map(|url| At { value: url, place: overrides.place("--upstream") });
     let none = schema::Upstream::default();
     let (shape, place) = match &file.upstream {
         Some(at) => (&at.value, at.place.then(Step::Absent("url"))),
