@@ -10,7 +10,7 @@ mod tls;
 mod upstream;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,24 +100,35 @@ pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &str) -> Result<(),
     })
 }
 
-/// `tidegate check`: reads each file as `run` would, and says what it found. Problems go to standard error.
+/// `tidegate check`: reads each file as `run` would with these flags, or the flags alone, and reports what it found.
+/// Problems go to standard error.
 ///
 /// # Errors
 /// The problems of all files that cannot be run.
-pub fn check(files: &[PathBuf]) -> Result<(), Failure> {
+pub fn check(files: &[PathBuf], overrides: &Overrides) -> Result<(), Failure> {
     use std::io::Write as _;
-    let mut wrong = Vec::new();
-    for file in files {
-        match config::load(Some(file), &Overrides::default()) {
+    let mut sources: Vec<Option<&Path>> = files.iter().map(|file| Some(&**file)).collect();
+    if sources.is_empty() {
+        sources.push(None);
+    }
+    let mut wrong: Vec<Problem> = Vec::new();
+    for file in sources {
+        match config::load(file, overrides) {
             Ok(config) => {
                 for warning in &config.warnings {
                     writeln!(std::io::stderr(), "warning: {warning}")?;
                 }
                 let rules = config.policy.rules().len() + config.policy.global().len();
                 let plural = if rules == 1 { "" } else { "s" };
-                writeln!(std::io::stdout(), "{}: ok, {rules} rule{plural}", file.display())?;
+                let name = file.unwrap_or(Path::new("flags"));
+                writeln!(std::io::stdout(), "{}: ok, {rules} rule{plural}", name.display())?;
             }
-            Err(problems) => wrong.extend(problems),
+            Err(problems) => {
+                // A fault of a flag is the same beside each file.
+                let new = |problem: &Problem| problem.file.is_some() || !wrong.contains(problem);
+                let new: Vec<Problem> = problems.into_iter().filter(new).collect();
+                wrong.extend(new);
+            }
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(Failure::Config(wrong)) }

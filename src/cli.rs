@@ -31,12 +31,8 @@ pub enum Command {
     Run(RunArgs),
     /// Try it: a small application, the shipped limits, counters in memory
     Demo(DemoArgs),
-    /// Read configuration files as `run` would, and tell all that is wrong with them
-    Check {
-        /// The files
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
+    /// Read the configuration as `run` would, with the same flags and variables, and report all that is wrong with it
+    Check(CheckArgs),
 }
 
 /// Flags of `run`. They win over the file.
@@ -76,6 +72,17 @@ pub struct RunArgs {
     pub variables: Vec<(String, String)>,
 }
 
+/// Arguments of `check`.
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// Files, in place of that of TIDEGATE_CONFIG; without any file, the flags alone are checked
+    #[arg(value_name = "FILE", conflicts_with = "limits")]
+    files: Vec<PathBuf>,
+    /// What `run` would take.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
 /// Flags of `demo`.
 #[derive(Args, Debug)]
 pub struct DemoArgs {
@@ -99,11 +106,34 @@ pub struct LogArgs {
     pub log: String,
 }
 
+impl CheckArgs {
+    /// The files to check.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.run.config.iter().chain(&self.files).cloned().collect()
+    }
+
+    /// Has files on the command line take the place of the variable's.
+    fn forget_variable_file(&mut self) {
+        if !self.files.is_empty() && self.run.given_by_variable(CONFIG) {
+            self.run.config = None;
+            self.run.variables.retain(|(flag, _)| flag != CONFIG);
+        }
+    }
+}
+
+const CONFIG: &str = "--config";
+
 impl RunArgs {
+    /// Whether the value of a flag came from its variable.
+    fn given_by_variable(&self, flag: &str) -> bool {
+        self.variables.iter().any(|(name, _)| name == flag)
+    }
+
     /// The limits. A ';' at the end of the variable adds none, but an empty flag is a fault.
     fn limits(&self) -> Vec<String> {
-        let from_variable = self.variables.iter().any(|(flag, _)| flag == "--limit");
-        self.limits.iter().filter(|limit| !(from_variable && limit.is_empty())).cloned().collect()
+        let superfluous = |limit: &String| limit.is_empty() && self.given_by_variable("--limit");
+        self.limits.iter().filter(|limit| !superfluous(limit)).cloned().collect()
     }
 
     /// What the flags change of the file.
@@ -139,8 +169,14 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
     let mut command = Cli::command();
     let matches = environment::read(&command, &arguments)?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-    if let Command::Run(run) = &mut cli.command {
-        run.variables = environment::variables(&command, &matches);
+    let variables = environment::variables(&command, &matches);
+    match &mut cli.command {
+        Command::Run(run) => run.variables = variables,
+        Command::Check(check) => {
+            check.run.variables = variables;
+            check.forget_variable_file();
+        }
+        Command::Demo(_) => {}
     }
     Ok(cli)
 }

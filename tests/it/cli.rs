@@ -1,5 +1,6 @@
 //! The command line.
 
+mod check;
 mod environment;
 
 use std::fs::Permissions;
@@ -107,7 +108,7 @@ fn wrong_usage_ends_with_64_and_says_what_is_wrong() {
     fails(&["no-such-command"], 64, &["no-such-command"]);
     fails(&["run", "--listen", "nowhere"], 64, &["nowhere", "--listen"]);
     fails(&["run", "--listen"], 64, &["--listen"]);
-    fails(&["check"], 64, &["FILES"]);
+    fails(&["check", "x.yaml", "--limit", "/=1/s"], 64, &["[FILE]", "--limit"]);
     fails(&["run", "--config", "x.yaml", "--limit", "/=1/s"], 64, &["--config", "--limit"]);
 }
 
@@ -134,6 +135,7 @@ fn a_log_filter_that_would_log_nothing_is_wrong_usage() {
 fn a_wrong_configuration_ends_with_78_and_says_what_would_be_right() {
     fails(&[], 78, &["upstream", "--upstream"]);
     fails(&["run"], 78, &["upstream", "--upstream"]);
+    fails(&["check"], 78, &["upstream", "--upstream"]);
     fails(&["--upstream=ftp://x", "--limit=/=1/s"], 78, &["ftp://x", "http://HOST:PORT"]);
     fails(&["--upstream=http://127.0.0.1:9", "--limit=GET /x 5/s"], 78, &["GET /x 5/s", "METHODS"]);
     fails(&["--upstream=http://127.0.0.1:9", "--redis=127.0.0.1:6379"], 78, &["--redis", "redis://"]);

@@ -1,0 +1,130 @@
+//! `tidegate check` with the flags and the environment of `run`.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use crate::harness::{Finished, Tidegate, command};
+
+const UPSTREAM: &str = "--upstream=http://127.0.0.1:9";
+
+/// A folder with a file of rules that lacks an upstream, once with one rule and once with two.
+fn files() -> (TempDir, [PathBuf; 2]) {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["one.yaml", "two.yaml"].map(|name| folder.path().join(name));
+    std::fs::write(&one, "rules: [{ name: a, rate: 1/s }]").unwrap();
+    std::fs::write(&two, "rules: [{ name: a, match: { path: /a }, rate: 1/s }, { name: b, rate: 1/s }]")
+        .unwrap();
+    (folder, [one, two])
+}
+
+fn check(arguments: &[&str], variables: &[(&str, &str)]) -> Finished {
+    let output = command().arg("check").args(arguments).envs(variables.iter().copied()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Finished { status: output.status, stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// What it writes to standard output when nothing is wrong.
+fn checked(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let Finished { status, stdout, stderr } = check(arguments, variables);
+    assert_eq!((status.code(), &*stderr), (Some(0), ""), "{arguments:?} {variables:?}");
+    stdout
+}
+
+#[test]
+fn flags_and_variables_complete_a_file() {
+    let (_folder, [one, _]) = files();
+    let one = one.to_str().unwrap();
+    assert_eq!(check(&[one], &[]).status.code(), Some(78));
+    let want = format!("{one}: ok, 1 rule\n");
+    assert_eq!(checked(&[UPSTREAM, one], &[]), want);
+    assert_eq!(checked(&[one, UPSTREAM, "--log=debug"], &[]), want);
+    assert_eq!(checked(&[one], &[("TIDEGATE_UPSTREAM", "http://127.0.0.1:9")]), want);
+}
+
+#[test]
+fn check_reports_what_run_reports() {
+    let (_folder, [one, _]) = files();
+    let config = format!("--config={}", one.to_str().unwrap());
+    for flags in [
+        &["--upstream=ftp://x", &*config][..],
+        &[UPSTREAM, &config, "--redis=127.0.0.1"],
+        &[UPSTREAM, &config, "--ops-listen=0.0.0.0:8080"],
+        &[UPSTREAM, &config, "--listen=nowhere"],
+        &[UPSTREAM, &config, "--limit=/=1/s"],
+        &[UPSTREAM, &config, "--log=inof"],
+        &[UPSTREAM, "--limit=/a"],
+        &[UPSTREAM, "--limit=/a=1/s", "--limit=/a/*=1/s"],
+    ] {
+        let of = |command: &str| Tidegate::finished(&[&[command], flags].concat());
+        let (check, run) = (of("check"), of("run"));
+        assert!(run.status.code() > Some(1), "{flags:?}: {}", run.stderr);
+        assert_eq!(check.status.code(), run.status.code(), "{flags:?}: {}", check.stderr);
+        // Behind that, wrong usage shows how the command is used.
+        let fault = |said: &str| said.split("\n\n").next().unwrap().to_owned();
+        assert_eq!(fault(&check.stderr), fault(&run.stderr), "{flags:?}");
+    }
+}
+
+#[test]
+fn without_a_file_the_flags_are_checked() {
+    assert_eq!(checked(&[UPSTREAM, "--limit=/a=1/s", "--limit=/b=1/s"], &[]), "flags: ok, 2 rules\n");
+    let variables = [("TIDEGATE_UPSTREAM", "http://127.0.0.1:9"), ("TIDEGATE_LIMIT", "/a=1/s")];
+    assert_eq!(checked(&[], &variables), "flags: ok, 1 rule\n");
+}
+
+#[test]
+fn without_a_file_that_of_config_is_checked() {
+    let (_folder, [one, _]) = files();
+    let one = one.to_str().unwrap();
+    let want = format!("{one}: ok, 1 rule\n");
+    assert_eq!(checked(&[UPSTREAM, "--config", one], &[]), want);
+    assert_eq!(checked(&[UPSTREAM], &[("TIDEGATE_CONFIG", one)]), want);
+}
+
+#[test]
+fn files_take_the_place_of_that_of_the_variable() {
+    let (_folder, [one, two]) = files();
+    let [one, two] = [&one, &two].map(|file| file.to_str().unwrap());
+    let variable = [("TIDEGATE_CONFIG", one)];
+    assert_eq!(checked(&[UPSTREAM, two], &variable), format!("{two}: ok, 2 rules\n"));
+    let Finished { stderr, .. } = check(&[UPSTREAM, "/no/such/file.yaml"], &variable);
+    assert!(stderr.starts_with("/no/such/file.yaml: the file cannot be read"), "{stderr}");
+}
+
+#[test]
+fn the_file_of_the_config_flag_is_checked_beside_others() {
+    let (_folder, [one, two]) = files();
+    let [one, two] = [&one, &two].map(|file| file.to_str().unwrap());
+    let want = format!("{one}: ok, 1 rule\n{two}: ok, 2 rules\n");
+    assert_eq!(checked(&[UPSTREAM, "--config", one, two], &[]), want);
+    assert_eq!(checked(&[UPSTREAM, one, two], &[]), want);
+}
+
+#[test]
+fn a_fault_of_a_flag_is_reported_once_for_all_files() {
+    let (_folder, [one, two]) = files();
+    let [one, two] = [&one, &two].map(|file| file.to_str().unwrap());
+    let Finished { status, stderr, .. } = check(&["--upstream=ftp://x", one, two], &[]);
+    assert_eq!((status.code(), stderr.matches("--upstream: ").count()), (Some(78), 1), "{stderr}");
+}
+
+#[test]
+fn files_and_a_limit_exclude_each_other_as_in_run() {
+    let (_folder, [one, _]) = files();
+    let Finished { status, stderr, .. } = check(&[one.to_str().unwrap()], &[("TIDEGATE_LIMIT", "/=1/s")]);
+    assert_eq!(status.code(), Some(64), "{stderr}");
+    assert!(stderr.lines().next().unwrap().contains("'TIDEGATE_LIMIT'"), "{stderr}");
+}
+
+#[test]
+fn the_help_shows_the_flags_and_variables_of_run() {
+    let help = |command: &str| Tidegate::finished(&[command, "--help"]).stdout;
+    let check = help("check");
+    let run = help("run");
+    let options: Vec<&str> = run.lines().filter(|line| line.contains("[env: ")).collect();
+    assert_eq!(options.len(), 7);
+    for option in options {
+        assert!(check.contains(option.trim()), "{option}\n--- {check}");
+    }
+}
