@@ -10,8 +10,9 @@ help: ## this list
 build: ## the release binary, target/release/tidegate
 	cargo build --locked --release
 
-run: ## the demo: a small upstream behind the shipped limits, counters in memory
-	cargo run --locked --release -- demo
+# A debug build: a release takes five minutes, and the demo is not slow enough to need one. The tests share it.
+run: ## the demo: a small upstream behind the shipped limits, counters in memory (first build: one to two minutes)
+	cargo run --locked -- demo
 
 test: ## all tests (installs redis-server and promtool where they are missing)
 	scripts/install-tools redis promtool
