@@ -1,26 +1,46 @@
 //! Opens listening sockets, and explains why one cannot be opened.
 
+use std::fs::Permissions;
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::anyhow;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UnixListener, UnixSocket};
 
 use crate::config::Listen;
 
 /// The first port that a process without privileges may listen on, unless `net.ipv4.ip_unprivileged_port_start` says
 /// otherwise.
 const FIRST_UNPRIVILEGED: u16 = 1024;
+/// As many connections may wait to be accepted as the system allows: it lowers this to `net.core.somaxconn`.
+const BACKLOG: u32 = u16::MAX as u32;
 
 /// Listens on a TCP address. `key` is that of the configuration.
 pub(super) async fn tcp(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| refused(key, &Listen::Tcp(address), &error))
 }
 
-/// Listens on a Unix socket.
-pub(super) fn unix(key: &str, path: &Path) -> anyhow::Result<UnixListener> {
-    UnixListener::bind(path).map_err(|error| refused(key, &Listen::Unix(path.to_owned()), &error))
+/// Listens for clients on a Unix socket with these permission bits, or else with those that the umask leaves.
+pub(super) fn unix(path: &Path, mode: Option<u32>) -> anyhow::Result<UnixListener> {
+    let refused = |error: Error| refused("listen", &Listen::Unix(path.to_owned()), &error);
+    let socket = UnixSocket::new_stream().map_err(refused)?;
+    socket.bind(path).map_err(refused)?;
+    // Before it listens no client can connect. So there is no moment at which the permissions of the umask count, and no
+    // need to change the umask, which is that of all threads.
+    if let Some(mode) = mode
+        && let Err(error) = std::fs::set_permissions(path, Permissions::from_mode(mode))
+    {
+        // What is left behind is no obstacle: the next run finds that no process listens on it.
+        let _ = std::fs::remove_file(path);
+        return Err(anyhow!(
+            "listen_mode: cannot set the mode of {}: {error}\n    \
+             help: choose a directory on a file system that has permissions, or remove listen_mode",
+            path.display()
+        ));
+    }
+    socket.listen(BACKLOG).map_err(refused)
 }
 
 /// The message of a socket that cannot be opened: what failed, and the way out.

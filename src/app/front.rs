@@ -39,7 +39,7 @@ impl Front {
             }
             Listen::Unix(path) => {
                 forsaken(path).await?;
-                let listener = Listener::Unix(bind::unix("listen", path)?);
+                let listener = Listener::Unix(bind::unix(path, settings.listen_mode)?);
                 (listener, settings.listen.clone(), Some(SocketFile::new(path)))
             }
         };

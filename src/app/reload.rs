@@ -172,6 +172,7 @@ pub(super) fn announce(policy: &Policy, meter: &ProxyMeter) {
 fn fixed_parts(running: &Settings, wanted: &Settings) -> Vec<&'static str> {
     let differ = [
         ("listen", running.listen != wanted.listen),
+        ("listen_mode", running.listen_mode != wanted.listen_mode),
         ("ops_listen", running.ops_listen != wanted.ops_listen),
         ("tls", running.tls.as_ref().map(ServerTls::fixed) != wanted.tls.as_ref().map(ServerTls::fixed)),
         ("proxy_protocol", running.proxy_protocol != wanted.proxy_protocol),

@@ -74,6 +74,32 @@ pub(super) fn socket_path(text: &str) -> Result<PathBuf, Wrong> {
     }
 }
 
+pub(super) const MODE_HELP: &str = "expected permissions as octal digits in quotes, such as \"0660\"";
+/// Connecting to a socket takes the right to write. Without it a run that finds the socket of an earlier one could not
+/// tell whether that is still in use.
+const OWNER: u32 = 0o600;
+
+/// The permission bits of a Unix socket, as chmod(1) takes them: `0660`.
+pub(super) fn socket_mode(text: &str) -> Result<u32, Wrong> {
+    let invalid = || Wrong::new(format!("invalid mode '{}'", shown(text)), MODE_HELP);
+    let octal = matches!(text.len(), 3 | 4) && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    let mode = u32::from_str_radix(text, 8).ok().filter(|_| octal).ok_or_else(invalid)?;
+    match mode {
+        _ if mode > 0o777 => {
+            let message = format!("mode '{text}' sets more than permissions");
+            Err(Wrong::new(
+                message,
+                "expected \"0600\" to \"0777\": setuid, setgid and sticky mean nothing here",
+            ))
+        }
+        _ if mode & OWNER != OWNER => {
+            let message = format!("mode '{text}' locks tidegate's own user out");
+            Err(Wrong::new(message, "expected read and write for the owner, as in \"0600\" or \"0660\""))
+        }
+        _ => Ok(mode),
+    }
+}
+
 /// Whether two paths are spelled alike, but for `./` and repeated slashes.
 pub(super) fn same_path(one: &Path, other: &Path) -> bool {
     let parts = |path| Path::components(path).filter(|part| *part != Component::CurDir);

@@ -29,6 +29,7 @@ pub(super) use upstream::Upstream;
 const FILE: Keys = Keys {
     known: &[
         "listen",
+        "listen_mode",
         "ops_listen",
         "tls",
         "proxy_protocol",
@@ -86,6 +87,8 @@ const SHUTDOWN: Keys = Keys { known: &["settle", "grace"], hints: &[] };
 #[derive(Debug, Default)]
 pub(super) struct File {
     pub(super) listen: Option<At<Listen>>,
+    /// Permission bits.
+    pub(super) listen_mode: Option<At<u32>>,
     pub(super) ops_listen: Option<At<SocketAddr>>,
     pub(super) tls: Option<At<ServerTls>>,
     /// The peers whose connections begin with a header of it.
@@ -140,6 +143,9 @@ pub(super) fn file(root: &Cursor<'_>, report: &mut Report) -> Option<File> {
         listen: fields
             .get("listen")
             .and_then(|cursor| cursor.parsed(report, listen::LISTEN_REMEDY, listen::listen)),
+        listen_mode: fields
+            .get("listen_mode")
+            .and_then(|cursor| cursor.parsed(report, listen::MODE_HELP, listen::socket_mode)),
         ops_listen: fields.get("ops_listen").and_then(|cursor| address(&cursor, report)),
         // Not sections: whoever writes these two does not mean to go without.
         tls: fields.get("tls").map(|cursor| At { value: tls::server(&cursor, report), place: cursor.place }),

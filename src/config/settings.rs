@@ -26,6 +26,8 @@ pub use upstream::{Upstream, UpstreamAddress, UpstreamProtocol};
 pub struct Settings {
     /// Where requests come in.
     pub listen: Listen,
+    /// The permission bits of the Unix socket. None: as the umask leaves them.
+    pub listen_mode: Option<u32>,
     /// Where probes and metrics are served.
     pub ops_listen: SocketAddr,
     /// TLS towards clients. None: without it.
@@ -120,6 +122,7 @@ pub(super) fn settings(
         let message = format!("{} is taken by listen", ops_listen.value);
         report.error(&ops_listen.place, Wrong::new(message, "give probes and metrics a port of their own"));
     }
+    let listen_mode = listen_mode(file.listen_mode.as_ref(), &listen.value, report);
     let tls = file.tls.as_ref().map(|at| tls::server(&at.value, secrets, report));
     let proxy_protocol = proxy_protocol(file.proxy_protocol.as_ref(), &listen, report);
     let upstream = upstream::settings(file, overrides, &listen.value, secrets, report);
@@ -127,6 +130,7 @@ pub(super) fn settings(
     let shutdown = shutdown(file, report);
     Some(Settings {
         listen: listen.value,
+        listen_mode,
         ops_listen: ops_listen.value,
         tls: match tls {
             Some(tls) => Some(tls?),
@@ -143,6 +147,16 @@ pub(super) fn settings(
 fn chosen<T: Clone>(flag: Option<T>, place: Place, file: Option<&At<T>>, default: T) -> At<T> {
     let flag = flag.map(|value| At { value, place });
     flag.or_else(|| file.cloned()).unwrap_or_else(|| At { value: default, place: Place::root() })
+}
+
+fn listen_mode(file: Option<&At<u32>>, listen: &Listen, report: &mut Report) -> Option<u32> {
+    let at = file?;
+    if let Listen::Tcp(address) = listen {
+        let message = format!("only a Unix socket has a mode, and tidegate listens on {address}");
+        let wrong = Wrong::new(message, "remove listen_mode, or listen on unix:PATH");
+        report.error(&at.place.clone().key(), wrong);
+    }
+    Some(at.value)
 }
 
 /// The peers that must say first whom they speak for.

@@ -34,6 +34,7 @@ mod redis_server;
 mod reload;
 mod renewal;
 mod share;
+mod socket;
 mod store_conformance;
 mod tls;
 mod traffic;

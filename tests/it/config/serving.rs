@@ -36,6 +36,29 @@ fn listeners_in_every_form() {
 }
 
 #[test]
+fn modes_of_a_socket_are_octal() {
+    for (text, want) in [
+        ("", None),
+        ("listen_mode: \"0660\"", Some(0o660)),
+        ("listen_mode: '660'", Some(0o660)),
+        ("listen_mode: '0600'", Some(0o600)),
+        ("listen_mode: '0777'", Some(0o777)),
+        // YAML 1.1 would read an octal number, and JSON none at all: here it is the text that it looks like.
+        ("listen_mode: 0660", Some(0o660)),
+    ] {
+        assert_eq!(sound(&format!("listen: unix:/run/a\n{text}")).settings.listen_mode, want, "{text}");
+    }
+}
+
+#[test]
+fn a_mode_needs_the_socket_that_a_flag_replaces() {
+    let flag = Overrides { listen: Some("127.0.0.1:0".parse().unwrap()), ..Overrides::default() };
+    let text = file("listen: unix:/run/a\nlisten_mode: '0660'");
+    let wrong = listed(&compile_with(&text, &flag).unwrap_err());
+    assert!(wrong.contains("3:1: listen_mode: ") && wrong.contains("listens on 127.0.0.1:0"), "{wrong}");
+}
+
+#[test]
 fn the_flag_may_name_a_socket() {
     let flag = Overrides { listen: Some("unix:/run/a".parse().unwrap()), ..Overrides::default() };
     // The port of the file's own listen is free then.

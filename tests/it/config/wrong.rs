@@ -7,7 +7,7 @@ use tidegate::config::Overrides;
 #[rustfmt::skip]
 const SETTINGS: &[Wrong] = &[
     ("ruels: []", "2:1", "ruels", "no key 'ruels'", "did you mean 'rules'?"),
-    ("colour: red", "2:1", "colour", "no key 'colour'", "listen, ops_listen, tls, proxy_protocol, upstream"),
+    ("colour: red", "2:1", "colour", "no key 'colour'", "listen, listen_mode, ops_listen, tls, proxy_protocol, upstream"),
     ("1: x", "2:1", "1", "no key '1'", "the keys are"),
     ("[a]: x", "2:1", "[...]", "no key", "the keys are"),
     ("<<: { a: b }", "2:1", "<<", "no key '<<'", "the keys are"),
