@@ -115,7 +115,7 @@ pub fn check(files: &[PathBuf], overrides: &Overrides) -> Result<(), Failure> {
     for file in sources {
         match config::load(file, overrides) {
             Ok(config) => {
-                for warning in &config.warnings {
+                for warning in config.warnings_at(clock::unix_time()) {
                     writeln!(std::io::stderr(), "warning: {warning}")?;
                 }
                 let rules = config.policy.rules().len() + config.policy.global().len();
@@ -143,7 +143,8 @@ async fn serve(
 ) -> Result<(), Failure> {
     let metrics = metrics::install()?;
     let mut signals = Signals::listen()?;
-    let Config { settings, policy, warnings } = config;
+    let warnings = config.warnings_at(clock::unix_time());
+    let Config { settings, policy, .. } = config;
     raise_file_limit(&settings);
     let (front, ops_listener) =
         (Front::open(&settings).await?, bind::tcp("ops_listen", settings.ops_listen).await?);

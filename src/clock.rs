@@ -61,7 +61,7 @@ impl Timeline {
     #[must_use]
     pub fn unix_ms(&self) -> i64 {
         match &self.clock {
-            Clock::Real => i64::try_from(unix().as_millis()).unwrap_or(i64::MAX),
+            Clock::Real => i64::try_from(unix_time().as_millis()).unwrap_or(i64::MAX),
             Clock::Driven(driven) => driven.now_ms(),
         }
     }
@@ -129,10 +129,12 @@ impl Deadline {
 /// Seconds of Unix time, for a human or a dashboard to read; nothing is decided by it.
 #[must_use]
 pub fn unix_seconds() -> f64 {
-    unix().as_secs_f64()
+    unix_time().as_secs_f64()
 }
 
+/// The time since 1970, as certificates are valid by it.
+#[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the place")]
-fn unix() -> Duration {
+pub fn unix_time() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

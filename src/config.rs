@@ -5,6 +5,7 @@
 //! that one attempt shows every fault. Only [`load`] does I/O.
 
 mod bypass;
+mod certificates;
 mod compile;
 mod flags;
 mod header;
@@ -24,13 +25,15 @@ mod yaml;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::policy::Policy;
+pub use certificates::Certificates;
 pub use listen::Listen;
 pub use problem::Problem;
 use problem::Wrong;
 use reader::Cursor;
-use report::{Place, Report};
+use report::{Located, Place, Report};
 pub use secret::{SecretSource, Secrets};
 pub use settings::{
     ClientTls, Credentials, Identity, RedisAddress, RedisSettings, RedisTopology, Secret, ServerTls,
@@ -47,6 +50,17 @@ pub struct Config {
     pub policy: Policy,
     /// What is allowed, but hardly meant.
     pub warnings: Vec<Problem>,
+    /// Each file of certificates that it names.
+    pub certificates: Vec<Certificates>,
+}
+
+impl Config {
+    /// Returns all warnings, those about certificates that are not valid at this time since 1970 included.
+    #[must_use]
+    pub fn warnings_at(&self, now: Duration) -> Vec<Problem> {
+        let outdated = self.certificates.iter().filter_map(|file| file.warning(now));
+        self.warnings.iter().cloned().chain(outdated).collect()
+    }
 }
 
 /// What the command line and the environment say: they win over the file.
@@ -157,9 +171,9 @@ fn compile(
         settings.map(|settings| (settings, policy))
     });
     let sound = report.errors() == 0;
-    let (errors, warnings) = report.problems(text);
+    let Located { errors, warnings, certificates } = report.located(text);
     match compiled {
-        Some((settings, policy)) if sound => Ok(Config { settings, policy, warnings }),
+        Some((settings, policy)) if sound => Ok(Config { settings, policy, warnings, certificates }),
         _ => Err(errors),
     }
 }

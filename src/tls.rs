@@ -2,6 +2,7 @@
 //! the system's authorities.
 
 mod server;
+mod validity;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 pub use server::{Clients, names, server};
+pub use validity::{Outdated, Validity, validities};
 
 /// Whom to believe.
 #[derive(Clone, Copy, Debug)]

@@ -110,7 +110,7 @@ impl Reloader {
                         to let everything pass, give the rules mode: off"
                 .to_owned());
         }
-        for warning in &config.warnings {
+        for warning in config.warnings_at(clock::unix_time()) {
             tracing::warn!("{warning}");
         }
         if config.settings != self.running {

@@ -1,7 +1,9 @@
 //! Collects every fault with its place, and looks the places up in the text at the end. Pure.
 
+use super::certificates::Certificates;
 use super::problem::{Problem, Wrong, shown};
 use super::yaml::{Step, locate};
+use crate::tls::Validity;
 
 /// Where something stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +89,15 @@ struct Finding {
 pub(super) struct Report {
     errors: Vec<Finding>,
     warnings: Vec<Finding>,
+    /// Files that are named there, and when the certificates in them are valid.
+    certificates: Vec<(At<String>, Vec<Option<Validity>>)>,
+}
+
+/// What a report holds, with line and column, in the order of the file.
+pub(super) struct Located {
+    pub(super) errors: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
+    pub(super) certificates: Vec<Certificates>,
 }
 
 /// More problems than anybody reads at once; each costs a pass over the text to locate.
@@ -106,6 +117,11 @@ impl Report {
         self.warnings.push(Finding { place: place.clone(), wrong: Wrong::new(message, remedy), other: None });
     }
 
+    /// Notes when the certificates in a file are valid. The report does not know the time.
+    pub(super) fn certificates(&mut self, file: &At<String>, validities: Vec<Option<Validity>>) {
+        self.certificates.push((file.clone(), validities));
+    }
+
     /// The value, or the note that it is wrong.
     pub(super) fn take<T>(&mut self, place: &Place, result: Result<T, Wrong>) -> Option<T> {
         result.map_err(|wrong| self.error(place, wrong)).ok()
@@ -116,9 +132,17 @@ impl Report {
         self.errors.len()
     }
 
-    /// The problems with line and column, in the order of the file: errors, warnings.
-    pub(super) fn problems(self, file: Option<(&str, &str)>) -> (Vec<Problem>, Vec<Problem>) {
-        (located(self.errors, file), located(self.warnings, file))
+    /// Looks all places up in the text.
+    pub(super) fn located(self, file: Option<(&str, &str)>) -> Located {
+        let certificates = self.certificates.into_iter().map(|(At { value, place }, validities)| {
+            let at = Finding { place, wrong: Wrong::new("", ""), other: None };
+            Certificates::new(at.locate(file), value, validities)
+        });
+        Located {
+            certificates: certificates.collect(),
+            errors: located(self.errors, file),
+            warnings: located(self.warnings, file),
+        }
     }
 }
 

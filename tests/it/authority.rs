@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType, date_time_ymd};
 use tidegate::tls::{self, Roots};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -32,6 +32,13 @@ impl Authority {
 
     pub fn sign(&self, name: &str) -> Pair {
         self.sign_params(&CertificateParams::new([name.to_owned()]).unwrap())
+    }
+
+    /// Valid from the start of one year to the start of another.
+    pub fn sign_between(&self, name: &str, from: i32, until: i32) -> Pair {
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(until, 1, 1));
+        self.sign_params(&params)
     }
 
     /// For names of every kind.

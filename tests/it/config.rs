@@ -1,6 +1,7 @@
 //! The configuration: what is right compiles to what it says, and what is wrong is told all at once, with its
 //! place and a remedy.
 
+mod certificates;
 mod cli;
 mod documents;
 mod flags;

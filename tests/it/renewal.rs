@@ -213,3 +213,27 @@ async fn new_authorities_of_clients_hold_for_new_connections() {
     assert!(admitted(&former).await.is_none(), "the old authority is still believed");
     assert_eq!(open.ask("GET /", &[]).await.status, 200, "an open connection was dropped");
 }
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_a_warning_at_the_start() {
+    let (upstream, volume) = (Upstream::start().await, tempfile::tempdir().unwrap());
+    let pair = Authority::new().sign_between("localhost", 2020, 2021);
+    mount(volume.path(), "..1", &files(&pair));
+    let tidegate = serving(&upstream, volume.path(), "").await;
+    let lines = tidegate.logged("expired on 2021-01-01T00:00:00Z");
+    assert!(lines.len() == 1 && lines[0]["level"] == "WARN", "{lines:#?}");
+    assert!(lines[0]["message"].as_str().unwrap().contains("tls.crt'"), "{lines:#?}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_a_warning_when_it_comes_with_a_reload() {
+    let (upstream, volume) = (Upstream::start().await, tempfile::tempdir().unwrap());
+    let authority = Authority::new();
+    mount(volume.path(), "..1", &files(&authority.sign("localhost")));
+    let tidegate = serving(&upstream, volume.path(), "").await;
+    assert_eq!(tidegate.logged("expired on").len(), 0);
+    mount(volume.path(), "..2", &files(&authority.sign_between("localhost", 2020, 2021)));
+    let warned = async || tidegate.logged("expired on 2021-01-01T00:00:00Z").pop();
+    let line = eventually("the warning", warned).await;
+    assert_eq!(line["level"], "WARN");
+}

@@ -138,17 +138,18 @@ pub(super) fn server(
 }
 
 fn identity(
-    certificate: &At<String>,
+    file: &At<String>,
     key: &At<String>,
     secrets: &Secrets<'_>,
     report: &mut Report,
 ) -> Option<Identity> {
-    let chain = pem(certificate, secrets, report)
-        .and_then(|text| Some((judged(certificate, tls::certificates(&text), report)?, text)));
+    let chain = pem(file, secrets, report)
+        .and_then(|text| Some((judged(file, tls::certificates(&text), report)?, text)));
     let signer = pem(key, secrets, report)
         .and_then(|text| Some((judged(key, tls::private_key(&text), report)?, text)));
     let ((chain, certificate), (signer, text)) = (chain?, signer?);
     judged(key, tls::pair(chain, signer), report)?;
+    report.certificates(file, tls::validities(&certificate));
     // PEM is ASCII, but what stands around the key may be in any other encoding.
     let text = String::from_utf8_lossy(&text).into_owned();
     Some(Identity { certificate, key: Secret::new(text) })
@@ -157,6 +158,7 @@ fn identity(
 fn authorities(at: &At<String>, secrets: &Secrets<'_>, report: &mut Report) -> Option<Vec<u8>> {
     let text = pem(at, secrets, report)?;
     judged(at, tls::authorities(&text), report)?;
+    report.certificates(at, tls::validities(&text));
     Some(text)
 }
 
