@@ -194,7 +194,7 @@ impl Upstream {
         };
         let connecting = async {
             let sender = if upgrade { self.pool.own().await } else { self.pool.sender(fresh).await };
-            Ok((place, sender.map_err(UpstreamError::Unreachable)?))
+            Ok((place, sender.map_err(UpstreamError::unreachable)?))
         };
         let waited = Duration::from_millis(u64::try_from(waited.millis()).unwrap_or_default());
         let left = self.options.connect_timeout.saturating_sub(waited);

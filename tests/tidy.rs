@@ -31,7 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("trailers", &[]), // what neither side of the proxy lets pass in a trailer section
     ("ops", &["connection"]),
     ("proxy", &["limiter", "policy", "metrics", "clock", "bounds", "connection", "upstream"]),
-    ("upstream", &["metrics", "clock", "trailers"]), // knows neither rules nor clients
+    ("upstream", &["metrics", "clock", "tls", "trailers"]), // knows neither rules nor clients
     ("limiter", &["store", "table", "policy", "window", "metrics", "clock"]),
     ("store", &["table", "window", "clock", "metrics"]),
     ("table", &[]),

@@ -1,15 +1,28 @@
 //! Whose fault it was that there is no answer.
 
+use std::io;
+
 use http::StatusCode;
+use rustls::{Error as TlsError, InvalidMessage};
 
 use crate::metrics::{Bound, UpstreamFault};
+use crate::tls::Outdated;
 
 /// Why there is no answer of the upstream.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
-    /// Nobody listens, or TLS failed: the request was not sent.
+    /// No connection, or TLS failed for another reason than the next three: the request was not sent.
     #[error("the application cannot be reached")]
-    Unreachable(#[source] std::io::Error),
+    Unreachable(#[source] io::Error),
+    /// What listens there does not speak TLS: the request was not sent.
+    #[error("the upstream does not speak TLS")]
+    NotTls(#[source] io::Error),
+    /// The upstream's certificate is not valid now: the request was not sent.
+    #[error("the upstream's certificate {0}")]
+    Outdated(Outdated, #[source] io::Error),
+    /// The upstream's certificate is not accepted for another reason: the request was not sent.
+    #[error("the upstream's certificate is not accepted")]
+    Certificate(#[source] io::Error),
     /// There was no connection in time: the request was not sent.
     #[error("there was no connection to the application in time")]
     ConnectTimeout,
@@ -43,11 +56,31 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
+    /// Returns the error of a connection that could not be made, with the reason if the TLS handshake gave one.
+    pub(super) fn unreachable(error: io::Error) -> Self {
+        use InvalidMessage::{InvalidContentType, MessageTooLarge, UnknownProtocolVersion};
+        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
+        match tls {
+            // The header of the first record is wrong: what came is no record of TLS.
+            Some(TlsError::InvalidMessage(InvalidContentType | UnknownProtocolVersion | MessageTooLarge)) => {
+                Self::NotTls(error)
+            }
+            Some(TlsError::InvalidCertificate(reason)) => match Outdated::of(reason) {
+                Some(outdated) => Self::Outdated(outdated, error),
+                None => Self::Certificate(error),
+            },
+            _ => Self::Unreachable(error),
+        }
+    }
+
     /// The status to answer with.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Unreachable(_) | Self::ConnectTimeout | Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unreachable(_) | Self::NotTls(_) | Self::Outdated(..) | Self::Certificate(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::ConnectTimeout | Self::Full => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken(_) | Self::Unsolicited | Self::Framing => StatusCode::BAD_GATEWAY,
             Self::Timeout | Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -59,7 +92,10 @@ impl UpstreamError {
     #[must_use]
     pub fn fault(&self) -> Option<UpstreamFault> {
         match self {
-            Self::Unreachable(_) | Self::ConnectTimeout => Some(UpstreamFault::Unreachable),
+            Self::Unreachable(_) | Self::NotTls(_) | Self::Outdated(..) | Self::Certificate(_) => {
+                Some(UpstreamFault::Unreachable)
+            }
+            Self::ConnectTimeout => Some(UpstreamFault::Unreachable),
             Self::Full => Some(UpstreamFault::Full),
             Self::Broken(_) => Some(UpstreamFault::Broken),
             Self::Unsolicited => Some(UpstreamFault::Unsolicited),
@@ -86,6 +122,8 @@ impl UpstreamError {
     pub fn proxy_status(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "destination_unavailable",
+            Self::NotTls(_) => "tls_protocol_error",
+            Self::Outdated(..) | Self::Certificate(_) => "tls_certificate_error",
             Self::ConnectTimeout => "connection_timeout",
             Self::Full => "connection_limit_reached",
             Self::Broken(_) | Self::Framing => "http_protocol_error",

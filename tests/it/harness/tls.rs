@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, date_time_ymd,
 };
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
@@ -32,6 +32,15 @@ impl Certificates {
 
     /// The server's is for these names and addresses.
     pub fn for_server(names: &[&str]) -> Self {
+        Self::dated(names, None)
+    }
+
+    /// All but the authority's are valid from the start of one year to the start of another.
+    pub fn between(from: i32, until: i32) -> Self {
+        Self::dated(&["127.0.0.1", "localhost"], Some([from, until]))
+    }
+
+    fn dated(names: &[&str], years: Option<[i32; 2]>) -> Self {
         let mut ca = named("a CA of tests", &[]);
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -41,21 +50,20 @@ impl Certificates {
         let issuer = Issuer::new(ca, key);
         // Servers of a cluster, and replicas, are clients of each other.
         let both = [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        made.issue(&issuer, SERVER, names, &both);
-        made.issue(&issuer, CLIENT, &[], &both[1..]);
+        for (files, names, uses) in [(SERVER, names, &both[..]), (CLIENT, &[], &both[1..])] {
+            let mut wanted = named(files[0], names);
+            wanted.extended_key_usages = uses.to_vec();
+            wanted.use_authority_key_identifier_extension = true;
+            if let Some([from, until]) = years {
+                wanted.not_before = date_time_ymd(from, 1, 1);
+                wanted.not_after = date_time_ymd(until, 1, 1);
+            }
+            made.issue(&issuer, files, &wanted);
+        }
         made
     }
 
-    fn issue(
-        &self,
-        issuer: &Issuer<'_, KeyPair>,
-        [certificate, key]: [&str; 2],
-        names: &[&str],
-        uses: &[ExtendedKeyUsagePurpose],
-    ) {
-        let mut wanted = named(certificate, names);
-        wanted.extended_key_usages = uses.to_vec();
-        wanted.use_authority_key_identifier_extension = true;
+    fn issue(&self, issuer: &Issuer<'_, KeyPair>, [certificate, key]: [&str; 2], wanted: &CertificateParams) {
         let pair = KeyPair::generate().unwrap();
         self.write(certificate, &wanted.signed_by(&pair, issuer).unwrap().pem());
         self.write(key, &pair.serialize_pem());

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::harness::{Certificates, Dialect, Tidegate, Upstream, client, eventually};
 
 /// tidegate before it, with a new connection for every request.
@@ -85,4 +87,62 @@ async fn one_of_another_name_is_not_believed_and_that_is_told_once() {
         let tidegate = before(&upstream, ca.as_ref(), ", server_name: localhost").await;
         assert_eq!(status(&tidegate).await, 200);
     }
+}
+
+/// The `Proxy-Status` and the detail of a 503.
+async fn refusal(tidegate: &Tidegate) -> (String, String) {
+    let answer = client().get(tidegate.url("/")).send().await.unwrap();
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.headers()["retry-after"], "1");
+    let status = answer.headers()["proxy-status"].to_str().unwrap().to_owned();
+    let problem: Value = answer.json().await.unwrap();
+    (status, problem["detail"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn an_upstream_that_does_not_speak_tls_is_reported_as_that() {
+    let certificates = Certificates::new();
+    let ca = certificates.ca();
+    for dialect in [Dialect::Http1, Dialect::H2c] {
+        let upstream = Upstream::start_as(dialect).await;
+        let config = format!(
+            "upstream: {{ url: 'https://{}', tls: {{ ca_file: '{ca}' }} }}\n\
+             store: {{ memory: {{}} }}\nrules: [{{ name: x, rate: 1000000/s }}]",
+            upstream.address
+        );
+        let tidegate = Tidegate::described(&config).await;
+        let (status, detail) = refusal(&tidegate).await;
+        assert_eq!(status, "tidegate; error=tls_protocol_error");
+        assert_eq!(detail, "the upstream does not speak TLS");
+        let line = told(&tidegate, LOST, 1).await;
+        assert!(line["error"].as_str().unwrap().starts_with("the upstream does not speak TLS: "), "{line}");
+        let unreachable = "tidegate_upstream_errors_total{error=\"unreachable\"}";
+        assert_eq!(tidegate.metric(unreachable).await, Some(1.0));
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_of_the_upstream_that_is_not_valid_now_is_reported_with_its_date() {
+    for (from, until, want) in [
+        (2020, 2021, "the upstream's certificate expired on 2021-01-01T00:00:00Z"),
+        (4000, 4001, "the upstream's certificate is not valid before 4000-01-01T00:00:00Z"),
+    ] {
+        let certificates = Certificates::between(from, until);
+        let upstream = Upstream::start_as(Dialect::Tls(certificates.clone(), &["http/1.1"])).await;
+        let tidegate = before(&upstream, certificates.ca().as_ref(), "").await;
+        let (status, detail) = refusal(&tidegate).await;
+        assert_eq!((&*status, &*detail), ("tidegate; error=tls_certificate_error", want));
+        let line = told(&tidegate, LOST, 1).await;
+        assert!(line["error"].as_str().unwrap().starts_with(want), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn an_untrusted_certificate_of_the_upstream_is_reported_as_that() {
+    let (own, other) = (Certificates::new(), Certificates::new());
+    let upstream = Upstream::start_as(Dialect::Tls(own, &["http/1.1"])).await;
+    let tidegate = before(&upstream, other.ca().as_ref(), "").await;
+    let (status, detail) = refusal(&tidegate).await;
+    assert_eq!(status, "tidegate; error=tls_certificate_error");
+    assert_eq!(detail, "the upstream's certificate is not accepted");
 }
