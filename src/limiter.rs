@@ -16,7 +16,7 @@ use crate::metrics::{Origin, Origins};
 use crate::policy::{Check, Mode, NamedLimit, OnOutage, Rule};
 use crate::store::{Answer, Ask, Decision, RedisStore, Store, StoreError, StoreHealth};
 use crate::window::Charge;
-use denied::Denied;
+use denied::{Denied, Revision};
 use fallback::Fallback;
 
 /// Units that a request costs.
@@ -49,14 +49,7 @@ pub enum Verdict<'p> {
         exceeded: Vec<&'p Rule>,
     },
     /// Refuse it, as the rule says.
-    Refuse {
-        /// The rule that refused; of several the one that stays longest.
-        rule: &'p Rule,
-        /// How the client stands with it.
-        standing: Standing,
-        /// The public names of all limits that had no room.
-        violated: Vec<Arc<str>>,
-    },
+    Refuse(Limited<'p>),
     /// The store gave no answer, and the rules let the request pass.
     Unchecked,
     /// The store gave no answer, and this rule refuses what it cannot check: 503.
@@ -66,10 +59,29 @@ pub enum Verdict<'p> {
     },
 }
 
+/// The refusal of a request by limits that had no room for it.
+#[derive(Debug)]
+pub struct Limited<'p> {
+    /// The rule that refused; of several the one that stays longest.
+    pub rule: &'p Rule,
+    /// How the client stands with it.
+    pub standing: Standing,
+    /// The public names of all limits that had no room.
+    pub violated: Vec<Arc<str>>,
+}
+
+/// All that one request charges: by each of its checks, each limit's counter.
+#[derive(Debug)]
+pub struct Charges<'p> {
+    asks: Vec<Ask>,
+    sources: Vec<Source<'p>>,
+}
+
 /// Decides about requests.
 #[derive(Debug)]
 pub struct Limiter {
     store: Store,
+    denied: Denied,
     /// None for a store that is always there, and answers as quickly.
     remote: Option<Remote>,
     origins: Origins,
@@ -80,7 +92,6 @@ pub struct Limiter {
 #[derive(Debug)]
 struct Remote {
     store: RedisStore,
-    denied: Denied,
     fallback: Arc<Fallback>,
     _attendant: AbortOnDropHandle<()>,
 }
@@ -96,7 +107,8 @@ pub struct Status {
     pub owes: bool,
 }
 
-/// One ask of a request, and where it comes from.
+/// Where an ask of a request comes from.
+#[derive(Debug)]
 struct Source<'p> {
     rule: &'p Rule,
     limit: &'p NamedLimit,
@@ -112,10 +124,15 @@ impl Limiter {
             Store::Memory(_) => None,
             Store::Redis(redis) => {
                 let fallback = Fallback::new(instances, timeline.clone());
-                Some(Remote::new(redis.clone(), store.gives_back(), fallback))
+                Some(Remote::new(redis.clone(), fallback))
             }
         };
-        Self { store, remote, origins: Origins::default(), timeline }
+        let denied = Denied::new(match &store {
+            Store::Memory(_) => Revision::Never,
+            Store::Redis(_) if store.gives_back() => Revision::GivenBack,
+            Store::Redis(_) => Revision::Deleted,
+        });
+        Self { store, denied, remote, origins: Origins::default(), timeline }
     }
 
     /// The store.
@@ -132,46 +149,47 @@ impl Limiter {
         Some(Status { health, instances, owes: fallback.owes(store.runs()) })
     }
 
-    /// Decides about one request. This is the only wait before the upstream, and it has a deadline.
-    pub async fn check<'p>(&self, checks: &[Check<'p>]) -> Verdict<'p> {
-        if checks.is_empty() {
+    /// Returns the refusal that is remembered of one of the counters, if there is one. Nothing is charged, and nothing
+    /// waits: a client that is over its limit need not take what others could use.
+    #[must_use]
+    pub fn recall<'p>(&self, charges: &Charges<'p>) -> Option<Limited<'p>> {
+        let Charges { asks, sources } = charges;
+        let now_ms = self.timeline.now_ms();
+        let refused = asks.iter().zip(sources).filter(|(ask, _)| ask.charge.group == Charge::BINDING);
+        let refused = refused.filter_map(|(ask, source)| {
+            let (remaining, reset_ms) = self.denied.recall(ask, now_ms)?;
+            Some((source, source.standing(remaining, reset_ms)))
+        });
+        let limited = refusal(refused.collect())?;
+        self.origins.count(Origin::DeniedCache);
+        Some(limited)
+    }
+
+    /// Decides about one request, and charges what it admits. The wait for the store has a deadline.
+    pub async fn charge<'p>(&self, charges: &Charges<'p>) -> Verdict<'p> {
+        let Charges { asks, sources } = charges;
+        if asks.is_empty() {
             return Verdict::Pass { standing: None, exceeded: Vec::new() };
         }
-        let (asks, sources) = asks(checks);
         let asked_ms = self.timeline.now_ms();
-        if let Some(verdict) = self.recall(&asks, &sources, asked_ms) {
-            self.origins.count(Origin::DeniedCache);
-            return verdict;
-        }
-        let mut answer = self.ask(&asks, &sources).await;
-        let local = self.fall_back(&asks, &sources, &mut answer);
-        let verdict = decide(&asks, &sources, &answer);
+        let mut answer = self.ask(asks, sources).await;
+        let local = self.fall_back(asks, sources, &mut answer);
+        let verdict = decide(asks, sources, &answer);
         self.origins.count(match &verdict {
             Verdict::Unchecked => Origin::Open,
             Verdict::Unavailable { .. } => Origin::Closed,
-            Verdict::Pass { .. } | Verdict::Refuse { .. } if local => Origin::Local,
-            Verdict::Pass { .. } | Verdict::Refuse { .. } => Origin::Store,
+            Verdict::Pass { .. } | Verdict::Refuse(_) if local => Origin::Local,
+            Verdict::Pass { .. } | Verdict::Refuse(_) => Origin::Store,
         });
         match &verdict {
-            Verdict::Refuse { .. } if !local => self.remember(&asks, &answer, asked_ms),
+            Verdict::Refuse(_) if !local => self.remember(asks, &answer, asked_ms),
             // Others of its asks may have been charged.
-            Verdict::Refuse { .. } | Verdict::Unavailable { .. } => {
-                self.store.give_back(&asks, &answer).await;
+            Verdict::Refuse(_) | Verdict::Unavailable { .. } => {
+                self.store.give_back(asks, &answer).await;
             }
             Verdict::Pass { .. } | Verdict::Unchecked => {}
         }
         verdict
-    }
-
-    /// A refusal that needs no asking.
-    fn recall<'p>(&self, asks: &[Ask], sources: &[Source<'p>], now_ms: i64) -> Option<Verdict<'p>> {
-        let Remote { denied, .. } = self.remote.as_ref()?;
-        let refused = asks.iter().zip(sources).filter(|(ask, _)| ask.charge.group == Charge::BINDING);
-        let refused = refused.filter_map(|(ask, source)| {
-            let (remaining, reset_ms) = denied.recall(ask, now_ms)?;
-            Some((source, source.standing(remaining, reset_ms)))
-        });
-        refusal(refused.collect())
     }
 
     /// Asks the store. Where it has to be told first what it missed, it is not asked if the rules can do without, and
@@ -238,40 +256,42 @@ impl Limiter {
 
     /// Takes note of what was refused at `asked_ms`, or a little later.
     fn remember(&self, asks: &[Ask], answer: &Answer, asked_ms: i64) {
-        let Some(Remote { denied, .. }) = &self.remote else { return };
         for (ask, decision) in asks.iter().zip(answer) {
             if let Ok(decision) = decision
                 && !decision.taken.fits
                 && ask.charge.group == Charge::BINDING
             {
-                denied.note(ask, decision, asked_ms);
+                self.denied.note(ask, decision, asked_ms);
             }
         }
     }
 }
 
 impl Remote {
-    fn new(store: RedisStore, gives_back: bool, fallback: Fallback) -> Self {
+    fn new(store: RedisStore, fallback: Fallback) -> Self {
         let fallback = Arc::new(fallback);
         let attendant = tokio::spawn(settle::attend(store.clone(), Arc::clone(&fallback)));
         let _attendant = AbortOnDropHandle::new(attendant);
-        Self { store, denied: Denied::new(gives_back), fallback, _attendant }
+        Self { store, fallback, _attendant }
     }
 }
 
-/// What all the rules ask, in one list. Enforced rules stand or fall together, each shadow rule alone.
-fn asks<'p>(checks: &[Check<'p>]) -> (Vec<Ask>, Vec<Source<'p>>) {
-    let (mut asks, mut sources) = (Vec::with_capacity(checks.len()), Vec::with_capacity(checks.len()));
-    for (group, Check { rule, client }) in (Charge::BINDING + 1..).zip(checks) {
-        let group = if rule.mode == Mode::Enforce { Charge::BINDING } else { group };
-        for named in &rule.limits {
-            let limit = named.limit;
-            let key = format!("{{{client}}}:{}:{}:{}", rule.name, limit.window_ms(), limit.slices());
-            asks.push(Ask { key, charge: Charge { limit, cost: COST, group } });
-            sources.push(Source { rule, limit: named });
+impl<'p> Charges<'p> {
+    /// Enforced rules stand or fall together, each shadow rule alone.
+    #[must_use]
+    pub fn of(checks: &[Check<'p>]) -> Self {
+        let (mut asks, mut sources) = (Vec::with_capacity(checks.len()), Vec::with_capacity(checks.len()));
+        for (group, Check { rule, client }) in (Charge::BINDING + 1..).zip(checks) {
+            let group = if rule.mode == Mode::Enforce { Charge::BINDING } else { group };
+            for named in &rule.limits {
+                let limit = named.limit;
+                let key = format!("{{{client}}}:{}:{}:{}", rule.name, limit.window_ms(), limit.slices());
+                asks.push(Ask { key, charge: Charge { limit, cost: COST, group } });
+                sources.push(Source { rule, limit: named });
+            }
         }
+        Self { asks, sources }
     }
-    (asks, sources)
 }
 
 /// What the answer means. A rule that has no answer does what it says for that case.
@@ -300,8 +320,8 @@ fn decide<'p>(asks: &[Ask], sources: &[Source<'p>], answer: &Answer) -> Verdict<
         }
     }
     let closed = |rule: &&&Rule| rule.mode == Mode::Enforce && rule.on_outage == OnOutage::Closed;
-    if let Some(refusal) = refusal(refused) {
-        refusal
+    if let Some(limited) = refusal(refused) {
+        Verdict::Refuse(limited)
     } else if let Some(rule) = unchecked.iter().find(closed) {
         Verdict::Unavailable { rule }
     } else if unchecked.is_empty() {
@@ -312,11 +332,11 @@ fn decide<'p>(asks: &[Ask], sources: &[Source<'p>], answer: &Answer) -> Verdict<
 }
 
 /// The refusal by the limits that had no room, if there are any.
-fn refusal<'p>(refused: Vec<(&Source<'p>, Standing)>) -> Option<Verdict<'p>> {
+fn refusal<'p>(refused: Vec<(&Source<'p>, Standing)>) -> Option<Limited<'p>> {
     let violated = refused.iter().map(|(source, _)| Arc::clone(&source.limit.name)).collect();
     // Of equals the first: max_by_key would take the last.
     let (source, standing) = refused.into_iter().rev().max_by_key(|(_, standing)| standing.reset_ms)?;
-    Some(Verdict::Refuse { rule: source.rule, standing, violated })
+    Some(Limited { rule: source.rule, standing, violated })
 }
 
 impl Source<'_> {

@@ -61,7 +61,7 @@ fn describe() {
     describe_counter!(REQUESTS, "Requests, each counted once, by the rule that decided and what it decided.");
     describe_counter!(RESPONSES, "Answers sent to clients, by status code.");
     describe_counter!(DECISIONS, "Requests that rules were asked about, by where the decision came from.");
-    describe_histogram!(DECISION_SECONDS, "Time from a request's head to the limiter's verdict.");
+    describe_histogram!(DECISION_SECONDS, "Time that the limiter took for its verdict on a request.");
     describe_histogram!(UPSTREAM_SECONDS, "Time until the head of the upstream's answer.");
     describe_gauge!(CONNECTIONS, "Open client connections.");
     describe_counter!(
@@ -99,12 +99,14 @@ pub enum Outcome {
     StoreFailedOpen,
     /// Refused with 503 (gRPC: status 14): the store gave no answer.
     StoreFailedClosed,
+    /// Refused with 429 or 503: too much is under way. No limit was charged.
+    Overloaded,
     /// Refused with 400, 405, 414, 431 or 501: no rule was asked, or a key that the rule demands is missing.
     Rejected,
 }
 
 impl Outcome {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Allowed,
         Self::Limited,
         Self::ShadowLimited,
@@ -112,22 +114,27 @@ impl Outcome {
         Self::Bypassed,
         Self::StoreFailedOpen,
         Self::StoreFailedClosed,
+        Self::Overloaded,
         Self::Rejected,
     ];
 
-    /// Those of a request that a rule decided.
-    const OF_A_RULE: [Self; 7] = [
+    /// Those of a request that a rule decided, or would have decided.
+    const OF_A_RULE: [Self; 8] = [
         Self::Allowed,
         Self::Limited,
         Self::ShadowLimited,
         Self::Unlimited,
         Self::StoreFailedOpen,
         Self::StoreFailedClosed,
+        Self::Overloaded,
         Self::Rejected,
     ];
 
+    /// Those of a request that meets a bypass.
+    const OF_A_BYPASS: [Self; 2] = [Self::Bypassed, Self::Overloaded];
+
     /// Those of a request that no rule was concerned with.
-    const WITHOUT_A_RULE: [Self; 2] = [Self::Unlimited, Self::Rejected];
+    const WITHOUT_A_RULE: [Self; 3] = [Self::Unlimited, Self::Overloaded, Self::Rejected];
 
     /// As the label has it.
     #[must_use]
@@ -140,6 +147,7 @@ impl Outcome {
             Self::Bypassed => "bypassed",
             Self::StoreFailedOpen => "store_failed_open",
             Self::StoreFailedClosed => "store_failed_closed",
+            Self::Overloaded => "overloaded",
             Self::Rejected => "rejected",
         }
     }
@@ -175,7 +183,7 @@ impl ProxyMeter {
 
     /// Makes the counters of a bypass appear with 0.
     pub fn announce_bypass(&self, bypass: &str) {
-        self.announce(bypass, &[Outcome::Bypassed]);
+        self.announce(bypass, &Outcome::OF_A_BYPASS);
     }
 
     fn announce(&self, name: &str, outcomes: &[Outcome]) {

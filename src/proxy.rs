@@ -1,9 +1,10 @@
-//! The life of a request, from its head to the head of the answer: [`Proxy::handle`].
+//! The life of a request, from its head to the head of the response: [`Proxy::handle`].
 
 mod entry;
 pub mod facts;
 mod headers;
 mod reply;
+mod reserve;
 mod shares;
 mod tunnel;
 
@@ -16,22 +17,18 @@ use hyper::body::{Body as _, Incoming};
 
 use crate::bounds::Bounds;
 use crate::clock::Stopwatch;
-use crate::connection::{Connection, Full, Places, Unreadable};
-use crate::limiter::{Limiter, Verdict};
-use crate::metrics::{Bound, Outcome, ProxyMeter};
-use crate::policy::client::network;
+use crate::connection::{Connection, Places, Unreadable};
+use crate::limiter::{Charges, Limited, Limiter, Verdict};
+use crate::metrics::{Outcome, ProxyMeter};
 use crate::policy::live::Live;
-use crate::policy::{Plan, Policy};
+use crate::policy::{Check, Plan, Policy};
 use crate::upstream::{OnInterim, Outgoing, Upstream, UpstreamError};
 use entry::Entry;
 use facts::{Refused, Target};
 pub use reply::Body;
+use reserve::Reserved;
 use shares::Shares;
 use tunnel::{Granted, Lease, Wish};
-
-/// IPv6 clients are told apart by this many leading bits, where the rules do not say otherwise: one host usually
-/// holds a whole /64.
-const CLIENT_PREFIX: u8 = 64;
 
 /// All that handling a request needs.
 #[derive(Debug)]
@@ -53,6 +50,23 @@ struct Asked {
     version: Version,
     wish: Option<Wish>,
     expects_continue: bool,
+}
+
+/// What a request charges.
+enum Due<'p> {
+    /// No rule has anything to check: it is counted with this outcome.
+    Nothing(Outcome),
+    /// The counters of these checks.
+    Charges(Charges<'p>),
+}
+
+impl<'p> Due<'p> {
+    fn of(checks: &[Check<'p>]) -> Self {
+        if checks.is_empty() {
+            return Self::Nothing(Outcome::Unlimited);
+        }
+        Self::Charges(Charges::of(checks))
+    }
 }
 
 impl Proxy {
@@ -93,64 +107,45 @@ impl Proxy {
             Ok(asked) => asked,
             Err(refused) => {
                 entry.decided("", Outcome::Rejected);
-                refused.bound().inspect(|bound| bound.exceeded());
+                refused.bound().inspect(|&bound| entry.exceeded(bound));
                 return reply::bad_request(request, &refused);
             }
         };
         let websocket = asked.wish.is_some();
-        let (standing, exceeded) =
-            match policy.plan(&asked.target.facts(&request, &connection, policy.client(), websocket)) {
-                Plan::Bypass(bypass) => {
-                    entry.decided(&bypass.name, Outcome::Bypassed);
-                    (None, Vec::new())
-                }
-                Plan::Reject { rule, missing } => {
-                    entry.decided(&rule.name, Outcome::Rejected);
-                    return reply::bad_request(request, &facts::Refused::MissingKey(missing));
-                }
-                Plan::Check { rule, checks } if checks.is_empty() => {
-                    entry.decided(rule.map_or("", |rule| &rule.name), Outcome::Unlimited);
-                    (None, Vec::new())
-                }
-                Plan::Check { rule, checks } => {
-                    let verdict = self.limiter.check(&checks).await;
-                    entry.checked();
-                    // Named if no other rule decided: the endpoint's, else the first global one.
-                    let named = rule.or(checks.first().map(|check| check.rule)).map_or("", |rule| &rule.name);
-                    match verdict {
-                        Verdict::Pass { standing, exceeded } => {
-                            match exceeded.first() {
-                                Some(rule) => entry.decided(&rule.name, Outcome::ShadowLimited),
-                                None => entry.decided(named, Outcome::Allowed),
-                            }
-                            (standing, exceeded)
-                        }
-                        Verdict::Unchecked => {
-                            entry.decided(named, Outcome::StoreFailedOpen);
-                            (None, Vec::new())
-                        }
-                        Verdict::Refuse { rule, standing, violated } => {
-                            entry.decided(&rule.name, Outcome::Limited);
-                            let mut response = reply::too_many_requests(request, rule, &standing, &violated);
-                            headers::advertise(
-                                response.headers_mut(),
-                                &standing,
-                                policy.x_ratelimit_headers(),
-                            );
-                            return response;
-                        }
-                        Verdict::Unavailable { rule } => {
-                            entry.decided(&rule.name, Outcome::StoreFailedClosed);
-                            return reply::reduced_capacity(request);
-                        }
-                    }
-                }
-            };
+        let plan = policy.plan(&asked.target.facts(&request, &connection, policy.client(), websocket));
+        let (name, due) = match plan {
+            Plan::Reject { rule, missing } => {
+                entry.decided(&rule.name, Outcome::Rejected);
+                return reply::bad_request(request, &Refused::MissingKey(missing));
+            }
+            Plan::Bypass(bypass) => (&*bypass.name, Due::Nothing(Outcome::Bypassed)),
+            Plan::Check { rule, checks } => {
+                // Named if no other rule decides: the endpoint's, else the first global one.
+                let named = rule.or(checks.first().map(|check| check.rule));
+                (named.map_or("", |rule| &rule.name), Due::of(&checks))
+            }
+        };
+        if let Some(limited) = self.recall(&due, entry) {
+            return refuse(request, &limited, &policy);
+        }
+        let reserved = match self.reserve(&asked, name, entry).await {
+            Ok(reserved) => reserved,
+            Err(overload) => {
+                entry.decided(name, Outcome::Overloaded);
+                return reply::overloaded(request, overload);
+            }
+        };
+        let (standing, exceeded) = match self.charge(&due, name, entry).await {
+            Verdict::Pass { standing, exceeded } => (standing, exceeded),
+            Verdict::Unchecked => (None, Vec::new()),
+            Verdict::Refuse(limited) => return refuse(request, &limited, &policy),
+            Verdict::Unavailable { .. } => return reply::reduced_capacity(request),
+        };
         let believed = policy.client().believes(connection.peer.ip());
         headers::tell_origin(request.headers_mut(), &asked.target, &connection, believed, policy.forwarded());
         headers::note_via(request.headers_mut(), asked.version);
         headers::mark_exceeded(request.headers_mut(), &exceeded);
-        let mut response = self.forward(request, asked, connection).await;
+        let mut response = self.forward(request, asked, reserved, connection).await;
         if let Some(standing) = &standing {
             headers::advertise(response.headers_mut(), standing, policy.x_ratelimit_headers());
         }
@@ -174,26 +169,49 @@ impl Proxy {
         Ok(Asked { target, client, version: request.version(), wish, expects_continue })
     }
 
+    /// Looks for a remembered refusal, before the request takes anything that others could use.
+    fn recall<'p>(&self, due: &Due<'p>, entry: &mut Entry<'_>) -> Option<Limited<'p>> {
+        let Due::Charges(charges) = due else { return None };
+        let watch = Stopwatch::start();
+        let limited = self.limiter.recall(charges)?;
+        entry.checked(&watch);
+        entry.decided(&limited.rule.name, Outcome::Limited);
+        Some(limited)
+    }
+
+    /// Charges the request, and counts it by the verdict.
+    async fn charge<'p>(&self, due: &Due<'p>, name: &str, entry: &mut Entry<'_>) -> Verdict<'p> {
+        let charges = match due {
+            Due::Charges(charges) => charges,
+            Due::Nothing(outcome) => {
+                entry.decided(name, *outcome);
+                return Verdict::Pass { standing: None, exceeded: Vec::new() };
+            }
+        };
+        let watch = Stopwatch::start();
+        let verdict = self.limiter.charge(charges).await;
+        entry.checked(&watch);
+        match &verdict {
+            Verdict::Pass { exceeded, .. } => match exceeded.first() {
+                Some(rule) => entry.decided(&rule.name, Outcome::ShadowLimited),
+                None => entry.decided(name, Outcome::Allowed),
+            },
+            Verdict::Unchecked => entry.decided(name, Outcome::StoreFailedOpen),
+            Verdict::Refuse(limited) => entry.decided(&limited.rule.name, Outcome::Limited),
+            Verdict::Unavailable { rule } => entry.decided(&rule.name, Outcome::StoreFailedClosed),
+        }
+        verdict
+    }
+
     async fn forward(
         &self,
         mut request: Request<Incoming>,
         asked: Asked,
+        reserved: Reserved,
         connection: Arc<Connection>,
     ) -> Response<Body> {
-        let Asked { target, client, version, wish, expects_continue } = asked;
-        let place = match wish.as_ref().map(|_| self.tunnels.take(network(client, CLIENT_PREFIX))).transpose()
-        {
-            Ok(place) => place,
-            Err(full) => {
-                let bound = if full == Full::All { Bound::Tunnels } else { Bound::TunnelsPerClient };
-                bound.exceeded();
-                return reply::too_many_tunnels(full);
-            }
-        };
-        let Some(share) = self.shares.take(network(client, CLIENT_PREFIX)).await else {
-            Bound::RequestsPerClient.exceeded();
-            return reply::too_much_at_once(request);
-        };
+        let Asked { target, version, wish, expects_continue, .. } = asked;
+        let Reserved { share, tunnel: place, turn: reservation } = reserved;
         if wish.is_some() {
             tunnel::ask(request.headers_mut());
         }
@@ -201,7 +219,8 @@ impl Proxy {
         let watch = Stopwatch::start();
         let interim = if version == Version::HTTP_11 { pass_interim(&connection) } else { None };
         let held = Box::new(share);
-        let outgoing = Outgoing { request, path_and_query, expects_continue, upgrade, interim, held };
+        let outgoing =
+            Outgoing { request, path_and_query, expects_continue, upgrade, interim, reservation, held };
         let sent = self.upstream.send(outgoing).await;
         if sent.is_ok() {
             self.meter.answered(watch.seconds());
@@ -235,6 +254,13 @@ impl Proxy {
             }
         }
     }
+}
+
+/// The refusal of a request by its limits.
+fn refuse(request: Request<Incoming>, limited: &Limited<'_>, policy: &Policy) -> Response<Body> {
+    let mut response = reply::too_many_requests(request, limited);
+    headers::advertise(response.headers_mut(), &limited.standing, policy.x_ratelimit_headers());
+    response
 }
 
 /// Passes interim answers on to the client, if it can have them.

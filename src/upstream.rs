@@ -21,6 +21,7 @@ pub use connect::{Address, Protocol, Tls};
 pub use error::UpstreamError;
 pub use exchange::{Answer, BodyError};
 use exchange::{BodyState, Exchange, RequestBody};
+pub use pool::Reservation;
 use pool::{Occupied, Place, Pool, Sender};
 
 /// How often a request is tried again that was not sent, as its connection had ended.
@@ -73,6 +74,8 @@ pub struct Outgoing {
     pub upgrade: bool,
     /// Who is told of interim answers, 100 (Continue) apart.
     pub interim: Option<OnInterim>,
+    /// The right to wait for a connection, and to have one.
+    pub reservation: Reservation,
     /// To be held until the answer has ended.
     pub held: Box<dyn std::any::Any + Send + Sync>,
 }
@@ -91,6 +94,12 @@ impl Upstream {
     /// Lets go of connections that nobody has used for too long.
     pub fn sweep(&self) {
         self.pool.sweep();
+    }
+
+    /// Reserves a place among the requests that are under way or wait for their turn. None if all are taken.
+    #[must_use]
+    pub fn reserve(&self) -> Option<Reservation> {
+        self.pool.reserve()
     }
 
     /// Sends a request, and returns when the head of the answer is there. Both bodies go on flowing, each as fast as
@@ -115,7 +124,8 @@ impl Upstream {
         outgoing: Outgoing,
         deadline: Option<Pin<Box<Sleep>>>,
     ) -> Result<Response<Answer>, UpstreamError> {
-        let Outgoing { request, path_and_query, expects_continue, upgrade, interim, held } = outgoing;
+        let Outgoing { request, path_and_query, expects_continue, upgrade, interim, reservation, held } =
+            outgoing;
         let patience = match speaks_grpc(request.headers()) {
             true => (self.options.stream_idle_timeout, Bound::StreamIdle),
             false => (self.options.body_idle_timeout, Bound::BodyIdle),
@@ -128,9 +138,10 @@ impl Upstream {
         if expects_continue {
             request.headers_mut().insert(header::EXPECT, HeaderValue::from_static("100-continue"));
         }
-        let (mut place, mut attempts, mut spare) = (None, 0, None);
+        let (mut place, mut waited) = self.turn(reservation).await?;
+        let (mut attempts, mut spare) = (0, None);
         let (answer, sender) = loop {
-            let (taken, mut sender) = self.occupy(place.take(), attempts > 0, upgrade).await?;
+            let (taken, mut sender) = self.occupy(place, waited, attempts > 0, upgrade).await?;
             self.address(&mut request, &path_and_query, &sender)?;
             if expects_continue || interim.is_some() {
                 listen(&mut request, Arc::clone(&exchange), interim.clone());
@@ -156,7 +167,7 @@ impl Upstream {
                 Err(Failed::Lost(error) | Failed::Final(error)) => return Err(error),
             }
             metrics::upstream_retry();
-            (place, attempts) = (Some(taken), attempts + 1);
+            (place, waited, attempts) = (taken, Duration::ZERO, attempts + 1);
         };
         let (place, mut sender) = sender;
         self.judge(&answer, upgrade)?;
@@ -176,27 +187,30 @@ impl Upstream {
         Ok(answer.map(|body| Answer::new(body, exchange, bound, deadline, occupied)))
     }
 
-    /// A place and a connection, in time.
+    /// Waits for a place among the requests under way. How long that took counts as a part of connecting.
+    async fn turn(&self, reservation: Reservation) -> Result<(Place, Duration), UpstreamError> {
+        let watch = Stopwatch::start();
+        match tokio::time::timeout(self.options.connect_timeout, self.pool.place(reservation)).await {
+            Ok(Some(place)) => {
+                Ok((place, Duration::from_millis(u64::try_from(watch.millis()).unwrap_or_default())))
+            }
+            // The upstream is not away, it is busy.
+            Ok(None) | Err(_) => Err(UpstreamError::Full),
+        }
+    }
+
+    /// Finds a connection for a request that has a place and has `waited` for it.
     async fn occupy(
         &self,
-        place: Option<Place>,
+        place: Place,
+        waited: Duration,
         fresh: bool,
         upgrade: bool,
     ) -> Result<(Place, Sender), UpstreamError> {
-        let waited = Stopwatch::start();
-        let place = match place {
-            Some(place) => place,
-            None => match tokio::time::timeout(self.options.connect_timeout, self.pool.place()).await {
-                Ok(Ok(place)) => place,
-                // It is not away, it is busy.
-                Ok(Err(_)) | Err(_) => return Err(UpstreamError::Full),
-            },
-        };
         let connecting = async {
             let sender = if upgrade { self.pool.own().await } else { self.pool.sender(fresh).await };
             Ok((place, sender.map_err(UpstreamError::unreachable)?))
         };
-        let waited = Duration::from_millis(u64::try_from(waited.millis()).unwrap_or_default());
         let left = self.options.connect_timeout.saturating_sub(waited);
         let occupied = tokio::time::timeout(left, connecting);
         let occupied = occupied.await.unwrap_or(Err(UpstreamError::ConnectTimeout));

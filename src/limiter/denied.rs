@@ -20,8 +20,18 @@ const LOOK_AGAIN_MS: i64 = 100;
 #[derive(Debug)]
 pub(super) struct Denied {
     refusals: Cache<String, Refusal, UnitWeighter, RandomState>,
-    /// Whether charges may be given back.
-    provisional: bool,
+    revision: Revision,
+}
+
+/// What can make room in a counter before the time that a refusal named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Revision {
+    /// Nothing: it belongs to this process.
+    Never,
+    /// Its deletion in Redis.
+    Deleted,
+    /// Charges that are given back, too.
+    GivenBack,
 }
 
 #[derive(Clone, Debug)]
@@ -38,10 +48,10 @@ struct Refusal {
 }
 
 impl Denied {
-    pub(super) fn new(provisional: bool) -> Self {
+    pub(super) fn new(revision: Revision) -> Self {
         let hasher = RandomState::default();
         let refusals = Cache::with(CAPACITY, CAPACITY as u64, UnitWeighter, hasher, Default::default());
-        Self { refusals, provisional }
+        Self { refusals, revision }
     }
 
     /// Takes note of a decision about `ask`, which was asked at `now_ms`.
@@ -54,7 +64,11 @@ impl Denied {
             return; // Asked before that one was answered: it tells nothing new.
         }
         let settled = decision.now_ms - decision.counter.last_ms() >= LOOK_AGAIN_MS;
-        let most_ms = if self.provisional && !settled { LOOK_AGAIN_MS } else { ASK_AGAIN_MS };
+        let most_ms = match self.revision {
+            Revision::Never => i64::MAX,
+            Revision::GivenBack if !settled => LOOK_AGAIN_MS,
+            Revision::Deleted | Revision::GivenBack => ASK_AGAIN_MS,
+        };
         let refusal = Refusal {
             limit,
             cost,
@@ -75,7 +89,7 @@ impl Denied {
 
 #[cfg(test)]
 mod tests {
-    use super::Denied;
+    use super::{Denied, Revision};
     use crate::store::{Ask, Decision};
     use crate::window::{Charge, Counter, Limit, Taken};
 
@@ -91,8 +105,16 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_of_ones_own_counter_holds_until_there_is_room() {
+        let (denied, (ask, decision)) = (Denied::new(Revision::Never), refused(0));
+        denied.note(&ask, &decision, 10);
+        assert_eq!(denied.recall(&ask, 60_009), Some((0, 1)));
+        assert_eq!(denied.recall(&ask, 60_010), None);
+    }
+
+    #[test]
     fn a_refusal_is_believed_for_a_while() {
-        let (denied, (ask, decision)) = (Denied::new(false), refused(0));
+        let (denied, (ask, decision)) = (Denied::new(Revision::Deleted), refused(0));
         denied.note(&ask, &decision, 10);
         assert_eq!(denied.recall(&ask, 20), Some((0, 59_990)));
         assert_eq!(denied.recall(&ask, 5_010), None);
@@ -100,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_may_be_given_back_is_looked_at_again_soon() {
-        let (denied, (ask, decision)) = (Denied::new(true), refused(99));
+        let (denied, (ask, decision)) = (Denied::new(Revision::GivenBack), refused(99));
         for asked_ms in [10, 200] {
             denied.note(&ask, &decision, asked_ms);
             denied.note(&ask, &decision, asked_ms + 1);
@@ -115,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_was_full_for_a_while_stays_so() {
-        let (denied, (ask, decision)) = (Denied::new(true), refused(100));
+        let (denied, (ask, decision)) = (Denied::new(Revision::GivenBack), refused(100));
         denied.note(&ask, &decision, 10);
         assert_eq!(denied.recall(&ask, 5_009), Some((0, 54_901)));
     }

@@ -75,7 +75,9 @@ impl Bound {
         Self::UpstreamPending,
     ];
 
-    fn label(self) -> &'static str {
+    /// As the label has it.
+    #[must_use]
+    pub fn label(self) -> &'static str {
         match self {
             Self::Connections => "connections",
             Self::ConnectionsPerClient => "connections_per_client",

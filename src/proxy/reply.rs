@@ -1,19 +1,19 @@
 //! The answers that are ours, not the application's: RFC 9457 problems, never cached.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Either, Full as Text, Limited};
+use http_body_util::{BodyExt as _, Either, Full as Text};
 use hyper::body::{Body as _, Incoming};
 use serde_json::{Value, json};
 
 use super::facts::Refused;
 use super::headers::seconds;
+use super::reserve::Overload;
 use crate::connection::{Full, Unreadable};
-use crate::limiter::Standing;
-use crate::policy::{Refusal, Rule};
+use crate::limiter::Limited;
+use crate::policy::Refusal;
 use crate::upstream::{Answer, UpstreamError};
 
 /// The body of an answer: ours, or the upstream's as it comes.
@@ -42,12 +42,8 @@ const DRAIN_BYTES: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 /// 429, or what the rule says instead: a limit has no room.
-pub(super) fn too_many_requests(
-    request: Request<Incoming>,
-    rule: &Rule,
-    standing: &Standing,
-    violated: &[Arc<str>],
-) -> Response<Body> {
+pub(super) fn too_many_requests(request: Request<Incoming>, limited: &Limited<'_>) -> Response<Body> {
+    let Limited { rule, standing, violated } = limited;
     let grpc = is_grpc(request.headers());
     drain(request);
     if grpc {
@@ -113,22 +109,18 @@ pub(super) fn unreadable(unreadable: &Unreadable) -> Response<Body> {
     plain_problem(unreadable.status, &unreadable.reason)
 }
 
-/// 503 or 429: there are too many tunnels, in all or of the client.
-pub(super) fn too_many_tunnels(full: Full) -> Response<Body> {
-    let (status, detail) = match full {
-        Full::All => (StatusCode::SERVICE_UNAVAILABLE, "There are too many open tunnels."),
-        Full::Client => (StatusCode::TOO_MANY_REQUESTS, "The client has too many open tunnels."),
+/// 429 or 503: too much is under way, of the client or in all.
+pub(super) fn overloaded(request: Request<Incoming>, overload: Overload) -> Response<Body> {
+    drain(request);
+    let (status, detail) = match overload {
+        Overload::Requests => (StatusCode::TOO_MANY_REQUESTS, "The client has too many requests under way."),
+        Overload::Tunnels(Full::All) => (StatusCode::SERVICE_UNAVAILABLE, "There are too many open tunnels."),
+        Overload::Tunnels(Full::Client) => {
+            (StatusCode::TOO_MANY_REQUESTS, "The client has too many open tunnels.")
+        }
+        Overload::Upstream => return upstream_failed(&UpstreamError::Full),
     };
     let mut response = plain_problem(status, detail);
-    retry_after(&mut response, RETRY_SOON);
-    response
-}
-
-/// 429: the client has too many requests under way.
-pub(super) fn too_much_at_once(request: Request<Incoming>) -> Response<Body> {
-    drain(request);
-    let detail = "The client has too many requests under way.";
-    let mut response = plain_problem(StatusCode::TOO_MANY_REQUESTS, detail);
     retry_after(&mut response, RETRY_SOON);
     response
 }
@@ -194,6 +186,7 @@ fn drain(request: Request<Incoming>) {
     let body = request.into_body();
     let small = body.size_hint().upper().is_some_and(|bytes| bytes <= DRAIN_BYTES as u64);
     if small && !body.is_end_stream() {
-        tokio::spawn(tokio::time::timeout(DRAIN_TIME, Limited::new(body, DRAIN_BYTES).collect()));
+        let body = http_body_util::Limited::new(body, DRAIN_BYTES);
+        tokio::spawn(tokio::time::timeout(DRAIN_TIME, body.collect()));
     }
 }

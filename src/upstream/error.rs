@@ -26,7 +26,7 @@ pub enum UpstreamError {
     /// There was no connection in time: the request was not sent.
     #[error("there was no connection to the application in time")]
     ConnectTimeout,
-    /// As many requests as may wait are waiting.
+    /// No place among the requests under way became free in time: the request was not sent.
     #[error("the application has too much to do")]
     Full,
     /// The connection ended, or what came was no HTTP.

@@ -34,9 +34,10 @@ pub(super) struct Pool {
     address: Address,
     protocol: Protocol,
     idle_timeout: Duration,
+    /// One for each request that is under way or waits for its turn.
+    reservations: Arc<Semaphore>,
+    /// One for each request that is under way.
     places: Arc<Semaphore>,
-    waiting: AtomicUsize,
-    most_waiting: usize,
     started: Stopwatch,
     /// Of HTTP/1.1: the one used last is last.
     idle: Mutex<Vec<Idle>>,
@@ -97,9 +98,16 @@ impl Drop for Driver {
     }
 }
 
+/// The right to wait for a place among the requests under way.
+#[derive(Debug)]
+pub struct Reservation(OwnedSemaphorePermit);
+
 /// A place among the requests under way.
 #[derive(Debug)]
-pub(super) struct Place(#[expect(dead_code, reason = "held, not looked at")] OwnedSemaphorePermit);
+pub(super) struct Place {
+    _under_way: OwnedSemaphorePermit,
+    _reserved: OwnedSemaphorePermit,
+}
 
 /// What a request occupies until its answer has ended.
 pub(super) struct Occupied {
@@ -122,19 +130,14 @@ impl Occupied {
     }
 }
 
-/// As many wait as may.
-#[derive(Debug)]
-pub(super) struct Crowded;
-
 impl Pool {
     pub(super) fn new(options: &super::Options) -> Arc<Self> {
         Arc::new(Self {
             address: options.address.clone(),
             protocol: options.protocol.clone(),
             idle_timeout: options.idle_timeout,
+            reservations: Arc::new(Semaphore::new(options.connections.saturating_add(options.pending))),
             places: Arc::new(Semaphore::new(options.connections)),
-            waiting: AtomicUsize::new(0),
-            most_waiting: options.pending,
             started: Stopwatch::start(),
             idle: Mutex::default(),
             shared: Mutex::default(),
@@ -151,13 +154,15 @@ impl Pool {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place among the requests under way, or, if that is full, the next that is free.
-    pub(super) async fn place(&self) -> Result<Place, Crowded> {
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            return Ok(Place(place));
-        }
-        let _waiting = Waiting::one_of(self)?;
-        Arc::clone(&self.places).acquire_owned().await.map(Place).map_err(|_closed| Crowded)
+    /// The right to wait for a place. None if as many requests wait as may.
+    pub(super) fn reserve(&self) -> Option<Reservation> {
+        Arc::clone(&self.reservations).try_acquire_owned().ok().map(Reservation)
+    }
+
+    /// A place among the requests under way: the next that is free. (None would mean that the pool is closed.)
+    pub(super) async fn place(&self, Reservation(reserved): Reservation) -> Option<Place> {
+        let under_way = Arc::clone(&self.places).acquire_owned().await.ok()?;
+        Some(Place { _under_way: under_way, _reserved: reserved })
     }
 
     /// A connection that takes a request; a new one if `fresh`.
@@ -283,22 +288,5 @@ impl Pool {
         }
         let driver = Driver(Some(driver.abort_handle()));
         Ok(Sender::Http1 { sender, reused: false, driver })
-    }
-}
-
-/// One of those who wait for a place.
-struct Waiting<'p>(&'p AtomicUsize);
-
-impl<'p> Waiting<'p> {
-    fn one_of(pool: &'p Pool) -> Result<Self, Crowded> {
-        let before = pool.waiting.fetch_add(1, Ordering::Relaxed);
-        let waiting = Self(&pool.waiting);
-        if before < pool.most_waiting { Ok(waiting) } else { Err(Crowded) }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

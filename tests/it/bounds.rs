@@ -3,6 +3,7 @@
 mod application;
 mod connections;
 mod floods;
+mod overloaded;
 mod slow;
 mod stalled;
 

@@ -174,6 +174,13 @@ impl Tidegate {
         lines.filter(|line| line["message"].as_str().is_some_and(|text| text.contains(message))).collect()
     }
 
+    /// The log lines of this target.
+    pub fn lines(&self, target: &str) -> Vec<Value> {
+        let lines = self.log.lock().unwrap();
+        let lines = lines.iter().filter_map(|line| serde_json::from_str(line).ok());
+        lines.filter(|line: &Value| line["target"] == target).collect()
+    }
+
     /// What it has written to standard output.
     pub fn stdout(&self) -> String {
         self.stdout.lock().unwrap().join("\n")

@@ -6,7 +6,7 @@ use bb8_redis::redis::RedisConnectionInfo;
 use futures_util::future::join_all;
 use tidegate::clock::{Clock, Driven};
 use tidegate::config::{Overrides, compile_text};
-use tidegate::limiter::{Limiter, Status, Verdict};
+use tidegate::limiter::{Charges, Limiter, Status, Verdict};
 use tidegate::policy::{Check, Policy};
 use tidegate::store::{Access, Address, RedisOptions, RedisStore, Store, Topology};
 
@@ -159,10 +159,14 @@ impl Fleet {
         let limiter = turns.find_map(|instance| self.instances[instance].as_ref());
         let limiter = limiter.expect("no instance is left");
         let check = Check { rule: &self.policy.rules()[0], client: self.plan.clients[client].name.clone() };
-        let status = match limiter.check(&[check]).await {
-            Verdict::Pass { .. } => 200,
-            Verdict::Refuse { .. } => 429,
-            Verdict::Unchecked | Verdict::Unavailable { .. } => 503,
+        let charges = Charges::of(&[check]);
+        let status = match limiter.recall(&charges) {
+            Some(_) => 429,
+            None => match limiter.charge(&charges).await {
+                Verdict::Pass { .. } => 200,
+                Verdict::Refuse(_) => 429,
+                Verdict::Unchecked | Verdict::Unavailable { .. } => 503,
+            },
         };
         Record { client, sent: self.now, status: Some(status) }
     }
