@@ -30,6 +30,11 @@ pub enum FilterError {
     /// It has no directive.
     #[error("the filter is empty, expected a level ({levels}) or TARGET=LEVEL", levels = levels())]
     Empty,
+    /// Its targets are off, and it has no level for the others, which logs nothing at all.
+    #[error(
+        "the filter logs nothing, expected a level for all other targets as well, such as 'info,{0}', or 'off'"
+    )]
+    Nothing(String),
     /// A word that is no level, where a level is expected.
     #[error("invalid level '{level}', {help}")]
     Level {
@@ -71,8 +76,13 @@ pub(super) fn parse(filter: &str) -> Result<EnvFilter, FilterError> {
         check(directive)?;
         directive.parse::<Directive>().map_err(|_| FilterError::Directive((*directive).to_owned()))?;
     }
-    let filter = directives.join(",");
-    EnvFilter::builder().parse(&filter).map_err(|_| FilterError::Directive(filter))
+    let text = directives.join(",");
+    let filter = EnvFilter::builder().parse(&text).map_err(|_| FilterError::Directive(text.clone()))?;
+    let for_all = directives.iter().any(|directive| directive.parse::<LevelFilter>().is_ok());
+    if filter.max_level_hint() == Some(LevelFilter::OFF) && !for_all {
+        return Err(FilterError::Nothing(text));
+    }
+    Ok(filter)
 }
 
 /// Checks one directive: `LEVEL`, `TARGET=LEVEL`, or `TARGET[SPAN]` with or without `=LEVEL`.
@@ -139,6 +149,9 @@ mod tests {
             ("WARN", "warn"),
             ("3", "info"),
             ("off", "off"),
+            ("off,access=off", "access=off,off"),
+            ("off,access=info", "access=info,off"),
+            ("access=off,hyper=warn", "access=off,hyper=warn"),
             ("tidegate::store=debug", "tidegate::store=debug"),
             ("tidegate::store::redis=4,warn", "tidegate::store::redis=debug,warn"),
             ("[request]=debug", "[request]=debug"),
@@ -203,6 +216,14 @@ mod tests {
     fn a_target_that_no_code_has_is_refused() {
         for filter in ["info;access=off", "info access=off", "info=debug", "a b=info"] {
             assert!(refused(filter).contains("invalid target"), "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_filter_that_only_turns_targets_off_is_refused() {
+        for filter in ["access=off", "access=off,hyper=off", "access=0"] {
+            assert_eq!(parse(filter).err(), Some(FilterError::Nothing(filter.to_owned())));
+            assert!(refused(filter).contains(&format!("such as 'info,{filter}'")));
         }
     }
 
