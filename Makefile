@@ -1,6 +1,6 @@
 # Every command of this project: people and CI run the same ones. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build run test outage lint check bench bench-instructions clients accuracy image audit
+.PHONY: help build run test outage lint check bench bench-instructions check-instructions clients accuracy image audit
 
 IMAGE ?= tidegate:dev
 
@@ -40,6 +40,12 @@ bench-instructions: build ## what a request costs in instructions and allocation
 	scripts/install-tools redis instructions
 	cargo build --locked --release --example hyper_proxy
 	python3 -B benches/cost/instructions.py $(if $(RECORD),--record $(RECORD))
+
+check-instructions: ## fails where a request costs 5 % more instructions than the best on record (RECORD=all: that is meant)
+	scripts/install-tools instructions
+	cargo build --locked --profile count
+	python3 -B benches/cost/instructions.py --check --profile count --tidegate target/count/tidegate \
+		$(if $(RECORD),--record $(RECORD))
 
 bench: ## the benchmarks of functions; compare ratios within one run, not times across machines
 	cargo bench --locked

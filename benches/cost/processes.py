@@ -12,7 +12,7 @@ import time
 import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-START_TIMEOUT_S = 60
+START_TIMEOUT_S = 300
 ADDRESS = re.compile(r"^(127\.0\.0\.1:\d+)$")
 
 
@@ -73,10 +73,17 @@ def upstream():
 
 def redis_server():
     """A Redis without persistence. `ready` is its URL."""
-    port = free_port()
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    url = f"redis://127.0.0.1:{port}/0"
-    return Process(command, lambda line: url if "Ready to accept connections" in line else None)
+    for attempt in range(3):
+        port = free_port()
+        command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        url = f"redis://127.0.0.1:{port}/0"
+        try:
+            return Process(command, lambda line, url=url: url if "Ready to accept connections" in line else None)
+        except RuntimeError:
+            # Another process may have taken the port meanwhile.
+            if attempt == 2:
+                raise
+    return None
 
 
 def free_port():
@@ -91,7 +98,7 @@ def listens(port):
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def run(*command, timeout=300):
+def run(*command, timeout=1200):
     """What a command prints, if it succeeds."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     if done.returncode != 0:
