@@ -1,6 +1,6 @@
 # Every command of this project: people and CI run the same ones. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build run test outage lint check bench bench-instructions check-instructions clients accuracy image audit
+.PHONY: help build run test outage lint check bench bench-instructions check-instructions microbench clients accuracy image audit
 
 IMAGE ?= tidegate:dev
 
@@ -47,7 +47,13 @@ check-instructions: ## fails where a request costs 5 % more instructions than th
 	python3 -B benches/cost/instructions.py --check --profile count --tidegate target/count/tidegate \
 		$(if $(RECORD),--record $(RECORD))
 
-bench: ## the benchmarks of functions; compare ratios within one run, not times across machines
+# QUICK=1 runs it with small counts, to see that it works.
+bench: build ## tidegate beside nginx, HAProxy and a minimal proxy: CPU, throughput, latency, memory (a quarter of an hour, idle machine)
+	scripts/install-tools redis instructions peers
+	cargo build --locked --release --example hyper_proxy --example load
+	python3 -B benches/cost/wall.py $(if $(QUICK),--quick)
+
+microbench: ## the benchmarks of functions; compare ratios within one run, not times across machines
 	cargo bench --locked
 
 # Python's packages are in an environment of their own, thrown away with target/.
