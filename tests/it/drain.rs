@@ -91,7 +91,7 @@ async fn requests_that_arrive_with_the_signal_are_answered(signal: &str) {
 #[tokio::test]
 async fn a_connection_that_never_said_anything_does_not_hold_up_the_end() {
     let upstream = Upstream::start().await;
-    let mut tidegate = Tidegate::configured(upstream.address, &settling("0s", "5s")).await;
+    let mut tidegate = Tidegate::configured(upstream.address, &settling("0s", "1h")).await;
     let _silent = Wire::to(tidegate.address).await;
     let open = async || tidegate.metric("tidegate_connections").await.filter(|&count| count >= 1.0);
     eventually("the connection to be accepted", open).await;

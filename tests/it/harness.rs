@@ -31,8 +31,9 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-/// How long a test waits for something that must happen.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+/// How long a test waits for something that must happen. It costs nothing where things work, so it is long enough for the
+/// busiest machine.
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Asks again and again until there is an answer.
 ///

@@ -136,8 +136,19 @@ async fn a_refusal_says_what_for_and_when_to_come_back() {
     );
 }
 
+/// Of clients of their own, one is quick enough to be refused.
 async fn keeps_its_word_about_retrying(tidegate: &Tidegate) {
-    let (client, watch) = (client(), Stopwatch::start());
+    for client in 1..=20 {
+        if keeps_its_word_to(tidegate, &client_from(&format!("127.0.0.{client}"))).await {
+            return;
+        }
+    }
+    panic!("20 clients in a row took longer for four requests than the window");
+}
+
+/// Whether it was refused at all.
+async fn keeps_its_word_to(tidegate: &Tidegate, client: &reqwest::Client) -> bool {
+    let watch = Stopwatch::start();
     let ask = async || {
         let sent = watch.millis();
         let answer = client.get(tidegate.url("/x")).send().await.unwrap();
@@ -164,7 +175,8 @@ async fn keeps_its_word_about_retrying(tidegate: &Tidegate) {
     // The first of the three leaves the window 2 s after it came: that is the earliest. The store's clock and
     // this one may differ in the last digit.
     let waited = watch.millis() - first;
-    assert!(refusals > 0 && waited >= 1_990, "admitted again after {waited} ms and {refusals} refusals");
+    assert!(waited >= 1_990, "admitted again after {waited} ms and {refusals} refusals");
+    refusals > 0
 }
 
 #[tokio::test]

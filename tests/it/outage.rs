@@ -14,7 +14,7 @@ const UP: &str = "tidegate_store_up";
 /// A rule that lets pass what it cannot check, and one that does not, each of 3 an hour and client.
 fn rules(url: &str) -> String {
     format!(
-        "store: {{ redis: {{ url: '{url}', timeout: 1s }} }}
+        "store: {{ redis: {{ url: '{url}', timeout: 3s }} }}
 rules:
   - {{ name: open, match: {{ path: /open }}, key: ['header:X-Client'], rate: 3/h, on_outage: open }}
   - {{ name: closed, match: {{ path: /closed }}, key: ['header:X-Client'], rate: 3/h, on_outage: closed }}"
@@ -268,7 +268,7 @@ async fn a_redis_far_away_is_used_by_who_has_the_patience() {
     let (upstream, redis) = (Upstream::start().await, Redis::start().await);
     let relay = Relay::to(redis.port()).await;
     relay.becomes(Network::Delay(Duration::from_millis(200)));
-    let config = rules(&relay.url()).replace("timeout: 1s", "timeout: 350ms");
+    let config = rules(&relay.url()).replace("timeout: 3s", "timeout: 350ms");
     let tidegate = Tidegate::configured(upstream.address, &config).await;
     let passes = async || (status(&tidegate, "/closed", "anybody").await == 200).then_some(());
     eventually("a check to be answered", passes).await;

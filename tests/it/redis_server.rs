@@ -25,7 +25,7 @@ const WELL: &str = "Redis answers again";
 /// pass what it cannot check, `/closed` does not. A third one is for looking whether the store decides.
 fn settings(redis: &str, quota: usize) -> String {
     format!(
-        "store: {{ redis: {{ timeout: 1s, {redis} }} }}
+        "store: {{ redis: {{ timeout: 3s, {redis} }} }}
 rules:
   - {{ name: open, match: {{ path: /open }}, key: ['header:X-Client'], rate: {quota}/h, on_outage: open }}
   - {{ name: closed, match: {{ path: /closed }}, key: ['header:X-Client'], rate: {quota}/h, on_outage: closed }}

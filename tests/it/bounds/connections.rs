@@ -87,7 +87,7 @@ async fn a_handshake_that_does_not_go_on_is_cut_off() {
     let (certificate, key) = (certificates.server_certificate(), certificates.server_key());
     let config = format!(
         "tls: {{ cert_file: {certificate}, key_file: {key} }}\nupstream: {}\n\
-         bounds: {{ handshake_timeout: 200ms }}\nstore: {{ memory: {{}} }}\nrules: [{{ name: x, rate: 1/s }}]",
+         bounds: {{ handshake_timeout: 3s }}\nstore: {{ memory: {{}} }}\nrules: [{{ name: x, rate: 1/s }}]",
         upstream.url()
     );
     let tidegate = Tidegate::described(&config).await;
@@ -105,18 +105,20 @@ async fn a_proxy_header_that_does_not_end_is_cut_off() {
     let upstream = Upstream::start().await;
     let config = format!(
         "proxy_protocol: {{ trusted: [127.0.0.0/8] }}\nupstream: {}\n\
-         bounds: {{ proxy_header_timeout: 200ms }}\nstore: {{ memory: {{}} }}\nrules: [{{ name: x, rate: 1/s }}]",
+         bounds: {{ proxy_header_timeout: 2s }}\nstore: {{ memory: {{}} }}\nrules: [{{ name: x, rate: 1/s }}]",
         upstream.url()
     );
     let tidegate = Tidegate::described(&config).await;
-    let mut times = 0.0;
+    let mut wires = Vec::new();
     for start in ["", "PROXY TCP4 192.0.2.1", "\r\n\r\n\0\r\nQUIT\n"] {
         let mut wire = Wire::to(tidegate.address).await;
         wire.send(start).await;
-        assert!(wire.is_closed().await, "{start:?}");
-        times += 1.0;
-        is_counted(&tidegate, "proxy_header", times).await;
+        wires.push((start, wire));
     }
+    for (start, mut wire) in wires {
+        assert!(wire.is_closed().await, "{start:?}");
+    }
+    is_counted(&tidegate, "proxy_header", 3.0).await;
     let mut wire = Wire::to(tidegate.address).await;
     wire.send("PROXY TCP4 192.0.2.7 192.0.2.1 1234 80\r\n").await;
     assert_eq!(wire.ask("GET /", &[]).await.status, 200);

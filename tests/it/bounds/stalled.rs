@@ -23,7 +23,7 @@ async fn large() -> Upstream {
 async fn a_stream_whose_window_stays_closed_is_reset() {
     for window in [0, 1000] {
         let upstream = large().await;
-        let tidegate = bounded(&upstream, "body_idle_timeout: 300ms").await;
+        let tidegate = bounded(&upstream, "body_idle_timeout: 1s").await;
         let mut frames = Frames::with(tidegate.address, &[(WINDOW, window)]).await;
         frames.headers(1, &GET, END_STREAM).await;
         assert_eq!(frames.outcome(1).await, Outcome::Status(200));

@@ -67,7 +67,7 @@ async fn customer(fleet: Arc<Fleet>, first: usize) {
 
 #[tokio::test]
 async fn instances_come_and_go_under_load_and_no_request_is_lost_or_counted_twice() {
-    const LIMIT: usize = 2500;
+    const LIMIT: usize = 1000;
     let (redis, upstream) = (Redis::start().await, Upstream::start().await);
     let config = format!(
         "store: {{ redis: {{ url: '{}', timeout: 10s }} }}\nshutdown: {{ settle: 200ms, grace: 1m }}\n\

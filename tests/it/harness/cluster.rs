@@ -19,13 +19,13 @@ pub struct Cluster {
 const MASTERS: usize = 3;
 const SLOTS: usize = 16_384;
 
-/// Failovers within a few seconds; roles that change when the test says so; and an address that nodes know before
+/// Failovers within a few seconds, and not because the machine was busy for a moment; roles that change when the test says so; and an address that nodes know before
 /// they have heard of each other.
 const NODE: [&str; 10] = [
     "--cluster-enabled",
     "yes",
     "--cluster-node-timeout",
-    "1000",
+    "3000",
     "--cluster-replica-validity-factor",
     "0",
     "--cluster-allow-replica-migration",

@@ -146,13 +146,14 @@ impl Sentinels {
     }
 }
 
-/// What a sentinel needs to know: two of three must miss the primary for a second. Less would not do: after a failover
-/// they wait for a period of pings before they connect to the new one, and must not miss it meanwhile.
+/// What a sentinel needs to know: two of three must miss the primary for three seconds. Less would not do: after a
+/// failover they wait for a period of pings before they connect to the new one, and must not miss it meanwhile; nor because
+/// the machine was busy for a moment.
 fn watch(primary: &Redis, password: Option<&str>) -> String {
     let (master, port) = (Sentinels::MASTER, primary.port());
     let mut lines = format!(
         "sentinel monitor {master} 127.0.0.1 {port} 2
-sentinel down-after-milliseconds {master} 1000
+sentinel down-after-milliseconds {master} 3000
 sentinel failover-timeout {master} 3000
 "
     );

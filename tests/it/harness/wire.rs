@@ -1,5 +1,6 @@
 //! A client that writes bytes as the test spells them, and reads what comes back.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -32,11 +33,15 @@ impl Wire {
         Self::over(TcpStream::connect(address).await.unwrap())
     }
 
-    /// None if nobody listens there.
+    /// None if nobody listens there, or nobody does by the time that the connection is made.
     pub async fn try_to(address: SocketAddr) -> Option<Self> {
         match TcpStream::connect(address).await {
             Ok(stream) => Some(Self::over(stream)),
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => None,
+            Err(error)
+                if [ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset].contains(&error.kind()) =>
+            {
+                None
+            }
             Err(error) => panic!("cannot connect: {error}"),
         }
     }

@@ -58,8 +58,18 @@ fn post(fields: &str, body: &str) -> String {
     format!("POST /first HTTP/1.1\r\nHost: app.test\r\n{fields}\r\n\r\n{body}")
 }
 
+impl Verdict {
+    /// Whether the start of a request that is not whole may be forwarded. It may arrive later than the client's response.
+    fn leaves_parts(&self) -> bool {
+        matches!(self, Self::Broken | Self::Truncated | Self::Either(_))
+    }
+}
+
 /// Plays all cases in front of one application, each on a connection of its own.
-async fn play(cases: Vec<Case>) {
+async fn play(mut cases: Vec<Case>) {
+    // Parts that arrive late must not be taken for those of a case of which none may be forwarded.
+    cases.sort_by_key(|case| case.verdict.leaves_parts());
+    let leaves_parts = cases.last().is_some_and(|case| case.verdict.leaves_parts());
     let recorder = Arc::new(Recorder::start().await);
     let config = format!(
         "upstream: {}\nstore: {{ memory: {{}} }}\nrules: [{{ name: x, rate: 1000000/s }}]",
@@ -77,7 +87,8 @@ async fn play(cases: Vec<Case>) {
         faults.extend(fault.map(|fault| format!("{name}: {fault}")));
     }
     let late = recorder.take();
-    assert!(late.bytes.is_empty(), "something was forwarded after all: {late:?}");
+    let only_parts = leaves_parts && late.messages.is_empty() && late.faults.is_empty();
+    assert!(late.bytes.is_empty() || only_parts, "something was forwarded after all: {late:?}");
     assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
 }
 

@@ -47,7 +47,8 @@ async fn connections_that_are_cut_between_requests_cost_no_count() {
         left.push(now_left);
     }
     assert_eq!(left, (0..20).rev().chain([0]).collect::<Vec<_>>());
-    assert!(unchecked <= 2 * 21, "{unchecked} requests were not checked");
+    // Of each connection, of which there are 4 at most.
+    assert!(unchecked <= 4 * 21, "{unchecked} requests were not checked");
     assert!(tidegate.logged(DOWN).is_empty(), "{:#?}", tidegate.logged(DOWN));
 }
 

@@ -92,7 +92,7 @@ async fn counters_have_the_names_that_were_measured_and_live_no_longer_than_thei
     let shipped = include_str!("../../../configs/rate_limits.yaml");
     let config = shipped
         .replace(r#"#~ trusted_proxies: [10.0.0.0/8, "fd00::/8"]"#, "trusted_proxies: [127.0.0.1]")
-        .replace("timeout: 20ms", "timeout: 1s");
+        .replace("timeout: 20ms", "timeout: 10s");
     let redis_flag = format!("--redis={}", redis.url());
     let tidegate = Tidegate::configured_with(upstream.address, &config, &[&redis_flag]).await;
     let client = client();
