@@ -147,8 +147,9 @@ impl Way {
 
 /// The call that the store makes for the same check: see `take.lua`.
 fn call(client: u64) -> Cmd {
-    static SHA: std::sync::LazyLock<String> =
-        std::sync::LazyLock::new(|| Script::new(include_str!("../src/store/take.lua")).get_hash().to_owned());
+    static SHA: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+        Script::new(include_str!("../src/store/redis/wire/scripts/take.lua")).get_hash().to_owned()
+    });
     let mut charge = Vec::with_capacity(23);
     for (number, width) in [(1_000_000_u64, 4), (10, 4), (60_000, 5), (4, 1), (1, 5), (0, 4)] {
         charge.extend(number.to_le_bytes().into_iter().take(width));

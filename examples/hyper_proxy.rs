@@ -163,7 +163,8 @@ fn to_http1(request: &mut Request<Incoming>) -> anyhow::Result<()> {
     Ok(())
 }
 
-static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../src/store/take.lua")));
+static TAKE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("../src/store/redis/wire/scripts/take.lua")));
 
 impl Limit {
     async fn admits(&self, request: &Request<Incoming>) -> anyhow::Result<bool> {

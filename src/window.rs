@@ -11,7 +11,7 @@
 //! - a clock that steps back frees nothing.
 //!
 //! Pure: time comes in as `now_ms`, whole milliseconds of the store's clock; counts are whole units of cost.
-//! `store/take.lua` is the same arithmetic, decision for decision. What may not differ between the two stays
+//! `store/redis/wire/scripts/take.lua` is the same arithmetic, decision for decision. What may not differ between the two stays
 //! below 2^53, the integers that Lua's numbers hold exactly; [`Limit::new`] sees to that.
 
 mod share;

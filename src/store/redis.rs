@@ -3,23 +3,11 @@
 //! One script decides about all the asks of a request that share a slot. It returns the counters as they were, and
 //! this side derives everything else from them with the same arithmetic that the memory store uses, and compares.
 
-mod backoff;
-mod breaker;
-mod cluster;
-mod codec;
-mod connection;
-mod fault;
-mod health;
-mod node;
-mod offset;
 mod outage;
-mod probe;
-mod queue;
-mod script;
-mod sentinel;
+mod route;
 mod server;
 mod shared;
-mod slot;
+mod wire;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -33,15 +21,18 @@ use super::{Answer, Ask, Decision, StoreError};
 use crate::clock::{Clock, Deadline, Stopwatch};
 use crate::metrics::StoreMeter;
 use crate::window::Charge;
-use cluster::Cluster;
-use connection::Server;
-use node::{Node, Unanswered};
-use probe::Watch;
-use queue::Answered;
-use script::Call;
-use sentinel::Sentinels;
-pub use server::{Access, Address, Tls};
+use route::cluster::Cluster;
+use route::sentinel::Sentinels;
+use server::connection::Server;
+use server::node::{Node, Unanswered};
+use server::probe::Watch;
+use server::queue::Answered;
 use shared::Shared;
+pub use wire::link::{Access, Address, Tls};
+use wire::{
+    call::{self, Call},
+    fault, slot,
+};
 
 /// How to reach Redis.
 #[derive(Clone, Debug)]
@@ -231,7 +222,7 @@ impl RedisStore {
     }
 
     fn decisions(&self, asks: &[&Ask], reply: Value) -> Result<Vec<Decision>, StoreError> {
-        script::decisions(asks, reply, || self.shared.meter.disagreed())
+        call::decisions(asks, reply, || self.shared.meter.disagreed())
     }
 
     /// Should the answer come too late, although it was decided in time, what was charged is given back: the request is

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bb8_redis::redis::Value;
 
-use super::script::{self, Call, INSTANCES};
+use super::wire::call::{self, Call, INSTANCES};
 use super::{RedisStore, Routes};
 use crate::clock::Stopwatch;
 use crate::store::{Settlement, StoreError, StoreHealth};
@@ -65,7 +65,7 @@ impl RedisStore {
         let deadline = Stopwatch::start().deadline(self.patience());
         let slot = self.slot(settlement.key);
         let reply = self.ask(Call::settle(&self.shared, slot, settlement, deadline)).await?;
-        script::settled(&reply, settlement.limit)
+        call::settled(&reply, settlement.limit)
     }
 
     /// Says that this instance is alive, for so long from now on. How many are, and its place among them.
@@ -76,7 +76,7 @@ impl RedisStore {
         let deadline = Stopwatch::start().deadline(self.patience());
         let alive_ms = i64::try_from(alive.as_millis()).unwrap_or(i64::MAX);
         let call = Call::announce(&self.shared, self.slot(INSTANCES), alive_ms, deadline);
-        script::announced(self.ask(call).await?)
+        call::announced(self.ask(call).await?)
     }
 
     async fn ask(&self, call: Call) -> Result<Value, StoreError> {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::health::Health;
-use super::probe::Watch;
-use super::server::Access;
+use super::server::health::Health;
+use super::server::probe::Watch;
+use super::wire::link::Access;
 use crate::clock::{Clock, Deadline, Stopwatch};
 use crate::metrics::StoreMeter;
 

@@ -14,16 +14,16 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::backoff;
-use super::breaker::Breaker;
-use super::connection::Server;
-use super::node::{Node, Unanswered};
-use super::script::Call;
-use super::server::{Address, Link, pipeline};
-use super::shared::Shared;
-use super::slot::SLOTS;
 use crate::clock::Deadline;
 use crate::store::StoreError;
+use crate::store::redis::server::backoff;
+use crate::store::redis::server::breaker::Breaker;
+use crate::store::redis::server::connection::Server;
+use crate::store::redis::server::node::{Node, Unanswered};
+use crate::store::redis::shared::Shared;
+use crate::store::redis::wire::call::Call;
+use crate::store::redis::wire::link::{Address, Link, pipeline};
+use crate::store::redis::wire::slot::SLOTS;
 
 /// How often a call may be sent on, within its deadline.
 const REDIRECTIONS: usize = 5;
@@ -36,7 +36,7 @@ const REST: Duration = Duration::from_millis(250);
 
 /// The servers of one cluster.
 #[derive(Debug)]
-pub(super) struct Cluster {
+pub(crate) struct Cluster {
     inner: Arc<Inner>,
     _cartographer: AbortOnDropHandle<()>,
 }
@@ -65,7 +65,7 @@ struct Map {
 }
 
 impl Cluster {
-    pub(super) fn new(seeds: Vec<Address>, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(seeds: Vec<Address>, shared: Arc<Shared>) -> Self {
         let inner = Arc::new(Inner {
             map: ArcSwap::from_pointee(Map::new()),
             changing: Mutex::default(),
@@ -89,7 +89,7 @@ impl Cluster {
     }
 
     /// Calls a script in a slot, wherever that is by now.
-    pub(super) async fn call(&self, call: &Call) -> Result<Value, Unanswered> {
+    pub(crate) async fn call(&self, call: &Call) -> Result<Value, Unanswered> {
         let slot = call.slot;
         let Some((mut address, mut node)) = self.inner.owner(slot, call.deadline).await else {
             let unknown = || StoreError::Connect(format!("nobody is known to have slot {slot}"));
@@ -111,24 +111,24 @@ impl Cluster {
     }
 
     /// Whether no server is asked at the moment.
-    pub(super) fn is_down(&self) -> bool {
+    pub(crate) fn is_down(&self) -> bool {
         self.inner.map.load().servers.iter().all(|(_, node)| node.is_down())
     }
 
     /// Whether the server that has the slot is not asked at the moment.
-    pub(super) fn lacks(&self, slot: u16) -> bool {
+    pub(crate) fn lacks(&self, slot: u16) -> bool {
         self.inner.map.load().owner(slot).is_none_or(|(_, node)| node.is_down())
     }
 
     /// An answer of the server that has the slot was of no use.
-    pub(super) fn doubt_server(&self, slot: u16) {
+    pub(crate) fn doubt_server(&self, slot: u16) {
         if let Some((_, node)) = self.inner.map.load().owner(slot) {
             node.doubt();
         }
     }
 
     /// Something did not work: the map may be wrong.
-    pub(super) fn doubt(&self) {
+    pub(crate) fn doubt(&self) {
         self.inner.doubt.notify_one();
     }
 }

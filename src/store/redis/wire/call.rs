@@ -5,40 +5,41 @@ use std::sync::LazyLock;
 use bb8_redis::redis::{self, Arg, Cmd, FromRedisValue as _, Script, Value};
 
 use super::codec;
-use super::shared::Shared;
 use super::slot;
 use crate::clock::{Clock, Deadline};
+use crate::store::redis::shared::Shared;
 use crate::store::{Ask, Decision, Settlement, StoreError};
 use crate::window::{Charge, Counter, Limit, Taken, take_all};
 
-static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../take.lua")));
+static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/take.lua")));
 static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| Script::new(GIVE_BACK_CODE));
 static SETTLE: LazyLock<Script> = LazyLock::new(|| Script::new(SETTLE_CODE));
-static ANNOUNCE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../announce.lua")));
-const GIVE_BACK_CODE: &str = concat!(include_str!("../counter.lua"), include_str!("../give_back.lua"));
-const SETTLE_CODE: &str = concat!(include_str!("../counter.lua"), include_str!("../settle.lua"));
+static ANNOUNCE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/announce.lua")));
+const GIVE_BACK_CODE: &str =
+    concat!(include_str!("scripts/counter.lua"), include_str!("scripts/give_back.lua"));
+const SETTLE_CODE: &str = concat!(include_str!("scripts/counter.lua"), include_str!("scripts/settle.lua"));
 
 /// The commands that load the scripts.
-pub(super) fn loading() -> [Cmd; 4] {
-    [include_str!("../take.lua"), GIVE_BACK_CODE, SETTLE_CODE, include_str!("../announce.lua")]
+pub(crate) fn loading() -> [Cmd; 4] {
+    [include_str!("scripts/take.lua"), GIVE_BACK_CODE, SETTLE_CODE, include_str!("scripts/announce.lua")]
         .map(|code| redis::cmd("SCRIPT").arg("LOAD").arg(code).take())
 }
 
 /// A call of a script. Its keys share a slot.
 #[derive(Clone, Debug)]
-pub(super) struct Call {
+pub(crate) struct Call {
     command: Cmd,
     /// Where its keys are.
-    pub(super) slot: u16,
+    pub(crate) slot: u16,
     /// Until when an answer is waited for.
-    pub(super) deadline: Deadline,
+    pub(crate) deadline: Deadline,
     /// Whether the script is told the deadline, as the last argument, and counts nothing after it.
     bounded: bool,
 }
 
 impl Call {
     /// Decides about `asks`, if it is executed until the deadline.
-    pub(super) fn take(shared: &Shared, slot: u16, asks: &[&Ask], deadline: Deadline) -> Self {
+    pub(crate) fn take(shared: &Shared, slot: u16, asks: &[&Ask], deadline: Deadline) -> Self {
         let mut command = call(&TAKE, asks.iter().map(|ask| shared.key(&ask.key)));
         for ask in asks {
             command.arg(codec::charge(&ask.charge));
@@ -47,14 +48,14 @@ impl Call {
     }
 
     /// Counts nobody, but in the same way as for anybody: it shows whether the server that has the slot is well.
-    pub(super) fn probe(shared: &Shared, slot: u16, deadline: Deadline) -> Self {
+    pub(crate) fn probe(shared: &Shared, slot: u16, deadline: Deadline) -> Self {
         let mut command = call(&TAKE, std::iter::once(shared.key(&format!("{{{}}}:probe", slot::tag(slot)))));
         command.arg(codec::charge(&PROBE));
         Self { command, slot, deadline, bounded: true }
     }
 
     /// Takes back what was decided about an ask.
-    pub(super) fn give_back(
+    pub(crate) fn give_back(
         shared: &Shared,
         slot: u16,
         charged: (&Ask, &Decision),
@@ -70,7 +71,7 @@ impl Call {
     }
 
     /// Tells a counter what it may have missed.
-    pub(super) fn settle(
+    pub(crate) fn settle(
         shared: &Shared,
         slot: u16,
         settlement: &Settlement<'_>,
@@ -98,19 +99,19 @@ impl Call {
     }
 
     /// Says that this instance is alive, for so many milliseconds from now on.
-    pub(super) fn announce(shared: &Shared, slot: u16, alive_ms: i64, deadline: Deadline) -> Self {
+    pub(crate) fn announce(shared: &Shared, slot: u16, alive_ms: i64, deadline: Deadline) -> Self {
         let mut command = call(&ANNOUNCE, std::iter::once(shared.key(INSTANCES)));
         command.arg(&shared.instance.to_be_bytes()).arg(alive_ms);
         Self { command, slot, deadline, bounded: false }
     }
 
     /// Whether its reply tells the time.
-    pub(super) fn is_timed(&self) -> bool {
+    pub(crate) fn is_timed(&self) -> bool {
         self.bounded
     }
 
     /// Takes the command out, for a server that will have this time at the deadline.
-    pub(super) fn send(&mut self, deadline_ms: i64) -> Cmd {
+    pub(crate) fn send(&mut self, deadline_ms: i64) -> Cmd {
         if self.bounded {
             self.command.arg(deadline_ms);
         }
@@ -118,7 +119,7 @@ impl Call {
     }
 
     /// Puts the command back, as it was before it was sent.
-    pub(super) fn restore(&mut self, sent: &Cmd) {
+    pub(crate) fn restore(&mut self, sent: &Cmd) {
         let arguments = sent.args_iter();
         let own = arguments.len() - usize::from(self.bounded);
         for argument in arguments.take(own) {
@@ -133,7 +134,7 @@ impl Call {
 const PROBE: Charge = Charge { limit: Limit::PROBE, cost: 1, group: Charge::BINDING };
 
 /// The list of instances.
-pub(super) const INSTANCES: &str = "instances";
+pub(crate) const INSTANCES: &str = "instances";
 
 fn call(script: &Script, keys: impl ExactSizeIterator<Item = String>) -> Cmd {
     let number = keys.len();
@@ -147,10 +148,10 @@ fn call(script: &Script, keys: impl ExactSizeIterator<Item = String>) -> Cmd {
 }
 
 /// What a time in milliseconds can be: a counter has 6 bytes for it.
-pub(super) const TIMES: std::ops::Range<i64> = 0..1 << 48;
+pub(crate) const TIMES: std::ops::Range<i64> = 0..1 << 48;
 
 /// The time in a reply of `take.lua` or `settle.lua`.
-pub(super) fn time(reply: &Value) -> Option<i64> {
+pub(crate) fn time(reply: &Value) -> Option<i64> {
     match reply {
         Value::Array(fields) => match fields.first() {
             Some(Value::Int(now_ms)) => Some(*now_ms).filter(|now_ms| TIMES.contains(now_ms)),
@@ -161,13 +162,13 @@ pub(super) fn time(reply: &Value) -> Option<i64> {
 }
 
 /// Whether the reply of one of those says that it came too late, so that nothing was counted.
-pub(super) fn is_late(reply: &Value) -> bool {
+pub(crate) fn is_late(reply: &Value) -> bool {
     matches!(reply, Value::Array(fields) if fields.len() == 1)
 }
 
 /// What `take.lua` has decided: the counters as they were are taken through the same arithmetic here. `disagreed` is
 /// called for each decision that this does not confirm.
-pub(super) fn decisions(
+pub(crate) fn decisions(
     asks: &[&Ask],
     reply: Value,
     mut disagreed: impl FnMut(),
@@ -202,7 +203,7 @@ pub(super) fn decisions(
 }
 
 /// Whether the reply to a probe is what `take.lua` says of a counter.
-pub(super) fn probed(reply: Value) -> Result<(), StoreError> {
+pub(crate) fn probed(reply: Value) -> Result<(), StoreError> {
     let ask = Ask { key: String::new(), charge: PROBE };
     // A probe may come late, and has shown what it is to show.
     if is_late(&reply) && time(&reply).is_some() {
@@ -213,7 +214,7 @@ pub(super) fn probed(reply: Value) -> Result<(), StoreError> {
 }
 
 /// What `settle.lua` has made of a counter of that limit.
-pub(super) fn settled(reply: &Value, limit: &Limit) -> Result<Counter, StoreError> {
+pub(crate) fn settled(reply: &Value, limit: &Limit) -> Result<Counter, StoreError> {
     let Value::Array(fields) = reply else { return Err(StoreError::Answer("no array")) };
     match (time(reply), fields.get(1)) {
         (Some(now_ms), Some(Value::BulkString(raw))) => Ok(codec::decode(raw, limit.window_ms(), now_ms)),
@@ -222,6 +223,6 @@ pub(super) fn settled(reply: &Value, limit: &Limit) -> Result<Counter, StoreErro
 }
 
 /// What `announce.lua` says: how many instances there are, and the place of this one among them.
-pub(super) fn announced(reply: Value) -> Result<(i64, i64), StoreError> {
+pub(crate) fn announced(reply: Value) -> Result<(i64, i64), StoreError> {
     Ok(<(i64, i64)>::from_redis_value(reply).map_err(redis::RedisError::from)?)
 }

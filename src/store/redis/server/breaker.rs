@@ -11,7 +11,7 @@ use crate::store::StoreError;
 
 /// The breaker of one server. What fails makes it doubtful; only a probe opens and closes it (`probe.rs`).
 #[derive(Debug)]
-pub(super) struct Breaker {
+pub(crate) struct Breaker {
     open: AtomicBool,
     answers: AtomicU64,
     failures: AtomicU64,
@@ -30,7 +30,7 @@ pub(super) struct Breaker {
 
 impl Breaker {
     /// The breaker of a server that nothing is known about.
-    pub(super) fn new(server: String, health: Arc<Health>) -> Self {
+    pub(crate) fn new(server: String, health: Arc<Health>) -> Self {
         health.joins(&server);
         Self {
             open: AtomicBool::new(false),
@@ -47,16 +47,16 @@ impl Breaker {
     }
 
     /// Why the server is not to be asked, if it is not.
-    pub(super) fn down(&self) -> Option<StoreError> {
+    pub(crate) fn down(&self) -> Option<StoreError> {
         self.is_open().then(|| StoreError::Down(self.reason.load_full()))
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.open.load(Ordering::Acquire)
     }
 
     /// A check has its answer.
-    pub(super) fn answered(&self) {
+    pub(crate) fn answered(&self) {
         self.answers.fetch_add(1, Ordering::Relaxed);
         if self.in_a_row.load(Ordering::Relaxed) != 0 {
             self.in_a_row.store(0, Ordering::Relaxed);
@@ -64,29 +64,29 @@ impl Breaker {
     }
 
     /// Something has failed, for whatever reason.
-    pub(super) fn doubt(&self) {
+    pub(crate) fn doubt(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
         self.in_a_row.fetch_add(1, Ordering::Relaxed);
         self.doubted.notify_one();
     }
 
     /// How many answers and failures there have been.
-    pub(super) fn tally(&self) -> (u64, u64) {
+    pub(crate) fn tally(&self) -> (u64, u64) {
         (self.answers.load(Ordering::Relaxed), self.failures.load(Ordering::Relaxed))
     }
 
     /// How many failures there have been since the last answer.
-    pub(super) fn in_a_row(&self) -> u64 {
+    pub(crate) fn in_a_row(&self) -> u64 {
         self.in_a_row.load(Ordering::Relaxed)
     }
 
     /// Waits until something has failed.
-    pub(super) async fn doubted(&self) {
+    pub(crate) async fn doubted(&self) {
         self.doubted.notified().await;
     }
 
     /// The server is down, or still is, for this reason.
-    pub(super) fn open(&self, reason: &StoreError) {
+    pub(crate) fn open(&self, reason: &StoreError) {
         let reason = Health::shortened(reason);
         self.reason.store(Arc::new(reason.clone()));
         if self.open.swap(true, Ordering::AcqRel) {
@@ -98,17 +98,17 @@ impl Breaker {
     }
 
     /// Waits until it opens.
-    pub(super) async fn opened(&self) {
+    pub(crate) async fn opened(&self) {
         self.opened.notified().await;
     }
 
     /// Notes that the store goes on without the server, so that the end of this breaker ends its outage.
-    pub(super) fn retire(&self) {
+    pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::Release);
     }
 
     /// The server is well.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         if self.open.swap(false, Ordering::AcqRel) {
             self.health.up(&self.server);
         }
@@ -131,7 +131,7 @@ mod tests {
 
     use super::Breaker;
     use crate::store::StoreError;
-    use crate::store::redis::health::Health;
+    use crate::store::redis::server::health::Health;
 
     /// The states that a server went through until the end of its breaker, true for up.
     fn states_until_the_end(change: impl FnOnce(&Breaker)) -> Vec<bool> {

@@ -3,17 +3,17 @@
 use std::sync::LazyLock;
 
 /// How many slots there are.
-pub(super) const SLOTS: u16 = 16384;
+pub(crate) const SLOTS: u16 = 16384;
 
 /// The slot of a key: by what stands between its first braces, if there is anything.
-pub(super) fn of(key: &str) -> u16 {
+pub(crate) fn of(key: &str) -> u16 {
     let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
     let hashed = tag.filter(|tag| !tag.is_empty()).unwrap_or(key);
     crc16::State::<crc16::XMODEM>::calculate(hashed.as_bytes()) % SLOTS
 }
 
 /// What to write between braces for a key in that slot.
-pub(super) fn tag(slot: u16) -> u32 {
+pub(crate) fn tag(slot: u16) -> u32 {
     static TAGS: LazyLock<Vec<u32>> = LazyLock::new(|| {
         let mut tags: Vec<Option<u32>> = vec![None; usize::from(SLOTS)];
         let mut missing = tags.len();

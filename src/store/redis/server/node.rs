@@ -11,12 +11,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::breaker::Breaker;
 use super::connection::{Manager, Server};
-use super::fault;
 use super::probe::Probe;
 use super::queue::{Answered, Queue};
-use super::script::{self, Call};
-use super::shared::Shared;
 use crate::store::StoreError;
+use crate::store::redis::shared::Shared;
+use crate::store::redis::wire::call::{self, Call};
+use crate::store::redis::wire::fault;
 
 /// How long the pool is waited for at a time. It pauses between two attempts to connect for up to half of this, so it
 /// does not grow with the patience of the checks: theirs is the queue's business.
@@ -26,7 +26,7 @@ const LATE: Duration = Duration::from_millis(3);
 
 /// A server.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     queue: Queue,
     breaker: Arc<Breaker>,
     /// Where something failed last.
@@ -37,7 +37,7 @@ pub(super) struct Node {
 
 impl Node {
     /// The first connection is opened beside: the server need not be there.
-    pub(super) fn new(server: Server, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(server: Server, shared: Arc<Shared>) -> Self {
         let breaker = Arc::new(Breaker::new(server.to_string(), Arc::clone(&shared.health)));
         let manager = Manager::new(server, Arc::clone(&shared), Arc::clone(&breaker));
         let pool = Pool::builder()
@@ -55,24 +55,24 @@ impl Node {
     }
 
     /// Whether it is not asked at the moment.
-    pub(super) fn is_down(&self) -> bool {
+    pub(crate) fn is_down(&self) -> bool {
         self.breaker.is_open()
     }
 
     /// Notes that the store goes on without this server.
-    pub(super) fn retire(&self) {
+    pub(crate) fn retire(&self) {
         self.breaker.retire();
     }
 
     /// An answer of this server was of no use.
-    pub(super) fn doubt(&self) {
+    pub(crate) fn doubt(&self) {
         self.breaker.doubt();
     }
 
     /// Calls a script, and waits until the call's deadline; not at all if the breaker is open. With `asking`, also in a
     /// slot that is only about to become this server's. Dropping the future takes the call back if it has not been
     /// sent.
-    pub(super) async fn call(&self, call: Call, asking: bool) -> Result<Value, Unanswered> {
+    pub(crate) async fn call(&self, call: Call, asking: bool) -> Result<Value, Unanswered> {
         if let Some(error) = self.breaker.down() {
             return Err(error.into());
         }
@@ -102,7 +102,7 @@ impl Node {
         }
         let overdue = StoreError::Timeout(self.shared.timeout);
         match reply {
-            Ok(Ok(Ok(reply))) if timed && script::time(&reply).is_none() => {
+            Ok(Ok(Ok(reply))) if timed && call::time(&reply).is_none() => {
                 Err(StoreError::Answer("no time").into())
             }
             Ok(Ok(Ok(reply))) => Ok(reply),
@@ -116,10 +116,10 @@ impl Node {
 
 /// A call that has no answer, in time.
 #[derive(Debug)]
-pub(super) struct Unanswered {
-    pub(super) error: StoreError,
+pub(crate) struct Unanswered {
+    pub(crate) error: StoreError,
     /// Where the answer may still come, for as long as its connection is waited for.
-    pub(super) late: Option<Answered>,
+    pub(crate) late: Option<Answered>,
 }
 
 impl From<StoreError> for Unanswered {

@@ -16,12 +16,12 @@ use tokio::time::timeout;
 
 use super::breaker::Breaker;
 use super::connection::{Connection, Manager};
-use super::fault;
-use super::script::{self, Call};
-use super::server::pipeline;
-use super::shared::Shared;
 use crate::clock::Clock;
 use crate::store::StoreError;
+use crate::store::redis::shared::Shared;
+use crate::store::redis::wire::call::{self, Call};
+use crate::store::redis::wire::fault;
+use crate::store::redis::wire::link::pipeline;
 
 /// Checks that may wait. What comes on top is decided by the outage policy: a queue this long is not drained
 /// within any deadline worth having.
@@ -34,10 +34,10 @@ const TRIP_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The queue of one server. Its flushers end with it.
 #[derive(Debug)]
-pub(super) struct Queue(mpsc::Sender<Waiting>);
+pub(crate) struct Queue(mpsc::Sender<Waiting>);
 
 /// The answer to a call, or an error if the queue has let go of it.
-pub(super) type Answered = oneshot::Receiver<Result<Value, RedisError>>;
+pub(crate) type Answered = oneshot::Receiver<Result<Value, RedisError>>;
 
 /// A call and the caller who waits for its answer.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Waiting {
 
 impl Queue {
     /// Starts one task per connection of `pool`.
-    pub(super) fn start(pool: &Pool<Manager>, breaker: &Arc<Breaker>, shared: &Arc<Shared>) -> Self {
+    pub(crate) fn start(pool: &Pool<Manager>, breaker: &Arc<Breaker>, shared: &Arc<Shared>) -> Self {
         let (sender, receiver) = mpsc::channel(CAPACITY);
         let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..shared.connections {
@@ -72,7 +72,7 @@ impl Queue {
     }
 
     /// Queues a call. Dropping its answer takes it back if it has not been sent.
-    pub(super) fn call(&self, call: Call, asking: bool) -> Result<Answered, StoreError> {
+    pub(crate) fn call(&self, call: Call, asking: bool) -> Result<Answered, StoreError> {
         let (answer, answered) = oneshot::channel();
         match self.0.try_send(Waiting { call, asking, answer }) {
             Ok(()) | Err(TrySendError::Closed(_)) => Ok(answered),
@@ -158,7 +158,7 @@ async fn send(connection: &mut Connection, batch: &mut Vec<Waiting>, shared: &Sh
             Err(error) => return fail(batch, &error),
         };
         let now_ms = shared.now_ms();
-        let server_ms = || answers.iter().rev().find_map(|answer| script::time(answer.as_ref().ok()?));
+        let server_ms = || answers.iter().rev().find_map(|answer| call::time(answer.as_ref().ok()?));
         // The time of a driven clock is not the server's.
         if let (Clock::Real, Some(server_ms)) = (&shared.clock, server_ms()) {
             connection.offset.learn(now_ms, server_ms);
@@ -228,7 +228,7 @@ enum Fate {
 impl Fate {
     fn of(answer: &Result<Value, RedisError>) -> Self {
         match answer {
-            Ok(reply) if script::is_late(reply) => Self::Late,
+            Ok(reply) if call::is_late(reply) => Self::Late,
             Err(error) if fault::is_unloaded(error) => Self::Unloaded,
             _ => Self::Answered,
         }

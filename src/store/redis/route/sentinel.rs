@@ -16,9 +16,9 @@ use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::backoff;
-use super::server::{Address, Link, pipeline};
-use super::shared::Shared;
+use crate::store::redis::server::backoff;
+use crate::store::redis::shared::Shared;
+use crate::store::redis::wire::link::{Address, Link, pipeline};
 
 /// How long a sentinel may take for its answer, with connecting.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(300);
@@ -33,7 +33,7 @@ struct Naming {
 
 /// The sentinels of one primary.
 #[derive(Debug)]
-pub(super) struct Sentinels {
+pub(crate) struct Sentinels {
     inner: Arc<Inner>,
     _watch: AbortOnDropHandle<()>,
 }
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Sentinel {
 }
 
 impl Sentinels {
-    pub(super) fn new(sentinels: Vec<Address>, name: String, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(sentinels: Vec<Address>, name: String, shared: Arc<Shared>) -> Self {
         let sentinel = |address| Sentinel { address, link: Mutex::default() };
         let sentinels = sentinels.into_iter().map(sentinel).collect();
         let believed = AtomicBool::new(false);
@@ -79,12 +79,12 @@ impl Sentinels {
     }
 
     /// What they call the primary.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.inner.name
     }
 
     /// The primary, as the sentinels named it within the last second or so.
-    pub(super) async fn primary(&self) -> Result<Address, RedisError> {
+    pub(crate) async fn primary(&self) -> Result<Address, RedisError> {
         if self.inner.believed.load(Ordering::Relaxed)
             && let Some(named) = self.inner.named.borrow().clone()
         {
@@ -94,17 +94,17 @@ impl Sentinels {
     }
 
     /// The one that they named did not work.
-    pub(super) fn doubt(&self) {
+    pub(crate) fn doubt(&self) {
         self.inner.believed.store(false, Ordering::Relaxed);
     }
 
     /// Whether this is still the primary, by the last that is known.
-    pub(super) fn still_name(&self, address: &Address) -> bool {
+    pub(crate) fn still_name(&self, address: &Address) -> bool {
         is(&self.inner.named.borrow(), address)
     }
 
     /// Waits until another is the primary.
-    pub(super) async fn another_than(&self, address: &Address) {
+    pub(crate) async fn another_than(&self, address: &Address) {
         // It fails only when there are no sentinels any more, and whoever waits is one of their own then.
         let _ = self.inner.named.subscribe().wait_for(|named| !is(named, address)).await;
     }

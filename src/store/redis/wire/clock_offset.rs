@@ -11,7 +11,7 @@ const SET_BACK_MS: i64 = 250;
 
 /// The offset of one server's clock. Pure: all times are in milliseconds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Offset {
+pub(crate) struct Offset {
     current: i64,
     previous: i64,
     since_ms: i64,
@@ -19,13 +19,13 @@ pub(super) struct Offset {
 
 impl Offset {
     /// From the first sample: see [`Offset::learn`].
-    pub(super) fn new(local_ms: i64, server_ms: i64) -> Self {
+    pub(crate) fn new(local_ms: i64, server_ms: i64) -> Self {
         let seen = server_ms - local_ms;
         Self { current: seen, previous: seen, since_ms: local_ms }
     }
 
     /// An answer of `server_ms` was read at `local_ms`.
-    pub(super) fn learn(&mut self, local_ms: i64, server_ms: i64) {
+    pub(crate) fn learn(&mut self, local_ms: i64, server_ms: i64) {
         let seen = server_ms - local_ms;
         if seen < self.get() - SET_BACK_MS {
             *self = Self::new(local_ms, server_ms);
@@ -37,7 +37,7 @@ impl Offset {
     }
 
     /// The server's time at `local_ms`.
-    pub(super) fn server_ms(&self, local_ms: i64) -> i64 {
+    pub(crate) fn server_ms(&self, local_ms: i64) -> i64 {
         local_ms + self.get()
     }
 

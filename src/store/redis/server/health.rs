@@ -14,7 +14,7 @@ const REASON: usize = 300;
 
 /// How the servers are.
 #[derive(Debug, Default)]
-pub(super) struct Health(Mutex<Known>);
+pub(crate) struct Health(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -38,14 +38,14 @@ impl State {
 
 impl Health {
     /// There is a server more, and nothing is wrong with it so far.
-    pub(super) fn joins(&self, server: &str) {
+    pub(crate) fn joins(&self, server: &str) {
         let mut known = self.known();
         known.servers.insert(server.to_owned(), State::new(None));
         known.tell();
     }
 
     /// The store goes on without it.
-    pub(super) fn leaves(&self, server: &str) {
+    pub(crate) fn leaves(&self, server: &str) {
         let mut known = self.known();
         if known.servers.get(server).is_some_and(|state| state.error.is_some()) {
             known.change(server, None);
@@ -56,7 +56,7 @@ impl Health {
     }
 
     /// It does not answer as it should.
-    pub(super) fn down(&self, server: &str, error: String) {
+    pub(crate) fn down(&self, server: &str, error: String) {
         let lasted = self.known().change(server, Some(error.clone()));
         metrics::store_outage();
         let up_seconds = lasted.round();
@@ -69,24 +69,24 @@ impl Health {
     }
 
     /// It still does not, perhaps for another reason.
-    pub(super) fn still_down(&self, server: &str, error: String) {
+    pub(crate) fn still_down(&self, server: &str, error: String) {
         if let Some(State { error: Some(reason), .. }) = self.known().servers.get_mut(server) {
             *reason = error;
         }
     }
 
     /// It answers again.
-    pub(super) fn up(&self, server: &str) {
+    pub(crate) fn up(&self, server: &str) {
         let down_seconds = (self.known().change(server, None) * 1000.0).round() / 1000.0;
         tracing::info!(server, down_seconds, "Redis answers again: limits are shared again");
     }
 
     /// A reason as it is told: these are somebody else's words.
-    pub(super) fn shortened(reason: &StoreError) -> String {
+    pub(crate) fn shortened(reason: &StoreError) -> String {
         reason.to_string().chars().take(REASON).collect()
     }
 
-    pub(super) fn report(&self) -> StoreHealth {
+    pub(crate) fn report(&self) -> StoreHealth {
         let known = self.known();
         let servers = known.servers.iter().map(|(server, state)| ServerHealth {
             server: server.clone(),

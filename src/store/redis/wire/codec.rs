@@ -23,7 +23,7 @@ const MOST_BUCKETS: usize = 65;
 
 /// Reads the counter of a window of that length at `now_ms`. What the script did not write counts as nothing,
 /// here as there: it looks at the buckets that have not expired, and so must this.
-pub(super) fn decode(raw: &[u8], window_ms: i64, now_ms: i64) -> Counter {
+pub(crate) fn decode(raw: &[u8], window_ms: i64, now_ms: i64) -> Counter {
     let width = width(window_ms);
     let Some((head, older)) = raw.split_at_checked(LAST + DEBT + COUNT + width) else {
         return Counter::default();
@@ -61,7 +61,7 @@ pub(super) fn decode(raw: &[u8], window_ms: i64, now_ms: i64) -> Counter {
 }
 
 /// The counter as `take.lua` would have packed it. Empty for a counter without buckets.
-pub(super) fn encode(counter: &Counter, window_ms: i64) -> Vec<u8> {
+pub(crate) fn encode(counter: &Counter, window_ms: i64) -> Vec<u8> {
     let width = width(window_ms);
     let mut packed = Vec::new();
     let mut newer: Option<&Bucket> = None;
@@ -83,7 +83,7 @@ pub(super) fn encode(counter: &Counter, window_ms: i64) -> Vec<u8> {
 }
 
 /// What `take.lua` is told of a charge.
-pub(super) fn charge(charge: &Charge) -> Vec<u8> {
+pub(crate) fn charge(charge: &Charge) -> Vec<u8> {
     let Charge { limit, cost, group } = charge;
     let mut packed = Vec::with_capacity(23);
     put(&mut packed, limit.quota(), 4);
@@ -96,7 +96,7 @@ pub(super) fn charge(charge: &Charge) -> Vec<u8> {
 }
 
 /// What `settle.lua` is told of a limit.
-pub(super) fn shape(limit: &Limit) -> Vec<u8> {
+pub(crate) fn shape(limit: &Limit) -> Vec<u8> {
     let mut packed = Vec::with_capacity(10);
     put(&mut packed, limit.window_ms(), 5);
     put(&mut packed, limit.slices(), 1);
@@ -105,7 +105,7 @@ pub(super) fn shape(limit: &Limit) -> Vec<u8> {
 }
 
 /// What `give_back.lua` is told of a charge made at `at_ms`, for which the burst allowance lent `lent` units.
-pub(super) fn returned(charge: &Charge, lent: i64, at_ms: i64) -> Vec<u8> {
+pub(crate) fn returned(charge: &Charge, lent: i64, at_ms: i64) -> Vec<u8> {
     let mut packed = Vec::with_capacity(25);
     put(&mut packed, charge.limit.window_ms(), 5);
     put(&mut packed, charge.limit.slices(), 1);

@@ -13,12 +13,12 @@ use bb8_redis::redis::{self, ErrorKind, Pipeline, RedisError, Value};
 
 use super::backoff::Backoff;
 use super::breaker::Breaker;
-use super::fault;
-use super::offset::Offset;
-use super::script;
-use super::sentinel::Sentinels;
-use super::server::{Address, Link, Replies, pipeline};
-use super::shared::Shared;
+use crate::store::redis::route::sentinel::Sentinels;
+use crate::store::redis::shared::Shared;
+use crate::store::redis::wire::call;
+use crate::store::redis::wire::clock_offset::Offset;
+use crate::store::redis::wire::fault;
+use crate::store::redis::wire::link::{Address, Link, Replies, pipeline};
 
 /// How long connecting, with log-in and loading the scripts, may take. It goes on after the check that asked
 /// for it has passed its deadline, so that the next one finds a connection.
@@ -29,7 +29,7 @@ const CLIENT_NAME: &str = "tidegate";
 
 /// Which server to connect to.
 #[derive(Debug)]
-pub(super) enum Server {
+pub(crate) enum Server {
     /// This one.
     Fixed(Address),
     /// Whichever is the primary.
@@ -48,7 +48,7 @@ impl fmt::Display for Server {
 
 /// Makes connections.
 #[derive(Clone, Debug)]
-pub(super) struct Manager {
+pub(crate) struct Manager {
     server: Arc<Server>,
     shared: Arc<Shared>,
     breaker: Arc<Breaker>,
@@ -60,12 +60,12 @@ pub(super) struct Manager {
 }
 
 impl Manager {
-    pub(super) fn new(server: Server, shared: Arc<Shared>, breaker: Arc<Breaker>) -> Self {
+    pub(crate) fn new(server: Server, shared: Arc<Shared>, breaker: Arc<Breaker>) -> Self {
         let server = Arc::new(server);
         Self { server, shared, breaker, backoff: Arc::default(), run: Arc::default(), lost: Arc::default() }
     }
 
-    pub(super) async fn open(&self) -> Result<Connection, RedisError> {
+    pub(crate) async fn open(&self) -> Result<Connection, RedisError> {
         match &*self.server {
             Server::Fixed(address) => self.open_to(address.clone()).await,
             Server::Primary(sentinels) => {
@@ -102,7 +102,7 @@ impl Manager {
         let time = replies.next().ok_or((ErrorKind::Client, "no time"))??;
         let (seconds, micros): (i64, i64) = redis::from_redis_value(time)?;
         let server_ms = seconds.saturating_mul(1000).saturating_add(micros / 1000);
-        if !script::TIMES.contains(&server_ms) {
+        if !call::TIMES.contains(&server_ms) {
             return Err((ErrorKind::Client, "its clock is out of all bounds").into());
         }
         self.meets(info);
@@ -188,10 +188,10 @@ fn is_primary(role: &[Value]) -> bool {
 }
 
 /// A connection on which the scripts are loaded.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     link: Link,
     address: Address,
-    pub(super) offset: Offset,
+    pub(crate) offset: Offset,
     broken: bool,
     /// It has brought answers.
     has_worked: bool,
@@ -199,18 +199,18 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Whether the server has not closed it. Costs no trip.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.link.is_open() && !self.broken
     }
 
     /// Loads the scripts.
-    pub(super) async fn load(&mut self) -> Result<(), RedisError> {
-        self.send(&pipeline(script::loading())).await?.into_iter().try_for_each(|reply| reply.map(drop))
+    pub(crate) async fn load(&mut self) -> Result<(), RedisError> {
+        self.send(&pipeline(call::loading())).await?.into_iter().try_for_each(|reply| reply.map(drop))
     }
 
     /// Sends commands in one trip; each has its own answer. The connection counts as broken until they are
     /// there: if the caller gives up on them, it is not used again.
-    pub(super) async fn send(&mut self, commands: &Pipeline) -> Replies {
+    pub(crate) async fn send(&mut self, commands: &Pipeline) -> Replies {
         self.broken = true;
         let replies = self.link.send(commands).await;
         self.broken = match &replies {

@@ -15,12 +15,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::backoff;
 use super::breaker::Breaker;
 use super::connection::{Connection, Manager};
-use super::fault;
-use super::script::{self, Call};
-use super::server::pipeline;
-use super::shared::Shared;
 use crate::clock::Stopwatch;
 use crate::store::StoreError;
+use crate::store::redis::shared::Shared;
+use crate::store::redis::wire::call::{self, Call};
+use crate::store::redis::wire::fault;
+use crate::store::redis::wire::link::pipeline;
 
 /// Between two probes of a server that is well.
 const LOOK_CLOSER: Duration = Duration::from_millis(10);
@@ -47,14 +47,14 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// The thread of a store's probes. It ends with the store.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     handle: Handle,
     _end: Option<DropGuard>,
 }
 
 impl Watch {
     /// Starts it. Needs a Tokio runtime, whose own threads do instead if there can be no other.
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let own = || {
             let runtime = Builder::new_current_thread().enable_all().build().ok()?;
             let (handle, end) = (runtime.handle().clone(), CancellationToken::new());
@@ -66,24 +66,24 @@ impl Watch {
         own().unwrap_or_else(|| Self { handle: Handle::current(), _end: None })
     }
 
-    pub(super) fn handle(&self) -> &Handle {
+    pub(crate) fn handle(&self) -> &Handle {
         &self.handle
     }
 }
 
 /// Probes one server.
 #[derive(Debug)]
-pub(super) struct Probe {
-    pub(super) manager: Manager,
-    pub(super) breaker: Arc<Breaker>,
+pub(crate) struct Probe {
+    pub(crate) manager: Manager,
+    pub(crate) breaker: Arc<Breaker>,
     /// Where something failed last, so that a probe fails there too: a server of a cluster is asked for many.
-    pub(super) slot: Arc<AtomicU16>,
-    pub(super) shared: Arc<Shared>,
+    pub(crate) slot: Arc<AtomicU16>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Probe {
     /// Probes whenever something has failed, for ever.
-    pub(super) async fn attend(self) {
+    pub(crate) async fn attend(self) {
         let mut connection = None;
         let mut steady = STEADY;
         let mut closed: Option<Stopwatch> = None;
@@ -191,7 +191,7 @@ impl Probe {
         }
         match answers.into_iter().next() {
             Some(Err(error)) if !fault::is_elsewhere(&error) => Err(error.into()),
-            Some(Ok(reply)) => script::probed(reply),
+            Some(Ok(reply)) => call::probed(reply),
             _ => Ok(()),
         }
     }

@@ -10,11 +10,11 @@ const LONGEST: Duration = Duration::from_millis(400);
 
 /// The failures in a row of one server.
 #[derive(Debug, Default)]
-pub(super) struct Backoff(AtomicU32);
+pub(crate) struct Backoff(AtomicU32);
 
 impl Backoff {
     /// Waits before an attempt to connect; not at all if nothing has failed.
-    pub(super) async fn pause(&self) {
+    pub(crate) async fn pause(&self) {
         let failures = self.0.load(Ordering::Relaxed);
         if failures > 0 {
             pause(longest(failures)).await;
@@ -22,17 +22,17 @@ impl Backoff {
     }
 
     /// A connection that had worked was lost: with it all the others, perhaps, so it is one failure.
-    pub(super) fn lost(&self) {
+    pub(crate) fn lost(&self) {
         self.0.fetch_max(1, Ordering::Relaxed);
     }
 
     /// A connection could not be made, or did not work from the start.
-    pub(super) fn failed(&self) {
+    pub(crate) fn failed(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The server has answered.
-    pub(super) fn succeeded(&self) {
+    pub(crate) fn succeeded(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 }
@@ -43,7 +43,7 @@ fn longest(failures: u32) -> Duration {
 }
 
 /// Waits for something between half of `longest` and all of it.
-pub(super) async fn pause(longest: Duration) {
+pub(crate) async fn pause(longest: Duration) {
     tokio::time::sleep(longest.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
 }
 
