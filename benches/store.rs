@@ -19,7 +19,7 @@ use bb8_redis::redis::aio::ConnectionLike as _;
 use bb8_redis::redis::{Cmd, RedisConnectionInfo, Script, Value, cmd};
 use bb8_redis::{RedisConnectionManager, redis};
 use tidegate::clock::{Clock, Stopwatch};
-use tidegate::store::{Access, Address, Ask, RedisOptions, RedisStore, Topology};
+use tidegate::store::{Access, KeyedCharge, RedisOptions, RedisStore, ServerAddress, Topology};
 use tidegate::window::{Charge, Limit};
 
 const TASKS: u64 = 64;
@@ -126,7 +126,7 @@ impl Way {
             Self::Batching(store) => {
                 let limit = Limit::new(1_000_000, 10, 60_000, 4).expect("it is a limit");
                 let charge = Charge { limit, cost: 1, group: Charge::BINDING };
-                let asks = [Ask { key: format!("{{{client}}}:bench:60000:4"), charge }];
+                let asks = [KeyedCharge { key: format!("{{{client}}}:bench:60000:4"), charge }];
                 let answer = store.take(&asks).await;
                 let charged =
                     answer.iter().all(|decision| decision.as_ref().is_ok_and(|it| it.taken.charged));
@@ -222,7 +222,7 @@ impl Server {
     fn store(&self) -> RedisStore {
         let login = RedisConnectionInfo::default();
         let options = RedisOptions {
-            topology: Topology::Standalone(Address { host: "127.0.0.1".to_owned(), port: self.port }),
+            topology: Topology::Standalone(ServerAddress { host: "127.0.0.1".to_owned(), port: self.port }),
             access: Access { server: login.clone(), sentinel: login, tls: None },
             timeout: Duration::from_secs(5),
             key_prefix: "bench".to_owned(),

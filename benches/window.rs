@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tidegate::clock::Clock;
-use tidegate::store::{Ask, MemoryStore};
+use tidegate::store::{KeyedCharge, MemoryStore};
 use tidegate::window::{Charge, Counter, Limit};
 
 fn window(criterion: &mut Criterion) {
@@ -35,8 +35,9 @@ fn window(criterion: &mut Criterion) {
 
     let store = MemoryStore::new(100_000, Clock::Real);
     let charge = Charge { limit, cost: 1, group: Charge::BINDING };
-    let asks: Vec<[Ask; 1]> =
-        (0..1_000).map(|client| [Ask { key: format!("{{{client}}}:rule:60000:4"), charge }]).collect();
+    let asks: Vec<[KeyedCharge; 1]> = (0..1_000)
+        .map(|client| [KeyedCharge { key: format!("{{{client}}}:rule:60000:4"), charge }])
+        .collect();
     let mut next = asks.iter().cycle();
     group.bench_function("memory store, one of 1,000 clients", |bencher| {
         bencher.iter(|| next.next().map(|asks| store.take(asks)));

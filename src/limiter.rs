@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::clock::{Clock, Timeline};
 use crate::metrics::{Origin, Origins};
 use crate::policy::{Check, Mode, NamedLimit, OnOutage, Rule};
-use crate::store::{Answer, Ask, Decision, RedisStore, Store, StoreError, StoreHealth};
+use crate::store::{Decision, Decisions, KeyedCharge, RedisStore, Store, StoreError, StoreHealth};
 use crate::window::Charge;
 use denied::{Denied, Revision};
 use fallback::Fallback;
@@ -73,7 +73,7 @@ pub struct Limited<'p> {
 /// All that one request charges: by each of its checks, each limit's counter.
 #[derive(Debug)]
 pub struct Charges<'p> {
-    asks: Vec<Ask>,
+    asks: Vec<KeyedCharge>,
     sources: Vec<Source<'p>>,
 }
 
@@ -129,7 +129,7 @@ impl Limiter {
         };
         let denied = Denied::new(match &store {
             Store::Memory(_) => Revision::Never,
-            Store::Redis(_) if store.gives_back() => Revision::GivenBack,
+            Store::Redis(_) if store.may_give_back() => Revision::GivenBack,
             Store::Redis(_) => Revision::Deleted,
         });
         Self { store, denied, remote, origins: Origins::default(), timeline }
@@ -146,7 +146,7 @@ impl Limiter {
     pub fn status(&self) -> Option<Status> {
         let Remote { store, fallback, .. } = self.remote.as_ref()?;
         let (health, instances) = (store.health(), fallback.fleet.instances());
-        Some(Status { health, instances, owes: fallback.owes(store.runs()) })
+        Some(Status { health, instances, owes: fallback.owes(store.generation()) })
     }
 
     /// Returns the refusal that is remembered of one of the counters, if there is one. Nothing is charged, and nothing
@@ -194,9 +194,9 @@ impl Limiter {
 
     /// Asks the store. Where it has to be told first what it missed, it is not asked if the rules can do without, and
     /// else a little later.
-    async fn ask(&self, asks: &[Ask], sources: &[Source<'_>]) -> Answer {
+    async fn ask(&self, asks: &[KeyedCharge], sources: &[Source<'_>]) -> Decisions {
         let Some(Remote { store, fallback, .. }) = &self.remote else { return self.store.take(asks).await };
-        let runs = store.runs();
+        let runs = store.generation();
         if !store.is_down() {
             let (owed, much) = fallback.owed(asks, runs);
             let told = owed.into_iter().map(|key| {
@@ -205,7 +205,7 @@ impl Limiter {
             });
             let told: Vec<_> = told.collect();
             if much && sources.iter().all(|source| source.rule.on_outage == OnOutage::Local) {
-                return asks.iter().map(|_| Err(StoreError::Behind)).collect();
+                return asks.iter().map(|_| Err(StoreError::Unsettled)).collect();
             }
             if much {
                 // What the rules cannot do without is worth a moment: at most as long as half a check may take.
@@ -213,18 +213,18 @@ impl Limiter {
             }
         }
         let answer = self.store.take(asks).await;
-        fallback.learn(asks, &answer, (runs, store.runs()));
+        fallback.learn(asks, &answer, (runs, store.generation()));
         answer
     }
 
     /// Decides here where the store gave no answer, for the rules that want it. Whether that decided.
-    fn fall_back(&self, asks: &[Ask], sources: &[Source<'_>], answer: &mut Answer) -> bool {
+    fn fall_back(&self, asks: &[KeyedCharge], sources: &[Source<'_>], answer: &mut Decisions) -> bool {
         let Some(Remote { store, fallback, .. }) = &self.remote else { return false };
         if answer.iter().all(Result::is_ok) {
             return false;
         }
         let each = || asks.iter().zip(sources).zip(answer.iter());
-        let binding = |ask: &Ask| ask.charge.group == Charge::BINDING;
+        let binding = |ask: &KeyedCharge| ask.charge.group == Charge::BINDING;
         // Nothing is counted for a request that is refused already.
         let refused = each().any(|((ask, source), decision)| {
             binding(ask)
@@ -236,11 +236,12 @@ impl Limiter {
         if refused {
             return false;
         }
-        let wanted = |((_, source), decision): &((&Ask, &Source<'_>), &Result<Decision, StoreError>)| {
-            decision.is_err() && source.rule.on_outage == OnOutage::Local
-        };
-        let unanswered: Vec<&Ask> = each().filter(wanted).map(|((ask, _), _)| ask).collect();
-        let mut decisions = fallback.take(&unanswered, store.runs()).into_iter();
+        let wanted =
+            |((_, source), decision): &((&KeyedCharge, &Source<'_>), &Result<Decision, StoreError>)| {
+                decision.is_err() && source.rule.on_outage == OnOutage::Local
+            };
+        let unanswered: Vec<&KeyedCharge> = each().filter(wanted).map(|((ask, _), _)| ask).collect();
+        let mut decisions = fallback.take(&unanswered, store.generation()).into_iter();
         let mut local = false;
         for (source, decision) in sources.iter().zip(answer) {
             if decision.is_err()
@@ -255,7 +256,7 @@ impl Limiter {
     }
 
     /// Takes note of what was refused at `asked_ms`, or a little later.
-    fn remember(&self, asks: &[Ask], answer: &Answer, asked_ms: i64) {
+    fn remember(&self, asks: &[KeyedCharge], answer: &Decisions, asked_ms: i64) {
         for (ask, decision) in asks.iter().zip(answer) {
             if let Ok(decision) = decision
                 && !decision.taken.fits
@@ -286,7 +287,7 @@ impl<'p> Charges<'p> {
             for named in &rule.limits {
                 let limit = named.limit;
                 let key = format!("{{{client}}}:{}:{}:{}", rule.name, limit.window_ms(), limit.slices());
-                asks.push(Ask { key, charge: Charge { limit, cost: COST, group } });
+                asks.push(KeyedCharge { key, charge: Charge { limit, cost: COST, group } });
                 sources.push(Source { rule, limit: named });
             }
         }
@@ -295,7 +296,7 @@ impl<'p> Charges<'p> {
 }
 
 /// What the answer means. A rule that has no answer does what it says for that case.
-fn decide<'p>(asks: &[Ask], sources: &[Source<'p>], answer: &Answer) -> Verdict<'p> {
+fn decide<'p>(asks: &[KeyedCharge], sources: &[Source<'p>], answer: &Decisions) -> Verdict<'p> {
     let mut exceeded: Vec<&Rule> = Vec::new();
     let mut refused = Vec::new();
     let mut tightest: Option<Standing> = None;

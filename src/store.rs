@@ -3,6 +3,7 @@
 //! Both stores are the same arithmetic on the same [`Counter`]; one conformance suite runs against both
 //! (`tests/it/store_conformance.rs`). A store does not know what HTTP is.
 
+mod generation;
 mod memory;
 mod redis;
 
@@ -12,12 +13,13 @@ use bb8_redis::redis::{ErrorKind, ServerErrorKind};
 
 use crate::window::{Charge, Counter, Limit, Taken};
 
+pub use generation::{AtomicGeneration, Generation};
 pub use memory::MemoryStore;
-pub use redis::{Access, Address, RedisOptions, RedisStore, Tls, Topology};
+pub use redis::{Access, RedisOptions, RedisStore, ServerAddress, StoreTls, Topology};
 
 /// One counter, and what is asked of it.
 #[derive(Clone, Debug)]
-pub struct Ask {
+pub struct KeyedCharge {
     /// The counter's key: `{client}:rule:window:slices`. The braces make a Redis Cluster keep the counters of
     /// one client in one slot.
     pub key: String,
@@ -50,7 +52,7 @@ pub struct Settlement<'a> {
     /// The counter as it was last seen, if it may be lost: what is lost of it is put back.
     pub seen: &'a Counter,
     /// What was admitted without asking: it is added.
-    pub missed: &'a Counter,
+    pub unsettled: &'a Counter,
     /// Its number: one addition counts once, however often it is sent.
     pub number: u64,
     /// The store's time, as far as it is known.
@@ -90,7 +92,7 @@ pub struct StateChange {
 
 /// What was decided about each ask of one request, in their order. Where there is an error, it is not known
 /// whether that ask was counted.
-pub type Answer = Vec<Result<Decision, StoreError>>;
+pub type Decisions = Vec<Result<Decision, StoreError>>;
 
 /// Why a store gave no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -100,7 +102,7 @@ pub enum StoreError {
     Timeout(std::time::Duration),
     /// The counter has to be told first what it has missed.
     #[error("the counter is behind")]
-    Behind,
+    Unsettled,
     /// The server has failed of late, and is not asked until it answers probes.
     #[error("{0}")]
     Down(Arc<String>),
@@ -112,19 +114,19 @@ pub enum StoreError {
     Redis(#[from] bb8_redis::redis::RedisError),
     /// Too many checks are waiting already.
     #[error("{0} checks are waiting")]
-    Full(usize),
+    QueueFull(usize),
     /// The answer is not what the script returns.
     #[error("the script's answer cannot be read: {0}")]
-    Answer(&'static str),
+    InvalidReply(&'static str),
 }
 
 impl StoreError {
     /// Whether it is about what was asked, and so the same would be answered again.
     #[must_use]
-    pub fn is_final(&self) -> bool {
+    pub fn is_permanent(&self) -> bool {
         match self {
             Self::Redis(error) => error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError),
-            Self::Answer(_) => true,
+            Self::InvalidReply(_) => true,
             _ => false,
         }
     }
@@ -142,7 +144,7 @@ pub enum Store {
 impl Store {
     /// Decides about all the asks of one request: see [`take_all`](crate::window::take_all). The memory store
     /// always answers.
-    pub async fn take(&self, asks: &[Ask]) -> Answer {
+    pub async fn take(&self, asks: &[KeyedCharge]) -> Decisions {
         match self {
             Self::Memory(store) => store.take(asks).into_iter().map(Ok).collect(),
             Self::Redis(store) => store.take(asks).await,
@@ -151,7 +153,7 @@ impl Store {
 
     /// Whether a counter may hold charges that are about to be given back, so that it is full for a moment only.
     #[must_use]
-    pub fn gives_back(&self) -> bool {
+    pub fn may_give_back(&self) -> bool {
         match self {
             Self::Memory(_) => false,
             Self::Redis(store) => store.has_slots(),
@@ -160,7 +162,7 @@ impl Store {
 
     /// Takes back what was charged for a request that is not let through after all, because others of its asks
     /// have no decision.
-    pub async fn give_back(&self, asks: &[Ask], answer: &Answer) {
+    pub async fn give_back(&self, asks: &[KeyedCharge], answer: &Decisions) {
         match self {
             // It decides about all or none, so there is no such request.
             Self::Memory(_) => {}

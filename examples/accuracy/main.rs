@@ -18,7 +18,9 @@ use anyhow::{Context as _, bail};
 use bb8_redis::redis::{ConnectionAddr, IntoConnectionInfo as _};
 use shapes::{ADVERSARY, ExactLog, Random, peak, shapes};
 use tidegate::clock::{Clock, Driven};
-use tidegate::store::{Access, Address, Ask, MemoryStore, RedisOptions, RedisStore, Store, Topology};
+use tidegate::store::{
+    Access, KeyedCharge, MemoryStore, RedisOptions, RedisStore, ServerAddress, Store, Topology,
+};
 use tidegate::window::{Charge, Limit};
 
 const WINDOW_MS: i64 = 60_000;
@@ -52,7 +54,7 @@ async fn main() -> anyhow::Result<()> {
             let ConnectionAddr::Tcp(host, port) = server.addr().clone() else { bail!("not a redis:// URL") };
             let login = server.redis_settings().clone();
             let options = RedisOptions {
-                topology: Topology::Standalone(Address { host, port }),
+                topology: Topology::Standalone(ServerAddress { host, port }),
                 access: Access { server: login.clone(), sentinel: login, tls: None },
                 timeout: Duration::from_secs(5),
                 // Another run's counters would be taken for this one's.
@@ -110,7 +112,8 @@ async fn offer(
     limit: Limit,
     arrivals: &[i64],
 ) -> anyhow::Result<Vec<i64>> {
-    let asks = [Ask { key: key.to_owned(), charge: Charge { limit, cost: 1, group: Charge::BINDING } }];
+    let asks =
+        [KeyedCharge { key: key.to_owned(), charge: Charge { limit, cost: 1, group: Charge::BINDING } }];
     let mut admitted = Vec::new();
     for &at in arrivals {
         clock.set_ms(at);

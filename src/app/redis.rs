@@ -7,7 +7,7 @@ use bb8_redis::redis::RedisConnectionInfo;
 
 use super::tls::client_config;
 use crate::config::{ClientTls, Credentials, RedisAddress, RedisSettings, RedisTopology, Secret};
-use crate::store::{Access, Address, RedisOptions, Tls, Topology};
+use crate::store::{Access, RedisOptions, ServerAddress, StoreTls, Topology};
 use crate::tls;
 
 pub(super) fn options(settings: &RedisSettings) -> anyhow::Result<RedisOptions> {
@@ -41,8 +41,8 @@ pub(super) fn access(settings: &RedisSettings) -> anyhow::Result<Access> {
     })
 }
 
-fn address(RedisAddress { host, port }: &RedisAddress) -> Address {
-    Address { host: host.clone(), port: *port }
+fn address(RedisAddress { host, port }: &RedisAddress) -> ServerAddress {
+    ServerAddress { host: host.clone(), port: *port }
 }
 
 fn login(credentials: &Credentials) -> RedisConnectionInfo {
@@ -58,8 +58,11 @@ fn login(credentials: &Credentials) -> RedisConnectionInfo {
     login
 }
 
-fn tls(settings: &ClientTls) -> anyhow::Result<Tls> {
+fn tls(settings: &ClientTls) -> anyhow::Result<StoreTls> {
     let config = client_config(settings).context("store.redis.tls")?;
     let server_name = settings.server_name.as_deref().map(tls::server_name).transpose();
-    Ok(Tls { config: Arc::new(config), server_name: server_name.context("store.redis.tls.server_name")? })
+    Ok(StoreTls {
+        config: Arc::new(config),
+        server_name: server_name.context("store.redis.tls.server_name")?,
+    })
 }

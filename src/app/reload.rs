@@ -139,7 +139,7 @@ impl Reloader {
         if settings.store != self.running.store
             && let (StoreSettings::Redis(wanted), Store::Redis(store)) = (&settings.store, limiter.store())
         {
-            store.renew(redis::access(wanted).map_err(told)?);
+            store.set_access(redis::access(wanted).map_err(told)?);
             tracing::info!(
                 "connections to Redis are made with other credentials or certificates from now on"
             );

@@ -5,7 +5,7 @@ use foldhash::fast::RandomState;
 use quick_cache::UnitWeighter;
 use quick_cache::sync::Cache;
 
-use crate::store::{Ask, Decision};
+use crate::store::{Decision, KeyedCharge};
 use crate::window::Limit;
 
 /// The most refusals remembered; the ones least used make room.
@@ -55,7 +55,7 @@ impl Denied {
     }
 
     /// Takes note of a decision about `ask`, which was asked at `now_ms`.
-    pub(super) fn note(&self, ask: &Ask, decision: &Decision, now_ms: i64) {
+    pub(super) fn note(&self, ask: &KeyedCharge, decision: &Decision, now_ms: i64) {
         let (limit, cost) = (ask.charge.limit, ask.charge.cost);
         let Some(left_ms) = decision.counter.retry_after(&limit, decision.now_ms, cost) else { return };
         let last =
@@ -80,7 +80,7 @@ impl Denied {
     }
 
     /// If `ask` is known to be refused: units that would be admitted, and milliseconds until it is admitted.
-    pub(super) fn recall(&self, ask: &Ask, now_ms: i64) -> Option<(i64, i64)> {
+    pub(super) fn recall(&self, ask: &KeyedCharge, now_ms: i64) -> Option<(i64, i64)> {
         let refusal = self.refusals.get(ask.key.as_str())?;
         let known = refusal.limit == ask.charge.limit && refusal.cost <= ask.charge.cost;
         (known && now_ms < refusal.ask_again_ms).then_some((refusal.remaining, refusal.until_ms - now_ms))
@@ -90,18 +90,18 @@ impl Denied {
 #[cfg(test)]
 mod tests {
     use super::{Denied, Revision};
-    use crate::store::{Ask, Decision};
+    use crate::store::{Decision, KeyedCharge};
     use crate::window::{Charge, Counter, Limit, Taken};
 
     /// A refusal so long after the last charge.
-    fn refused(after_ms: i64) -> (Ask, Decision) {
+    fn refused(after_ms: i64) -> (KeyedCharge, Decision) {
         let limit = Limit::new(1, 0, 60_000, 4).expect("it is a limit");
         let charge = Charge { limit, cost: 1, group: Charge::BINDING };
         let mut counter = Counter::default();
         counter.take(&limit, 1_000, 1);
         let taken = Taken { fits: false, charged: false };
         let decision = Decision { limit, now_ms: 1_000 + after_ms, taken, before: counter.clone(), counter };
-        (Ask { key: "{a}:r:60000:4".to_owned(), charge }, decision)
+        (KeyedCharge { key: "{a}:r:60000:4".to_owned(), charge }, decision)
     }
 
     #[test]

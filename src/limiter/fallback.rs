@@ -7,7 +7,7 @@ use super::fleet::Fleet;
 use super::known::{Known, Told};
 use crate::clock::Timeline;
 use crate::metrics;
-use crate::store::{Answer, Ask, Decision};
+use crate::store::{AtomicGeneration, Decision, Decisions, Generation, KeyedCharge};
 use crate::table::Table;
 use crate::window::{Charge, Counter, take_all};
 
@@ -26,7 +26,7 @@ pub(super) struct Fallback {
     /// How often something was admitted without the store.
     misses: AtomicU64,
     /// Of how many of those the store has been told, and up to which run what may be lost.
-    told: (AtomicU64, AtomicU64),
+    told: (AtomicU64, AtomicGeneration),
 }
 
 impl Fallback {
@@ -38,13 +38,13 @@ impl Fallback {
             timeline,
             ahead_ms: AtomicI64::new(ahead_ms),
             misses: AtomicU64::new(0),
-            told: (AtomicU64::new(0), AtomicU64::new(0)),
+            told: (AtomicU64::new(0), AtomicGeneration::default()),
         }
     }
 
     /// Takes note of what the store has decided, when so many runs of servers had been met: before it was asked, and
     /// after.
-    pub(super) fn learn(&self, asks: &[Ask], answer: &Answer, runs: (u64, u64)) {
+    pub(super) fn learn(&self, asks: &[KeyedCharge], answer: &Decisions, runs: (Generation, Generation)) {
         let local_ms = self.timeline.now_ms();
         for (ask, decision) in asks.iter().zip(answer) {
             let Ok(decision) = decision else { continue };
@@ -60,7 +60,7 @@ impl Fallback {
 
     /// Decides about asks of one request that the store gives no answer to, as [`take_all`] does, after so many runs of
     /// servers.
-    pub(super) fn take(&self, asks: &[&Ask], runs: u64) -> Vec<Decision> {
+    pub(super) fn take(&self, asks: &[&KeyedCharge], runs: Generation) -> Vec<Decision> {
         let now_ms = self.now_ms();
         let mut known = self.known.lock(asks.iter().map(|ask| &*ask.key));
         let mut charges: Vec<Charge> = Vec::with_capacity(asks.len());
@@ -93,7 +93,7 @@ impl Fallback {
 
     /// The keys that the store has to be told something about, unless that is under way; and whether it lacks so much
     /// that it cannot decide before.
-    pub(super) fn owed<'a>(&self, asks: &'a [Ask], runs: u64) -> (Vec<&'a str>, bool) {
+    pub(super) fn owed<'a>(&self, asks: &'a [KeyedCharge], runs: Generation) -> (Vec<&'a str>, bool) {
         let (mut keys, mut much) = (Vec::new(), false);
         if self.owes(runs) {
             let (local_ms, now_ms) = (self.timeline.now_ms(), self.now_ms());
@@ -110,14 +110,13 @@ impl Fallback {
     }
 
     /// Whether the store may have to be told anything.
-    pub(super) fn owes(&self, runs: u64) -> bool {
+    pub(super) fn owes(&self, runs: Generation) -> bool {
         let (misses, told_runs) = &self.told;
-        misses.load(Ordering::Acquire) != self.misses.load(Ordering::Acquire)
-            || told_runs.load(Ordering::Acquire) != runs
+        misses.load(Ordering::Acquire) != self.misses.load(Ordering::Acquire) || told_runs.load() != runs
     }
 
     /// All that the store has to be told something about. What is not worth knowing any more is forgotten.
-    pub(super) fn all_owed(&self, runs: u64) -> Vec<String> {
+    pub(super) fn all_owed(&self, runs: Generation) -> Vec<String> {
         let misses = self.misses.load(Ordering::Acquire);
         let now_ms = self.now_ms();
         let mut keys = Vec::new();
@@ -130,13 +129,13 @@ impl Fallback {
         });
         if keys.is_empty() {
             self.told.0.store(misses, Ordering::Release);
-            self.told.1.store(runs, Ordering::Release);
+            self.told.1.store(runs);
         }
         keys
     }
 
     /// What to tell the store about a key, unless that is under way; it is tried again after `pause_ms`.
-    pub(super) fn tell(&self, key: &str, runs: u64, pause_ms: i64) -> Option<Told> {
+    pub(super) fn tell(&self, key: &str, runs: Generation, pause_ms: i64) -> Option<Told> {
         let (local_ms, now_ms) = (self.timeline.now_ms(), self.now_ms());
         let mut known = self.known.lock(std::iter::once(key));
         let known = known.get(key).filter(|known| known.owes(now_ms, runs))?;
@@ -145,7 +144,7 @@ impl Fallback {
 
     /// The store has been told, and this is what it made of the counter (nothing, if it cannot be told at all); or it
     /// is not known what became of it.
-    pub(super) fn told(&self, key: &str, number: u64, counter: Option<Option<Counter>>, runs: u64) {
+    pub(super) fn told(&self, key: &str, number: u64, counter: Option<Option<Counter>>, runs: Generation) {
         let mut table = self.known.lock(std::iter::once(key));
         let Some(known) = table.get(key) else { return };
         match counter {

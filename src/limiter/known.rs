@@ -1,6 +1,6 @@
 //! What one instance knows of one counter that it shares with others.
 
-use crate::store::{Ask, Decision};
+use crate::store::{Decision, Generation, KeyedCharge};
 use crate::window::{Counter, Limit, Traffic};
 
 /// For how long it is known, at least, which part of a client's traffic comes through here.
@@ -26,7 +26,7 @@ pub(super) struct Known {
     /// The counter as the store last told it.
     seen: Counter,
     /// How many runs of servers had been met by then.
-    runs: u64,
+    runs: Generation,
     /// When the store last decided.
     learned_ms: i64,
     /// The part of the limit that this instance decides about, or last did.
@@ -64,7 +64,7 @@ pub(super) struct Told {
 
 impl Known {
     /// Nothing, yet.
-    pub(super) fn nothing(limit: Limit, runs: u64) -> Self {
+    pub(super) fn nothing(limit: Limit, runs: Generation) -> Self {
         Self {
             limit,
             own: Counter::default(),
@@ -80,7 +80,7 @@ impl Known {
     }
 
     /// What is known after the first decision of the store.
-    pub(super) fn first(ask: &Ask, decision: &Decision, runs: (u64, u64)) -> Self {
+    pub(super) fn first(ask: &KeyedCharge, decision: &Decision, runs: (Generation, Generation)) -> Self {
         let limit = ask.charge.limit;
         let mut known = Self::nothing(limit, runs.0);
         // Of what others have admitted before, part may have come through an instance whose place this one has taken. A
@@ -93,7 +93,7 @@ impl Known {
     }
 
     /// The store has decided, when so many runs of servers had been met: before it was asked, and after.
-    pub(super) fn learn(&mut self, ask: &Ask, decision: &Decision, runs: (u64, u64)) {
+    pub(super) fn learn(&mut self, ask: &KeyedCharge, decision: &Decision, runs: (Generation, Generation)) {
         let Decision { now_ms, taken, counter, .. } = decision;
         self.limit = ask.charge.limit;
         self.learned_ms = *now_ms;
@@ -161,14 +161,14 @@ impl Known {
     }
 
     /// Whether the store has to be told something, after so many runs of servers.
-    pub(super) fn owes(&self, now_ms: i64, runs: u64) -> bool {
+    pub(super) fn owes(&self, now_ms: i64, runs: Generation) -> bool {
         self.counts(&self.missed, now_ms)
             || self.told.as_ref().is_some_and(|told| self.counts(&told.missed, now_ms))
             || self.runs != runs && self.counts(&self.seen, now_ms)
     }
 
     /// Whether that is so much that the store cannot decide before.
-    pub(super) fn owes_much(&self, now_ms: i64, runs: u64, instances: i64) -> bool {
+    pub(super) fn owes_much(&self, now_ms: i64, runs: Generation, instances: i64) -> bool {
         let units = |missed: &Counter| missed.used(&self.limit, now_ms);
         let missed = units(&self.missed) + self.told.as_ref().map_or(0, |told| units(&told.missed));
         missed * MUCH * instances > self.limit.quota() || self.runs != runs && self.counts(&self.seen, now_ms)
@@ -180,7 +180,13 @@ impl Known {
     }
 
     /// What to tell the store, unless that is under way: it is tried again from `again_ms` on.
-    pub(super) fn tell(&mut self, runs: u64, now_ms: i64, local_ms: i64, again_ms: i64) -> Option<Told> {
+    pub(super) fn tell(
+        &mut self,
+        runs: Generation,
+        now_ms: i64,
+        local_ms: i64,
+        again_ms: i64,
+    ) -> Option<Told> {
         if !self.may_tell(local_ms) {
             return None;
         }
@@ -197,7 +203,7 @@ impl Known {
     }
 
     /// The store has been told, and the counter is this then. None: it cannot be told.
-    pub(super) fn confirmed(&mut self, number: u64, counter: Option<Counter>, runs: u64) {
+    pub(super) fn confirmed(&mut self, number: u64, counter: Option<Counter>, runs: Generation) {
         if self.told.take_if(|told| told.number == number).is_none() {
             return;
         }

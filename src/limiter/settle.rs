@@ -34,7 +34,7 @@ async fn announce(store: &RedisStore, fallback: &Fallback) {
     loop {
         let instances = u32::try_from(fallback.fleet.instances()).unwrap_or(u32::MAX);
         let every = ANNOUNCE_EVERY.max(ANNOUNCE_EACH.saturating_mul(instances));
-        match store.announce(every * ALIVE).await {
+        match store.heartbeat(every * ALIVE).await {
             Ok((instances, place)) => fallback.fleet.seen(instances, place),
             Err(_) => fallback.fleet.not_seen(),
         }
@@ -47,13 +47,13 @@ async fn settle_all(store: &RedisStore, fallback: &Fallback) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let runs = store.runs();
+        let runs = store.generation();
         if !fallback.owes(runs) || store.is_down() {
             continue;
         }
         let mut keys = fallback.all_owed(runs);
         // Of a cluster, some servers may be down.
-        keys.retain(|key| !store.lacks(key));
+        keys.retain(|key| !store.is_down_for(key));
         let instances = u32::try_from(fallback.fleet.instances()).unwrap_or(u32::MAX);
         let pause = PAUSE.saturating_mul(instances);
         for keys in keys.chunks(AT_ONCE) {
@@ -68,22 +68,22 @@ async fn settle_all(store: &RedisStore, fallback: &Fallback) {
 
 /// Tells the store about one counter, if it has to know and nobody else sees to it.
 pub(super) async fn settle(store: &RedisStore, fallback: &Fallback, key: &str) {
-    if store.lacks(key) {
+    if store.is_down_for(key) {
         return;
     }
-    let runs = store.runs();
+    let runs = store.generation();
     // Longer than the call may take.
-    let again_ms = i64::try_from(2 * store.patience().as_millis()).unwrap_or(i64::MAX);
+    let again_ms = i64::try_from(2 * store.settle_timeout().as_millis()).unwrap_or(i64::MAX);
     let Some(Told { number, missed, seen, limit }) = fallback.tell(key, runs, again_ms) else { return };
     let now_ms = fallback.now_ms();
-    let settlement = Settlement { key, limit: &limit, seen: &seen, missed: &missed, number, now_ms };
+    let settlement = Settlement { key, limit: &limit, seen: &seen, unsettled: &missed, number, now_ms };
     let counter = match store.settle(&settlement).await {
         Ok(counter) => {
             metrics::settled(missed.buckets().iter().map(|bucket| bucket.count).sum());
             Some(Some(counter))
         }
         // It will not be understood better the next time, and the client's limit is to be shared again.
-        Err(error) if error.is_final() => {
+        Err(error) if error.is_permanent() => {
             tracing::warn!(%error, "a counter cannot be told what it has missed");
             Some(None)
         }

@@ -1,6 +1,6 @@
 //! Counters in this process: sharded, bounded, and never waiting.
 
-use super::{Ask, Decision};
+use super::{Decision, KeyedCharge};
 use crate::clock::{Clock, Stopwatch, Timeline};
 use crate::metrics::StoreMeter;
 use crate::table::{Locked, Table};
@@ -34,13 +34,14 @@ impl MemoryStore {
     }
 
     /// Decides about all the asks of one request.
-    pub fn take(&self, asks: &[Ask]) -> Vec<Decision> {
+    pub fn take(&self, asks: &[KeyedCharge]) -> Vec<Decision> {
         let watch = Stopwatch::start();
         let charges: Vec<Charge> = asks.iter().map(|ask| ask.charge).collect();
         let mut table = self.table.lock(asks.iter().map(|ask| &*ask.key));
 
         let now_ms = self.timeline.now_ms();
-        let mut take = |ask: &Ask| table.get(&ask.key).map(|entry| std::mem::take(&mut entry.counter));
+        let mut take =
+            |ask: &KeyedCharge| table.get(&ask.key).map(|entry| std::mem::take(&mut entry.counter));
         let mut counters: Vec<Counter> = asks.iter().map(|ask| take(ask).unwrap_or_default()).collect();
         let before = counters.clone();
         let taken = take_all(&mut counters, &charges, now_ms);
@@ -60,7 +61,7 @@ impl MemoryStore {
         decisions.map(decision).collect()
     }
 
-    fn put(&self, table: &mut Locked<'_, Entry>, ask: &Ask, counter: &Counter) {
+    fn put(&self, table: &mut Locked<'_, Entry>, ask: &KeyedCharge, counter: &Counter) {
         if let Some(entry) = table.get(&ask.key) {
             entry.counter.clone_from(counter);
         } else if !counter.buckets().is_empty() {

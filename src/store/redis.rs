@@ -10,14 +10,13 @@ mod shared;
 mod wire;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bb8_redis::redis::Value;
 use futures_util::future::join_all;
 
-use super::{Answer, Ask, Decision, StoreError};
+use super::{AtomicGeneration, Decision, Decisions, KeyedCharge, StoreError};
 use crate::clock::{Clock, Deadline, Stopwatch};
 use crate::metrics::StoreMeter;
 use crate::window::Charge;
@@ -28,7 +27,7 @@ use server::node::{Node, Unanswered};
 use server::probe::Watch;
 use server::queue::Answered;
 use shared::Shared;
-pub use wire::link::{Access, Address, Tls};
+pub use wire::link::{Access, ServerAddress, StoreTls};
 use wire::{
     call::{self, Call},
     fault, slot,
@@ -53,16 +52,16 @@ pub struct RedisOptions {
 #[derive(Clone, Debug)]
 pub enum Topology {
     /// One.
-    Standalone(Address),
+    Standalone(ServerAddress),
     /// A primary and its replicas, watched by sentinels.
     Sentinel {
         /// Where the sentinels are.
-        sentinels: Vec<Address>,
+        sentinels: Vec<ServerAddress>,
         /// What they call the primary.
         primary: String,
     },
     /// Some servers of a Redis Cluster; the others are found.
-    Cluster(Vec<Address>),
+    Cluster(Vec<ServerAddress>),
 }
 
 /// The store of many instances.
@@ -95,7 +94,7 @@ impl RedisStore {
             instance: fastrand::u64(..),
             health: Arc::default(),
             watch: Watch::start(),
-            runs: AtomicU64::new(0),
+            generation: AtomicGeneration::default(),
             started: Stopwatch::start(),
             meter: StoreMeter::new("redis"),
         });
@@ -111,12 +110,12 @@ impl RedisStore {
     }
 
     /// Uses other credentials or certificates, for the connections made from now on.
-    pub fn renew(&self, access: Access) {
+    pub fn set_access(&self, access: Access) {
         self.shared.access.store(Arc::new(access));
     }
 
     /// Decides about all the asks of one request.
-    pub async fn take(&self, asks: &[Ask]) -> Answer {
+    pub async fn take(&self, asks: &[KeyedCharge]) -> Decisions {
         let watch = Stopwatch::start();
         let deadline = self.shared.deadline(&watch);
         let answer = match &self.routes {
@@ -138,7 +137,7 @@ impl RedisStore {
     }
 
     /// Takes back what was charged.
-    pub async fn give_back(&self, asks: &[Ask], answer: &Answer) {
+    pub async fn give_back(&self, asks: &[KeyedCharge], answer: &Decisions) {
         let deadline = self.shared.deadline(&Stopwatch::start());
         let charged = asks.iter().zip(answer).filter_map(|(ask, decision)| {
             let decision = decision.as_ref().ok().filter(|decision| decision.taken.charged)?;
@@ -164,8 +163,8 @@ impl RedisStore {
     }
 
     /// Decides about asks that may be in several slots.
-    async fn take_across(&self, asks: &[Ask], deadline: Deadline) -> Answer {
-        let refs: Vec<&Ask> = asks.iter().collect();
+    async fn take_across(&self, asks: &[KeyedCharge], deadline: Deadline) -> Decisions {
+        let refs: Vec<&KeyedCharge> = asks.iter().collect();
         if let [(slot, _)] = &self.by_slot(refs.iter().copied(), |ask| ask)[..] {
             let answer = self.take_part(*slot, &refs, deadline).await;
             if asks.len() == 1 || !answer.iter().any(is_split) {
@@ -180,15 +179,15 @@ impl RedisStore {
             store.all_or_none(&owned, &mut answer, deadline).await;
             answer
         });
-        let lost = || asks.iter().map(|_| Err(StoreError::Answer("it was lost"))).collect();
+        let lost = || asks.iter().map(|_| Err(StoreError::InvalidReply("it was lost"))).collect();
         settled.await.unwrap_or_else(|_| lost())
     }
 
     /// Asks in several slots are decided there at the same time, each slot for itself.
-    async fn take_parts(&self, asks: &[Ask], deadline: Deadline) -> Answer {
+    async fn take_parts(&self, asks: &[KeyedCharge], deadline: Deadline) -> Decisions {
         let parts = self.by_slot(asks.iter().enumerate(), |(_, ask)| ask);
         let answers = join_all(parts.into_iter().map(|(slot, part)| async move {
-            let (places, asks): (Vec<usize>, Vec<&Ask>) = part.into_iter().unzip();
+            let (places, asks): (Vec<usize>, Vec<&KeyedCharge>) = part.into_iter().unzip();
             let mut answer = self.take_part(slot, &asks, deadline).await;
             if asks.len() > 1 && answer.iter().any(is_split) {
                 // The slot is on its way to another server, and its keys are not all in one place: nothing was
@@ -204,7 +203,7 @@ impl RedisStore {
     }
 
     /// Decides about asks in one slot, all or none.
-    async fn take_part(&self, slot: u16, asks: &[&Ask], deadline: Deadline) -> Answer {
+    async fn take_part(&self, slot: u16, asks: &[&KeyedCharge], deadline: Deadline) -> Decisions {
         let reply = self.routes.call(Call::take(&self.shared, slot, asks, deadline)).await;
         let decisions = match reply {
             Ok(reply) => self.decisions(asks, reply).inspect_err(|_| self.routes.doubt_server(slot)),
@@ -221,13 +220,13 @@ impl RedisStore {
         }
     }
 
-    fn decisions(&self, asks: &[&Ask], reply: Value) -> Result<Vec<Decision>, StoreError> {
+    fn decisions(&self, asks: &[&KeyedCharge], reply: Value) -> Result<Vec<Decision>, StoreError> {
         call::decisions(asks, reply, || self.shared.meter.disagreed())
     }
 
     /// Should the answer come too late, although it was decided in time, what was charged is given back: the request is
     /// decided without it.
-    fn undo(&self, asks: Vec<Ask>, late: Answered) {
+    fn undo(&self, asks: Vec<KeyedCharge>, late: Answered) {
         let store = self.clone();
         tokio::spawn(async move {
             // Without an answer it ends with the connection.
@@ -239,7 +238,7 @@ impl RedisStore {
 
     /// Across slots, where one has refused, the others of its group are given back; where a binding one
     /// has, all are.
-    async fn all_or_none(&self, asks: &[Ask], answer: &mut Answer, deadline: Deadline) {
+    async fn all_or_none(&self, asks: &[KeyedCharge], answer: &mut Decisions, deadline: Deadline) {
         let refused: Vec<u32> = asks
             .iter()
             .zip(answer.iter())
@@ -249,9 +248,10 @@ impl RedisStore {
         if refused.is_empty() {
             return;
         }
-        let falls = |ask: &Ask| refused.contains(&Charge::BINDING) || refused.contains(&ask.charge.group);
-        let mut undone: Answer = Vec::new();
-        let mut given: Vec<Ask> = Vec::new();
+        let falls =
+            |ask: &KeyedCharge| refused.contains(&Charge::BINDING) || refused.contains(&ask.charge.group);
+        let mut undone: Decisions = Vec::new();
+        let mut given: Vec<KeyedCharge> = Vec::new();
         for (ask, decision) in asks.iter().zip(answer.iter_mut()) {
             if let Ok(decision) = decision
                 && decision.taken.charged
@@ -271,7 +271,11 @@ impl RedisStore {
     }
 
     /// Things by the slot of their ask.
-    fn by_slot<T>(&self, things: impl Iterator<Item = T>, ask: impl Fn(&T) -> &Ask) -> Vec<(u16, Vec<T>)> {
+    fn by_slot<T>(
+        &self,
+        things: impl Iterator<Item = T>,
+        ask: impl Fn(&T) -> &KeyedCharge,
+    ) -> Vec<(u16, Vec<T>)> {
         let mut parts: Vec<(u16, Vec<T>)> = Vec::new();
         for thing in things {
             let slot = self.slot(&ask(&thing).key);

@@ -1,7 +1,7 @@
 //! The accuracy that is promised, on a part of the table that `cargo run --release --example accuracy` prints.
 
 use tidegate::clock::{Clock, Driven};
-use tidegate::store::{Ask, MemoryStore};
+use tidegate::store::{KeyedCharge, MemoryStore};
 use tidegate::window::{Charge, Limit};
 
 #[path = "../../examples/accuracy/shapes.rs"]
@@ -23,7 +23,7 @@ fn what_is_admitted_is_what_an_exact_log_admits() {
             let mut log = ExactLog::new(quota, WINDOW_MS);
             let exact = arrivals.iter().filter(|&&at| log.take(at)).count();
             let charge = Charge { limit, cost: 1, group: Charge::BINDING };
-            let asks = [Ask { key: format!("{{{shape}}}:{quota}"), charge }];
+            let asks = [KeyedCharge { key: format!("{{{shape}}}:{quota}"), charge }];
             let admitted = |at: &i64| {
                 clock.set_ms(*at);
                 store.take(&asks)[0].taken.charged

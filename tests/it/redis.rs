@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bb8_redis::redis::RedisConnectionInfo;
 use tidegate::clock::Clock;
-use tidegate::store::{Access, Address, Ask, RedisOptions, RedisStore, Topology};
+use tidegate::store::{Access, KeyedCharge, RedisOptions, RedisStore, ServerAddress, Topology};
 use tidegate::window::{Charge, Limit};
 
 use crate::harness::{Cluster, Redis, eventually};
@@ -42,23 +42,23 @@ fn on_cluster(cluster: &Cluster, timeout: Duration) -> RedisStore {
     RedisStore::new(options(Topology::Cluster(addresses(&cluster.nodes)), timeout), Clock::Real)
 }
 
-fn addresses<'a>(servers: impl IntoIterator<Item = &'a Redis>) -> Vec<Address> {
+fn addresses<'a>(servers: impl IntoIterator<Item = &'a Redis>) -> Vec<ServerAddress> {
     servers.into_iter().map(|server| local(server.port())).collect()
 }
 
-fn local(port: u16) -> Address {
-    Address { host: "127.0.0.1".to_owned(), port }
+fn local(port: u16) -> ServerAddress {
+    ServerAddress { host: "127.0.0.1".to_owned(), port }
 }
 
 /// Nobody listens there: the port is not for everybody.
-fn nowhere() -> Address {
+fn nowhere() -> ServerAddress {
     local(1)
 }
 
 /// One unit of so many an hour.
-fn ask(key: &str, quota: i64) -> Ask {
+fn ask(key: &str, quota: i64) -> KeyedCharge {
     let limit = Limit::new(quota, 0, 3_600_000, 4).unwrap();
-    Ask { key: key.to_owned(), charge: Charge { limit, cost: 1, group: Charge::BINDING } }
+    KeyedCharge { key: key.to_owned(), charge: Charge { limit, cost: 1, group: Charge::BINDING } }
 }
 
 /// A client whose counters are on this node, in braces.
@@ -67,7 +67,7 @@ async fn client_on(cluster: &Cluster, node: usize) -> String {
 }
 
 /// What the counter of an ask has counted. To ask for too much changes nothing.
-async fn used(store: &RedisStore, ask: &Ask) -> i64 {
+async fn used(store: &RedisStore, ask: &KeyedCharge) -> i64 {
     let mut ask = ask.clone();
     ask.charge.cost = ask.charge.limit.quota() + 1;
     let decision = store.take(std::slice::from_ref(&ask)).await.remove(0).unwrap();
@@ -76,7 +76,7 @@ async fn used(store: &RedisStore, ask: &Ask) -> i64 {
 }
 
 /// Whether a request with these asks is let through.
-async fn passes(store: &RedisStore, asks: &[Ask]) -> bool {
+async fn passes(store: &RedisStore, asks: &[KeyedCharge]) -> bool {
     store.take(asks).await.into_iter().all(|decision| decision.unwrap().taken.charged)
 }
 

@@ -1,7 +1,7 @@
 //! One suite for both stores, with a driven clock.
 
 use tidegate::clock::{Clock, Driven};
-use tidegate::store::{Answer, Ask, Decision, MemoryStore, Store};
+use tidegate::store::{Decision, Decisions, KeyedCharge, MemoryStore, Store};
 use tidegate::window::{Charge, Counter, Limit};
 
 use crate::golden;
@@ -29,7 +29,7 @@ impl Bench {
         Self { store, clock, _redis: Some(redis) }
     }
 
-    async fn take(&self, now_ms: i64, asks: &[Ask]) -> Vec<Decision> {
+    async fn take(&self, now_ms: i64, asks: &[KeyedCharge]) -> Vec<Decision> {
         self.clock.set_ms(now_ms);
         let decisions = decided(self.store.take(asks).await);
         assert!(decisions.iter().all(|decision| decision.now_ms == now_ms));
@@ -43,17 +43,17 @@ impl Bench {
 }
 
 /// Of a store that answers.
-fn decided(answer: Answer) -> Vec<Decision> {
+fn decided(answer: Decisions) -> Vec<Decision> {
     answer.into_iter().map(Result::unwrap).collect()
 }
 
 /// Whether the first ask was charged.
-fn charged(answer: Answer) -> bool {
+fn charged(answer: Decisions) -> bool {
     decided(answer)[0].taken.charged
 }
 
-fn ask(key: &str, limit: Limit, cost: i64) -> Ask {
-    Ask { key: key.to_owned(), charge: Charge { limit, cost, group: Charge::BINDING } }
+fn ask(key: &str, limit: Limit, cost: i64) -> KeyedCharge {
+    KeyedCharge { key: key.to_owned(), charge: Charge { limit, cost, group: Charge::BINDING } }
 }
 
 fn minute(quota: i64, burst: i64) -> Limit {
@@ -141,7 +141,7 @@ async fn all_are_charged_or_none(bench: Bench) {
 }
 
 async fn a_trial_stands_alone(bench: Bench) {
-    let trial = |key: &str, quota| Ask {
+    let trial = |key: &str, quota| KeyedCharge {
         key: key.to_owned(),
         charge: Charge { limit: minute(quota, 0), cost: 1, group: 2 },
     };
@@ -290,13 +290,13 @@ async fn both_stores_decide_alike_whatever_comes() {
                 _ => window * up_to(100) / 800,
             };
             clock.set_ms(now);
-            let asks: Vec<Ask> = (0..windows.len())
+            let asks: Vec<KeyedCharge> = (0..windows.len())
                 .map(|place| {
                     let (quota, burst) = (1 + up_to(20), up_to(10));
                     let limit = Limit::new(quota, burst, windows[place], slices[place]).unwrap();
                     let charge =
                         Charge { limit, cost: 1 + up_to(3), group: u32::try_from(up_to(2)).unwrap() };
-                    Ask { key: format!("{{c}}:{place}"), charge }
+                    KeyedCharge { key: format!("{{c}}:{place}"), charge }
                 })
                 .collect();
             assert_eq!(memory.take(&asks), decided(shared.take(&asks).await), "{asks:?}");

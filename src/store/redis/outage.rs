@@ -1,6 +1,5 @@
 //! What the store does for those who go on without it while it is away.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bb8_redis::redis::Value;
@@ -8,7 +7,7 @@ use bb8_redis::redis::Value;
 use super::wire::call::{self, Call, INSTANCES};
 use super::{RedisStore, Routes};
 use crate::clock::Stopwatch;
-use crate::store::{Settlement, StoreError, StoreHealth};
+use crate::store::{Generation, Settlement, StoreError, StoreHealth};
 use crate::window::Counter;
 
 /// Nobody waits for these calls: they may take longer than a check, this long at least.
@@ -23,7 +22,7 @@ impl RedisStore {
 
     /// How long [`Self::settle`] may take.
     #[must_use]
-    pub fn patience(&self) -> Duration {
+    pub fn settle_timeout(&self) -> Duration {
         PATIENCE.max(self.shared.timeout)
     }
 
@@ -44,7 +43,7 @@ impl RedisStore {
 
     /// Whether the server that has this counter is not asked at the moment.
     #[must_use]
-    pub fn lacks(&self, key: &str) -> bool {
+    pub fn is_down_for(&self, key: &str) -> bool {
         match &self.routes {
             Routes::One(node) => node.is_down(),
             Routes::Cluster(cluster) => cluster.lacks(self.slot(key)),
@@ -53,8 +52,8 @@ impl RedisStore {
 
     /// How many runs of servers have been met. Counters last seen before the latest may have been lost since.
     #[must_use]
-    pub fn runs(&self) -> u64 {
-        self.shared.runs.load(Ordering::Acquire)
+    pub fn generation(&self) -> Generation {
+        self.shared.generation.load()
     }
 
     /// Tells a counter what it may have missed. The counter as it is then.
@@ -62,7 +61,7 @@ impl RedisStore {
     /// # Errors
     /// When it is not known whether it was told. It may be told again: see [`Settlement::number`].
     pub async fn settle(&self, settlement: &Settlement<'_>) -> Result<Counter, StoreError> {
-        let deadline = Stopwatch::start().deadline(self.patience());
+        let deadline = Stopwatch::start().deadline(self.settle_timeout());
         let slot = self.slot(settlement.key);
         let reply = self.ask(Call::settle(&self.shared, slot, settlement, deadline)).await?;
         call::settled(&reply, settlement.limit)
@@ -72,8 +71,8 @@ impl RedisStore {
     ///
     /// # Errors
     /// When Redis does not say.
-    pub async fn announce(&self, alive: Duration) -> Result<(i64, i64), StoreError> {
-        let deadline = Stopwatch::start().deadline(self.patience());
+    pub async fn heartbeat(&self, alive: Duration) -> Result<(i64, i64), StoreError> {
+        let deadline = Stopwatch::start().deadline(self.settle_timeout());
         let alive_ms = i64::try_from(alive.as_millis()).unwrap_or(i64::MAX);
         let call = Call::announce(&self.shared, self.slot(INSTANCES), alive_ms, deadline);
         call::announced(self.ask(call).await?)

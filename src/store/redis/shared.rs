@@ -1,7 +1,6 @@
 //! What all the servers of one store have in common.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -11,6 +10,7 @@ use super::server::probe::Watch;
 use super::wire::link::Access;
 use crate::clock::{Clock, Deadline, Stopwatch};
 use crate::metrics::StoreMeter;
+use crate::store::AtomicGeneration;
 
 /// One store's settings, clock and metrics.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(super) struct Shared {
     /// Where the servers are probed.
     pub(super) watch: Watch,
     /// How many runs of servers have been met: counters last seen before the latest may be lost.
-    pub(super) runs: AtomicU64,
+    pub(super) generation: AtomicGeneration,
     /// The store's own time is that since its start.
     pub(super) started: Stopwatch,
     pub(super) meter: StoreMeter,

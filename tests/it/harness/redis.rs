@@ -11,7 +11,7 @@ use std::time::Duration;
 use bb8_redis::redis::{FromRedisValue, RedisConnectionInfo};
 use tempfile::TempDir;
 use tidegate::clock::Clock;
-use tidegate::store::{Access, Address, RedisOptions, RedisStore, Topology};
+use tidegate::store::{Access, RedisOptions, RedisStore, ServerAddress, Topology};
 
 use super::eventually;
 use super::process::{end, signal};
@@ -123,7 +123,7 @@ impl Redis {
     pub fn store(&self, key_prefix: &str, clock: Clock) -> RedisStore {
         let login = RedisConnectionInfo::default();
         let options = RedisOptions {
-            topology: Topology::Standalone(Address { host: "127.0.0.1".to_owned(), port: self.port() }),
+            topology: Topology::Standalone(ServerAddress { host: "127.0.0.1".to_owned(), port: self.port() }),
             access: Access { server: login.clone(), sentinel: login, tls: None },
             timeout: Duration::from_secs(10),
             key_prefix: key_prefix.to_owned(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegate::clock::{Clock, Driven};
-use tidegate::store::{Ask, MemoryStore, RedisStore, Topology};
+use tidegate::store::{KeyedCharge, MemoryStore, RedisStore, Topology};
 use tidegate::window::{Charge, Limit};
 use tokio::task::JoinSet;
 
@@ -29,7 +29,7 @@ impl Requests {
     }
 
     /// The asks of one request: never none.
-    fn next(&mut self) -> Vec<Ask> {
+    fn next(&mut self) -> Vec<KeyedCharge> {
         let mut asks = Vec::new();
         while asks.is_empty() {
             for (place, client) in self.clients.clone().into_iter().enumerate() {
@@ -38,7 +38,7 @@ impl Requests {
                     if self.up_to(1) == 0 {
                         let limit = Limit::new(1 + self.up_to(12), self.up_to(6), window, 4).unwrap();
                         let charge = Charge { limit, cost: 1 + self.up_to(2), group };
-                        asks.push(Ask { key: format!("{client}:{window}"), charge });
+                        asks.push(KeyedCharge { key: format!("{client}:{window}"), charge });
                     }
                 }
             }
@@ -81,7 +81,7 @@ async fn a_cluster_decides_as_memory_does_and_on_every_master() {
 }
 
 /// Sends the asks of each of four clients from several tasks, and tells how many requests were let through.
-async fn all_at_once(store: &Arc<RedisStore>, asks: &[Vec<Ask>]) -> BTreeMap<usize, i64> {
+async fn all_at_once(store: &Arc<RedisStore>, asks: &[Vec<KeyedCharge>]) -> BTreeMap<usize, i64> {
     let mut tasks = JoinSet::new();
     for (client, asks) in asks.iter().enumerate().cycle().take(4 * asks.len()) {
         let (store, asks) = (Arc::clone(store), asks.clone());

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tidegate::store::{Ask, RedisStore, StoreError};
+use tidegate::store::{KeyedCharge, RedisStore, StoreError};
 use tokio::task::JoinSet;
 
 use crate::harness::eventually;
@@ -26,7 +26,7 @@ struct Tally {
 
 impl Load {
     /// The limits are not reached.
-    pub fn start(store: &Arc<RedisStore>, asks: &[Ask]) -> Self {
+    pub fn start(store: &Arc<RedisStore>, asks: &[KeyedCharge]) -> Self {
         let (tally, mut clients) = (Arc::<Tally>::default(), JoinSet::new());
         for _ in 0..CLIENTS {
             clients.spawn(go_on(Arc::clone(store), asks.to_vec(), Arc::clone(&tally)));
@@ -52,7 +52,7 @@ impl Load {
     }
 }
 
-async fn go_on(store: Arc<RedisStore>, asks: Vec<Ask>, tally: Arc<Tally>) {
+async fn go_on(store: Arc<RedisStore>, asks: Vec<KeyedCharge>, tally: Arc<Tally>) {
     while !tally.over.load(Ordering::Relaxed) {
         let answer = store.take(&asks).await;
         if let Some(error) = answer.iter().find_map(|decision| decision.as_ref().err()) {

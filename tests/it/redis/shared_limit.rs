@@ -4,7 +4,7 @@
 mod remembered;
 
 use futures_util::future::join_all;
-use tidegate::store::{Ask, RedisStore};
+use tidegate::store::{KeyedCharge, RedisStore};
 
 use super::{PATIENT, ask, on_cluster, used};
 use crate::harness::{Cluster, Tidegate, Upstream, Wire, client, eventually};
@@ -24,7 +24,7 @@ struct Shared {
     _upstream: Upstream,
     tidegate: Tidegate,
     store: RedisStore,
-    all: Ask,
+    all: KeyedCharge,
     /// A client whose own counter is on another master than that of all.
     greedy: String,
     /// The master of that.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bb8_redis::redis::RedisConnectionInfo;
 use tidegate::clock::Clock;
-use tidegate::store::{Access, RedisOptions, RedisStore, StoreError, Tls, Topology};
+use tidegate::store::{Access, RedisOptions, RedisStore, StoreError, StoreTls, Topology};
 use tidegate::tls::{Roots, client};
 
 use super::{BRIEF, PLENTY, addresses, ask, options};
@@ -14,15 +14,15 @@ const SERVERS: &str = "open-sesame";
 const SENTINELS: &str = "who-goes-there";
 
 /// With the client's certificate, or without any.
-fn tls(certificates: &Certificates, shown: bool) -> Tls {
+fn tls(certificates: &Certificates, shown: bool) -> StoreTls {
     let read = |path: String| std::fs::read(path).unwrap();
     let ca = read(certificates.ca());
     let (certificate, key) = (read(certificates.client_certificate()), read(certificates.client_key()));
     let identity = shown.then_some((&*certificate, &*key));
-    Tls { config: Arc::new(client(Roots::Pem(&ca), identity).unwrap()), server_name: None }
+    StoreTls { config: Arc::new(client(Roots::Pem(&ca), identity).unwrap()), server_name: None }
 }
 
-fn access(password: &str, password_of_sentinels: &str, tls: Tls) -> Access {
+fn access(password: &str, password_of_sentinels: &str, tls: StoreTls) -> Access {
     let login = |password: &str| RedisConnectionInfo::default().set_password(password);
     Access { server: login(password), sentinel: login(password_of_sentinels), tls: Some(tls) }
 }
@@ -63,7 +63,7 @@ async fn sentinels_and_servers_are_reached_by_tls_each_with_its_password() {
         })
         .await;
         // What was wrong can be put right while it runs.
-        store.renew(access(SERVERS, SENTINELS, tls(&certificates, true)));
+        store.set_access(access(SERVERS, SENTINELS, tls(&certificates, true)));
         answers(&store).await;
     }
 

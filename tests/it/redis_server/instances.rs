@@ -19,7 +19,7 @@ fn instance(redis: &Redis) -> RedisStore {
 
 /// What it is told: how many there are, and its place.
 async fn announced(instance: &RedisStore, alive: Duration) -> (i64, i64) {
-    eventually("Redis to say", async || instance.announce(alive).await.ok()).await
+    eventually("Redis to say", async || instance.heartbeat(alive).await.ok()).await
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use tidegate::clock::{Clock, Driven};
-use tidegate::store::{Ask, Store};
+use tidegate::store::{KeyedCharge, Store};
 use tidegate::window::{Charge, Limit};
 
 use crate::harness::{Redis, Tidegate, Upstream, client};
@@ -29,11 +29,11 @@ fn address(client: usize) -> String {
     }
 }
 
-fn asks(client: usize, window_ms: i64) -> Vec<Ask> {
+fn asks(client: usize, window_ms: i64) -> Vec<KeyedCharge> {
     let ask = |(rule, quota, burst): (&str, i64, i64)| {
         let limit = Limit::new(quota, burst, window_ms, 4).unwrap();
         let key = format!("{{{}}}:{rule}:{window_ms}:4", address(client));
-        Ask { key, charge: Charge { limit, cost: 1, group: Charge::BINDING } }
+        KeyedCharge { key, charge: Charge { limit, cost: 1, group: Charge::BINDING } }
     };
     SHIPPED.into_iter().map(ask).collect()
 }

@@ -8,7 +8,7 @@ mod shapes;
 
 use bb8_redis::redis::Value;
 use tidegate::clock::{Clock, Driven};
-use tidegate::store::{Ask, RedisStore, Settlement};
+use tidegate::store::{KeyedCharge, RedisStore, Settlement};
 use tidegate::window::{Bucket, Charge, Counter, Limit};
 
 use crate::harness::{Redis, eventually};
@@ -47,9 +47,9 @@ impl Bench {
         self.redis.store("tg", Clock::Driven(self.clock.clone()))
     }
 
-    fn ask(&self, cost: i64) -> Ask {
+    fn ask(&self, cost: i64) -> KeyedCharge {
         let charge = Charge { limit: self.limit, cost, group: Charge::BINDING };
-        Ask { key: KEY.to_owned(), charge }
+        KeyedCharge { key: KEY.to_owned(), charge }
     }
 
     /// Sends so many requests, one after the other. How many were admitted.
@@ -80,7 +80,7 @@ impl Bench {
     /// time. The counter as Redis answers.
     async fn told(&self, by: &RedisStore, seen: &Counter, missed: &Counter, number: u64) -> Counter {
         let now_ms = self.clock.now_ms();
-        let settlement = Settlement { key: KEY, limit: &self.limit, seen, missed, number, now_ms };
+        let settlement = Settlement { key: KEY, limit: &self.limit, seen, unsettled: missed, number, now_ms };
         eventually("the counter to be told", async || by.settle(&settlement).await.ok()).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tidegate::store::{Ask, RedisStore};
+use tidegate::store::{KeyedCharge, RedisStore};
 use tidegate::window::{Charge, Limit};
 
 /// As the configuration has it.
@@ -56,7 +56,7 @@ pub async fn counted(store: &RedisStore, name: &str) -> usize {
     let limit = Limit::new(QUOTA, 0, HOUR_MS, Limit::DEFAULT_SLICES).unwrap();
     // To ask for too much changes nothing.
     let charge = Charge { limit, cost: QUOTA + 1, group: Charge::BINDING };
-    let ask = Ask { key: name.to_owned(), charge };
+    let ask = KeyedCharge { key: name.to_owned(), charge };
     let decision = store.take(&[ask]).await.remove(0).unwrap();
     usize::try_from(decision.counter.used(&limit, decision.now_ms)).unwrap()
 }

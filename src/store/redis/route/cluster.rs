@@ -3,7 +3,6 @@
 //! Each server has its own queue and connections, so checks of different slots share a round trip where they share
 //! a server. (The client's own cluster connection sends one pipeline per slot.)
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use crate::store::redis::server::connection::Server;
 use crate::store::redis::server::node::{Node, Unanswered};
 use crate::store::redis::shared::Shared;
 use crate::store::redis::wire::call::Call;
-use crate::store::redis::wire::link::{Address, Link, pipeline};
+use crate::store::redis::wire::link::{Link, ServerAddress, pipeline};
 use crate::store::redis::wire::slot::SLOTS;
 
 /// How often a call may be sent on, within its deadline.
@@ -50,7 +49,7 @@ struct Inner {
     doubt: Notify,
     /// Notified when it has been drawn.
     drawn: Notify,
-    seeds: Vec<Address>,
+    seeds: Vec<ServerAddress>,
     /// Open while there is no map at all; each server has its own.
     breaker: Breaker,
     shared: Arc<Shared>,
@@ -61,11 +60,11 @@ struct Inner {
 struct Map {
     /// By slot the place in `servers`.
     owners: Vec<Option<u16>>,
-    servers: Vec<(Address, Arc<Node>)>,
+    servers: Vec<(ServerAddress, Arc<Node>)>,
 }
 
 impl Cluster {
-    pub(crate) fn new(seeds: Vec<Address>, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(seeds: Vec<ServerAddress>, shared: Arc<Shared>) -> Self {
         let inner = Arc::new(Inner {
             map: ArcSwap::from_pointee(Map::new()),
             changing: Mutex::default(),
@@ -134,10 +133,10 @@ impl Cluster {
 }
 
 /// Where an error of a server at `address` sends us.
-fn target(error: &RedisError, address: &Address) -> Option<Address> {
+fn target(error: &RedisError, address: &ServerAddress) -> Option<ServerAddress> {
     let (host, port) = error.redirect_node()?.0.rsplit_once(':')?;
     let host = if is_unknown(host) { &address.host } else { host };
-    Some(Address { host: host.to_owned(), port: port.parse().ok()? })
+    Some(ServerAddress { host: host.to_owned(), port: port.parse().ok()? })
 }
 
 /// Whether a server does not know its own name, and so means the one that was dialled.
@@ -147,7 +146,7 @@ fn is_unknown(host: &str) -> bool {
 
 impl Inner {
     /// Who has the slot. The first attempt to draw the map is waited for.
-    async fn owner(&self, slot: u16, deadline: Deadline) -> Option<(Address, Arc<Node>)> {
+    async fn owner(&self, slot: u16, deadline: Deadline) -> Option<(ServerAddress, Arc<Node>)> {
         let drawn = self.drawn.notified();
         let map = self.map.load_full();
         if !map.servers.is_empty() || self.breaker.is_open() {
@@ -158,7 +157,7 @@ impl Inner {
     }
 
     /// The server that a call was sent on to; the slot has moved there, if one is given.
-    fn redirected(&self, address: &Address, moved: Option<u16>) -> Arc<Node> {
+    fn redirected(&self, address: &ServerAddress, moved: Option<u16>) -> Arc<Node> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let known = self.map.load().node(address);
         if let (Some(node), None) = (known, moved) {
@@ -174,10 +173,10 @@ impl Inner {
         node
     }
 
-    fn node(&self, address: &Address) -> Arc<Node> {
+    fn node(&self, address: &ServerAddress) -> Arc<Node> {
         if !self.map.load().servers.is_empty() {
             // It may not have all the counters of the one in whose place it is.
-            self.shared.runs.fetch_add(1, Ordering::AcqRel);
+            self.shared.generation.advance();
         }
         Arc::new(Node::new(Server::Fixed(address.clone()), Arc::clone(&self.shared)))
     }
@@ -185,7 +184,7 @@ impl Inner {
     /// Draws the map as one of the servers sees it, whichever answers first: in no fixed order, as one that is cut off
     /// sees an old one, and the seeds early, as the others may all have moved.
     async fn draw(&self) -> bool {
-        let mut servers: Vec<Address> =
+        let mut servers: Vec<ServerAddress> =
             self.map.load().servers.iter().map(|(address, _)| address.clone()).collect();
         fastrand::shuffle(&mut servers);
         let early = servers.len().min(1);
@@ -217,7 +216,7 @@ impl Inner {
     }
 
     /// What a server says about who has which slots.
-    async fn ranges(&self, address: &Address) -> Result<Vec<Range>, RedisError> {
+    async fn ranges(&self, address: &ServerAddress) -> Result<Vec<Range>, RedisError> {
         let access = self.shared.access.load_full();
         let mut link = Link::open(address, &access.server, access.tls.as_ref()).await?;
         let replies = link.send(&pipeline([redis::cmd("CLUSTER").arg("SLOTS").take()])).await?;
@@ -255,7 +254,7 @@ impl Inner {
 struct Range {
     first: u16,
     last: u16,
-    owner: Address,
+    owner: ServerAddress,
 }
 
 /// `CLUSTER SLOTS`: per range its first and last slot, its primary, and its replicas.
@@ -275,12 +274,12 @@ fn ranges_of(reply: Value) -> Result<Vec<(u16, u16, Vec<Value>)>, RedisError> {
 }
 
 /// Where a primary is: its host, port, and more that is of no interest here.
-fn owner(primary: Vec<Value>, asked: &Address) -> Result<Address, RedisError> {
+fn owner(primary: Vec<Value>, asked: &ServerAddress) -> Result<ServerAddress, RedisError> {
     let mut fields = primary.into_iter();
     let host: Option<String> = fields.next().map(redis::from_redis_value).transpose()?.flatten();
     let port = fields.next().ok_or((ErrorKind::Client, "a server without a port"))?;
     let host = host.filter(|host| !is_unknown(host)).unwrap_or_else(|| asked.host.clone());
-    Ok(Address { host, port: redis::from_redis_value(port)? })
+    Ok(ServerAddress { host, port: redis::from_redis_value(port)? })
 }
 
 impl Map {
@@ -288,17 +287,21 @@ impl Map {
         Self { owners: vec![None; usize::from(SLOTS)], servers: Vec::new() }
     }
 
-    fn owner(&self, slot: u16) -> Option<(Address, Arc<Node>)> {
+    fn owner(&self, slot: u16) -> Option<(ServerAddress, Arc<Node>)> {
         let place = (*self.owners.get(usize::from(slot))?)?;
         self.servers.get(usize::from(place)).cloned()
     }
 
-    fn node(&self, address: &Address) -> Option<Arc<Node>> {
+    fn node(&self, address: &ServerAddress) -> Option<Arc<Node>> {
         self.servers.iter().find(|(known, _)| known == address).map(|(_, node)| Arc::clone(node))
     }
 
     /// A server and its place, which is new if need be.
-    fn place(&mut self, address: &Address, node: impl FnOnce() -> Arc<Node>) -> (Option<u16>, Arc<Node>) {
+    fn place(
+        &mut self,
+        address: &ServerAddress,
+        node: impl FnOnce() -> Arc<Node>,
+    ) -> (Option<u16>, Arc<Node>) {
         let place = self.servers.iter().position(|(known, _)| known == address);
         let (place, node) = match place.and_then(|place| Some((place, self.servers.get(place)?))) {
             Some((place, (_, node))) => (place, Arc::clone(node)),

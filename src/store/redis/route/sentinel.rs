@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::store::redis::server::backoff;
 use crate::store::redis::shared::Shared;
-use crate::store::redis::wire::link::{Address, Link, pipeline};
+use crate::store::redis::wire::link::{Link, ServerAddress, pipeline};
 
 /// How long a sentinel may take for its answer, with connecting.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(300);
@@ -27,7 +27,7 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// What one of them says.
 struct Naming {
-    primary: Address,
+    primary: ServerAddress,
     epoch: u64,
 }
 
@@ -44,14 +44,14 @@ struct Inner {
     name: String,
     sentinels: Vec<Sentinel>,
     /// Whom they last named.
-    named: watch::Sender<Option<Address>>,
+    named: watch::Sender<Option<ServerAddress>>,
     /// Whether that is still believed: nothing has failed since.
     believed: AtomicBool,
     shared: Arc<Shared>,
 }
 
 struct Sentinel {
-    address: Address,
+    address: ServerAddress,
     link: Mutex<Option<Link>>,
 }
 
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Sentinel {
 }
 
 impl Sentinels {
-    pub(crate) fn new(sentinels: Vec<Address>, name: String, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(sentinels: Vec<ServerAddress>, name: String, shared: Arc<Shared>) -> Self {
         let sentinel = |address| Sentinel { address, link: Mutex::default() };
         let sentinels = sentinels.into_iter().map(sentinel).collect();
         let believed = AtomicBool::new(false);
@@ -84,7 +84,7 @@ impl Sentinels {
     }
 
     /// The primary, as the sentinels named it within the last second or so.
-    pub(crate) async fn primary(&self) -> Result<Address, RedisError> {
+    pub(crate) async fn primary(&self) -> Result<ServerAddress, RedisError> {
         if self.inner.believed.load(Ordering::Relaxed)
             && let Some(named) = self.inner.named.borrow().clone()
         {
@@ -99,23 +99,23 @@ impl Sentinels {
     }
 
     /// Whether this is still the primary, by the last that is known.
-    pub(crate) fn still_name(&self, address: &Address) -> bool {
+    pub(crate) fn still_name(&self, address: &ServerAddress) -> bool {
         is(&self.inner.named.borrow(), address)
     }
 
     /// Waits until another is the primary.
-    pub(crate) async fn another_than(&self, address: &Address) {
+    pub(crate) async fn another_than(&self, address: &ServerAddress) {
         // It fails only when there are no sentinels any more, and whoever waits is one of their own then.
         let _ = self.inner.named.subscribe().wait_for(|named| !is(named, address)).await;
     }
 }
 
-fn is(named: &Option<Address>, address: &Address) -> bool {
+fn is(named: &Option<ServerAddress>, address: &ServerAddress) -> bool {
     named.as_ref().is_none_or(|named| named == address)
 }
 
 impl Inner {
-    async fn ask(&self) -> Result<Address, RedisError> {
+    async fn ask(&self) -> Result<ServerAddress, RedisError> {
         let answers = join_all(self.sentinels.iter().map(|sentinel| sentinel.ask(&self.name, &self.shared)));
         let mut newest: Option<Naming> = None;
         let mut silent = None;
@@ -164,7 +164,7 @@ impl Sentinel {
         let (host, port) = named.ok_or_else(|| unknown(name))?;
         let about: HashMap<String, String> = redis::from_redis_value(next()?)?;
         let epoch = about.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or_default();
-        Ok(Naming { primary: Address { host, port }, epoch })
+        Ok(Naming { primary: ServerAddress { host, port }, epoch })
     }
 
     fn says(&self, error: &RedisError) -> RedisError {

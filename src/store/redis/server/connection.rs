@@ -18,7 +18,7 @@ use crate::store::redis::shared::Shared;
 use crate::store::redis::wire::call;
 use crate::store::redis::wire::clock_offset::Offset;
 use crate::store::redis::wire::fault;
-use crate::store::redis::wire::link::{Address, Link, Replies, pipeline};
+use crate::store::redis::wire::link::{Link, Replies, ServerAddress, pipeline};
 
 /// How long connecting, with log-in and loading the scripts, may take. It goes on after the check that asked
 /// for it has passed its deadline, so that the next one finds a connection.
@@ -31,7 +31,7 @@ const CLIENT_NAME: &str = "tidegate";
 #[derive(Debug)]
 pub(crate) enum Server {
     /// This one.
-    Fixed(Address),
+    Fixed(ServerAddress),
     /// Whichever is the primary.
     Primary(Sentinels),
 }
@@ -79,7 +79,7 @@ impl Manager {
         }
     }
 
-    async fn open_to(&self, address: Address) -> Result<Connection, RedisError> {
+    async fn open_to(&self, address: ServerAddress) -> Result<Connection, RedisError> {
         let access = self.shared.access.load_full();
         let mut link = Link::open(&address, &access.server, access.tls.as_ref()).await?;
         if let Server::Primary(_) = *self.server {
@@ -124,7 +124,7 @@ impl Manager {
         let lost = self.lost.swap(false, Ordering::AcqRel);
         let another = |before: &Option<String>| if told.is_none() { lost } else { *before != told };
         if run.as_ref().is_some_and(another) {
-            self.shared.runs.fetch_add(1, Ordering::AcqRel);
+            self.shared.generation.advance();
         }
         *run = Some(told);
     }
@@ -190,7 +190,7 @@ fn is_primary(role: &[Value]) -> bool {
 /// A connection on which the scripts are loaded.
 pub(crate) struct Connection {
     link: Link,
-    address: Address,
+    address: ServerAddress,
     pub(crate) offset: Offset,
     broken: bool,
     /// It has brought answers.

@@ -103,7 +103,7 @@ impl Node {
         let overdue = StoreError::Timeout(self.shared.timeout);
         match reply {
             Ok(Ok(Ok(reply))) if timed && call::time(&reply).is_none() => {
-                Err(StoreError::Answer("no time").into())
+                Err(StoreError::InvalidReply("no time").into())
             }
             Ok(Ok(Ok(reply))) => Ok(reply),
             Ok(Ok(Err(error))) => Err(StoreError::Redis(error).into()),

@@ -76,7 +76,7 @@ impl Queue {
         let (answer, answered) = oneshot::channel();
         match self.0.try_send(Waiting { call, asking, answer }) {
             Ok(()) | Err(TrySendError::Closed(_)) => Ok(answered),
-            Err(TrySendError::Full(_)) => Err(StoreError::Full(CAPACITY)),
+            Err(TrySendError::Full(_)) => Err(StoreError::QueueFull(CAPACITY)),
         }
     }
 }

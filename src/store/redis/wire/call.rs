@@ -8,7 +8,7 @@ use super::codec;
 use super::slot;
 use crate::clock::{Clock, Deadline};
 use crate::store::redis::shared::Shared;
-use crate::store::{Ask, Decision, Settlement, StoreError};
+use crate::store::{Decision, KeyedCharge, Settlement, StoreError};
 use crate::window::{Charge, Counter, Limit, Taken, take_all};
 
 static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/take.lua")));
@@ -39,7 +39,7 @@ pub(crate) struct Call {
 
 impl Call {
     /// Decides about `asks`, if it is executed until the deadline.
-    pub(crate) fn take(shared: &Shared, slot: u16, asks: &[&Ask], deadline: Deadline) -> Self {
+    pub(crate) fn take(shared: &Shared, slot: u16, asks: &[&KeyedCharge], deadline: Deadline) -> Self {
         let mut command = call(&TAKE, asks.iter().map(|ask| shared.key(&ask.key)));
         for ask in asks {
             command.arg(codec::charge(&ask.charge));
@@ -58,7 +58,7 @@ impl Call {
     pub(crate) fn give_back(
         shared: &Shared,
         slot: u16,
-        charged: (&Ask, &Decision),
+        charged: (&KeyedCharge, &Decision),
         deadline: Deadline,
     ) -> Self {
         let (ask, Decision { now_ms, before, counter, .. }) = charged;
@@ -77,12 +77,12 @@ impl Call {
         settlement: &Settlement<'_>,
         deadline: Deadline,
     ) -> Self {
-        let Settlement { key, limit, seen, missed, number, now_ms } = settlement;
+        let Settlement { key, limit, seen, unsettled, number, now_ms } = settlement;
         let counter = shared.key(key);
         let noted = format!("{counter}:missed:{:016x}", shared.instance);
         let mut command = call(&SETTLE, [counter, noted].into_iter());
         command.arg(codec::shape(limit));
-        for counter in [seen, missed] {
+        for counter in [seen, unsettled] {
             command.arg(codec::encode(counter, limit.window_ms()));
         }
         command.arg(*number).arg(*now_ms);
@@ -169,18 +169,18 @@ pub(crate) fn is_late(reply: &Value) -> bool {
 /// What `take.lua` has decided: the counters as they were are taken through the same arithmetic here. `disagreed` is
 /// called for each decision that this does not confirm.
 pub(crate) fn decisions(
-    asks: &[&Ask],
+    asks: &[&KeyedCharge],
     reply: Value,
     mut disagreed: impl FnMut(),
 ) -> Result<Vec<Decision>, StoreError> {
-    let Some(now_ms) = time(&reply) else { return Err(StoreError::Answer("no time")) };
-    let Value::Array(fields) = reply else { return Err(StoreError::Answer("no array")) };
+    let Some(now_ms) = time(&reply) else { return Err(StoreError::InvalidReply("no time")) };
+    let Value::Array(fields) = reply else { return Err(StoreError::InvalidReply("no array")) };
     let mut fields = fields.into_iter().skip(1);
     let mut before: Vec<Counter> = Vec::with_capacity(asks.len());
     let mut charged: Vec<bool> = Vec::with_capacity(asks.len());
     for ask in asks {
         let (Some(Value::Int(flag)), Some(Value::BulkString(raw))) = (fields.next(), fields.next()) else {
-            return Err(StoreError::Answer("a counter is missing"));
+            return Err(StoreError::InvalidReply("a counter is missing"));
         };
         charged.push(flag == 1);
         before.push(codec::decode(&raw, ask.charge.limit.window_ms(), now_ms));
@@ -189,22 +189,23 @@ pub(crate) fn decisions(
     let mut counters = before.clone();
     let taken = take_all(&mut counters, &charges, now_ms);
     let parts = asks.iter().zip(taken.into_iter().zip(charged)).zip(before.into_iter().zip(counters));
-    let mut decision = |ask: &Ask, mut taken: Taken, charged: bool, (before, counter): (Counter, Counter)| {
-        // What Redis counted is what counts. That the two could ever differ is a fault of ours: asserted in
-        // tests, counted in production.
-        debug_assert_eq!(charged, taken.charged, "take.lua and window.rs disagree");
-        if charged != taken.charged {
-            disagreed();
-            taken = Taken { fits: charged, charged };
-        }
-        Decision { limit: ask.charge.limit, now_ms, taken, before, counter }
-    };
+    let mut decision =
+        |ask: &KeyedCharge, mut taken: Taken, charged: bool, (before, counter): (Counter, Counter)| {
+            // What Redis counted is what counts. That the two could ever differ is a fault of ours: asserted in
+            // tests, counted in production.
+            debug_assert_eq!(charged, taken.charged, "take.lua and window.rs disagree");
+            if charged != taken.charged {
+                disagreed();
+                taken = Taken { fits: charged, charged };
+            }
+            Decision { limit: ask.charge.limit, now_ms, taken, before, counter }
+        };
     Ok(parts.map(|((ask, (taken, charged)), counters)| decision(ask, taken, charged, counters)).collect())
 }
 
 /// Whether the reply to a probe is what `take.lua` says of a counter.
 pub(crate) fn probed(reply: Value) -> Result<(), StoreError> {
-    let ask = Ask { key: String::new(), charge: PROBE };
+    let ask = KeyedCharge { key: String::new(), charge: PROBE };
     // A probe may come late, and has shown what it is to show.
     if is_late(&reply) && time(&reply).is_some() {
         Ok(())
@@ -215,10 +216,10 @@ pub(crate) fn probed(reply: Value) -> Result<(), StoreError> {
 
 /// What `settle.lua` has made of a counter of that limit.
 pub(crate) fn settled(reply: &Value, limit: &Limit) -> Result<Counter, StoreError> {
-    let Value::Array(fields) = reply else { return Err(StoreError::Answer("no array")) };
+    let Value::Array(fields) = reply else { return Err(StoreError::InvalidReply("no array")) };
     match (time(reply), fields.get(1)) {
         (Some(now_ms), Some(Value::BulkString(raw))) => Ok(codec::decode(raw, limit.window_ms(), now_ms)),
-        _ => Err(StoreError::Answer("no counter")),
+        _ => Err(StoreError::InvalidReply("no counter")),
     }
 }
 

@@ -15,14 +15,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Address {
+pub struct ServerAddress {
     /// A name, or an IP address without brackets.
     pub host: String,
     /// The port.
     pub port: u16,
 }
 
-impl fmt::Display for Address {
+impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
             write!(f, "[{}]:{}", self.host, self.port)
@@ -40,12 +40,12 @@ pub struct Access {
     /// User and password of the sentinels.
     pub sentinel: RedisConnectionInfo,
     /// None: in the clear.
-    pub tls: Option<Tls>,
+    pub tls: Option<StoreTls>,
 }
 
 /// TLS to every server.
 #[derive(Clone, Debug)]
-pub struct Tls {
+pub struct StoreTls {
     /// Whom to trust, and who we are.
     pub config: Arc<ClientConfig>,
     /// The name that the certificates have, if it is not the host that is dialled.
@@ -61,9 +61,9 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) async fn open(
-        address: &Address,
+        address: &ServerAddress,
         login: &RedisConnectionInfo,
-        tls: Option<&Tls>,
+        tls: Option<&StoreTls>,
     ) -> Result<Self, RedisError> {
         let stream = TcpStream::connect((&*address.host, address.port)).await?;
         // Without it small requests wait for the acknowledgement of the one before (Nagle's algorithm).
@@ -110,8 +110,8 @@ pub(crate) fn pipeline(commands: impl IntoIterator<Item = Cmd>) -> Pipeline {
     pipeline
 }
 
-impl Tls {
-    fn name(&self, address: &Address) -> Result<ServerName<'static>, RedisError> {
+impl StoreTls {
+    fn name(&self, address: &ServerAddress) -> Result<ServerName<'static>, RedisError> {
         match &self.server_name {
             Some(name) => Ok(name.clone()),
             None => ServerName::try_from(address.host.clone()).map_err(|_| {

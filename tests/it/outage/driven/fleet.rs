@@ -8,7 +8,7 @@ use tidegate::clock::{Clock, Driven};
 use tidegate::config::{Overrides, compile_text};
 use tidegate::limiter::{Charges, Limiter, Status, Verdict};
 use tidegate::policy::{Check, Policy};
-use tidegate::store::{Access, Address, RedisOptions, RedisStore, Store, Topology};
+use tidegate::store::{Access, RedisOptions, RedisStore, ServerAddress, Store, Topology};
 
 use super::Run;
 use crate::harness::{Redis, Relay, Setup, eventually};
@@ -78,7 +78,7 @@ impl Fleet {
     fn store(&self, port: u16) -> RedisStore {
         let login = RedisConnectionInfo::default();
         let options = RedisOptions {
-            topology: Topology::Standalone(Address { host: "127.0.0.1".to_owned(), port }),
+            topology: Topology::Standalone(ServerAddress { host: "127.0.0.1".to_owned(), port }),
             access: Access { server: login.clone(), sentinel: login, tls: None },
             timeout: TIMEOUT,
             key_prefix: "fleet".to_owned(),

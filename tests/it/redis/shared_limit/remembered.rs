@@ -5,7 +5,7 @@ use tidegate::clock::{Clock, Driven};
 use tidegate::config::{Overrides, compile_text};
 use tidegate::limiter::{Charges, Limiter, Verdict};
 use tidegate::policy::{Check, Policy};
-use tidegate::store::{Ask, RedisStore, Store, Topology};
+use tidegate::store::{KeyedCharge, RedisStore, Store, Topology};
 
 use super::{ALL, AT_ONCE, EACH, SOMEBODY};
 use crate::harness::{Cluster, eventually};
@@ -23,7 +23,7 @@ struct Instance {
     limiter: Limiter,
     store: RedisStore,
     /// The counter of all.
-    all: Ask,
+    all: KeyedCharge,
     /// A client whose own counter is on another master than that of all.
     greedy: String,
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use tidegate::clock::{Clock, Driven};
-use tidegate::store::{Ask, RedisStore, Settlement};
+use tidegate::store::{KeyedCharge, RedisStore, Settlement};
 use tidegate::window::{Charge, Counter, Limit};
 
 use super::NOW;
@@ -69,7 +69,7 @@ impl Bench<'_> {
             Step::Taken(instance, units) => {
                 self.arrives(units);
                 let charge = Charge { limit: self.limit, cost: units, group: Charge::BINDING };
-                let asks = [Ask { key: self.key.clone(), charge }];
+                let asks = [KeyedCharge { key: self.key.clone(), charge }];
                 let decision = self.instances[instance].take(&asks).await.remove(0).unwrap();
                 assert!(decision.taken.charged);
             }
@@ -90,7 +90,7 @@ impl Bench<'_> {
     async fn tells(&self, instance: usize, missed: &Counter) {
         let now_ms = self.clock.now_ms();
         let (key, limit, number, seen) = (&self.key, &self.limit, self.number, &Counter::default());
-        let settlement = Settlement { key, limit, seen, missed, number, now_ms };
+        let settlement = Settlement { key, limit, seen, unsettled: missed, number, now_ms };
         let told = async || self.instances[instance].settle(&settlement).await.ok();
         eventually("the counter to be told", told).await;
     }
@@ -98,7 +98,7 @@ impl Bench<'_> {
     /// What Redis says that the client has used.
     async fn used(&self) -> i64 {
         let charge = Charge { limit: self.limit, cost: QUOTA + 1, group: Charge::BINDING };
-        let asks = [Ask { key: self.key.clone(), charge }];
+        let asks = [KeyedCharge { key: self.key.clone(), charge }];
         let decision = self.instances[0].take(&asks).await.remove(0).unwrap();
         decision.counter.used(&self.limit, decision.now_ms)
     }

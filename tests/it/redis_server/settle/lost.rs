@@ -42,13 +42,13 @@ async fn a_redis_that_was_restarted_is_told_what_it_was() {
     let mut bench = Bench::minute(10, 0).await;
     let instance = bench.instance();
     assert_eq!(bench.takes(&instance, 6).await, 6);
-    let (seen, runs) = (bench.counter(&instance).await, instance.runs());
+    let (seen, generation) = (bench.counter(&instance).await, instance.generation());
     bench.redis.restart().await;
     // So an instance notices that counters may be lost.
     eventually("another run of the server to decide", async || {
         let too_much = bench.ask(bench.limit.quota() + 1);
         let decides = instance.take(&[too_much]).await.iter().all(Result::is_ok);
-        (decides && instance.runs() > runs).then_some(())
+        (decides && instance.generation() > generation).then_some(())
     })
     .await;
     assert_eq!(bench.standing(&instance).await.used, 0);
