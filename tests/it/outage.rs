@@ -163,8 +163,8 @@ async fn an_outage_is_logged_once_and_its_end_once() {
         redis.signal("CONT");
         let told = async || {
             status(&tidegate, "/closed", "scout").await;
-            let up = tidegate.logged("Redis answers again");
-            (up.len() == outages).then_some((tidegate.logged("Redis does not answer"), up))
+            let up = tidegate.logged("redis available again");
+            (up.len() == outages).then_some((tidegate.logged("redis unavailable"), up))
         };
         let (down, up) = eventually("the log line", told).await;
         assert_eq!((down.len(), up.len()), (outages, outages), "{down:#?} {up:#?}");
@@ -191,7 +191,7 @@ async fn a_wrong_password_is_an_outage_and_the_right_one_is_none() {
     for password in [None, Some("hunter2")] {
         let tidegate = start(password).await;
         answers_by_the_outage_policy(&tidegate).await;
-        let down = format!("{:?}", tidegate.logged("Redis does not answer as it should"));
+        let down = format!("{:?}", tidegate.logged("redis unavailable"));
         assert!(
             down.to_lowercase().contains("auth") || down.contains("WRONGPASS"),
             "the log does not say why: {down}"

@@ -18,8 +18,8 @@ use crate::harness::{Redis, Tidegate, Upstream, client, eventually, standing};
 
 const UP: &str = "tidegate_store_up";
 /// What the log says at the start of an outage, and at its end.
-const DOWN: &str = "Redis does not answer as it should";
-const WELL: &str = "Redis answers again";
+const DOWN: &str = "redis unavailable";
+const WELL: &str = "redis available again";
 
 /// Settings of a store, patient enough for a busy machine, and two rules of that many an hour and client: `/open` lets
 /// pass what it cannot check, `/closed` does not. A third one is for looking whether the store decides.

@@ -1,9 +1,15 @@
-//! One server: the queue before it, its connections, and what is known of its health.
+//! One server: the queue before it, its connections, and whether it is used at all.
 
 pub(super) mod backoff;
 pub(super) mod breaker;
-pub(super) mod connection;
+mod connection;
+mod connector;
+pub(super) mod endpoint;
 pub(super) mod health;
 pub(super) mod node;
-pub(super) mod probe;
-pub(super) mod queue;
+mod probe;
+pub(super) mod probe_thread;
+mod queue;
+mod restart;
+mod supervisor;
+pub(super) mod trip;

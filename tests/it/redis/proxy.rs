@@ -58,16 +58,20 @@ async fn under_load(tidegate: &Tidegate, change: impl Future<Output = ()>) -> BT
     tokio::join!(load, change).0
 }
 
-/// What the log says at the start of a server's outage, at its end, and of both ways to end.
-const DOWN: &str = "Redis does not answer as it should";
-const WELL: &str = "Redis answers again";
-const REPLACED: &str = "Redis goes on without the server that was down";
-const OVER: &str = "limits are shared again";
+/// What the log reports at the start of a server's outage, and for the two ways in which it ends.
+const DOWN: &str = "redis unavailable";
+const WELL: &str = "redis available again";
+const REPLACED: &str = "unavailable redis server left the cluster";
+
+/// The log lines about the ends of outages.
+fn recoveries(tidegate: &Tidegate) -> Vec<Value> {
+    [WELL, REPLACED].map(|end| tidegate.logged(end)).concat()
+}
 
 /// How the outage of each server began and ended, as the log says it: once each.
 async fn outages(tidegate: &Tidegate) -> Vec<[Value; 2]> {
     let over = async || {
-        let (down, over) = (tidegate.logged(DOWN), tidegate.logged(OVER));
+        let (down, over) = (tidegate.logged(DOWN), recoveries(tidegate));
         (!down.is_empty() && down.len() == over.len()).then_some((down, over))
     };
     let (mut down, mut over) = eventually("the log to tell of a beginning and an end", over).await;
@@ -163,7 +167,7 @@ async fn a_shutdown_during_an_outage_logs_no_recovery() {
     eventually("the log to report the outage", down).await;
     tidegate.signal("INT");
     assert!(tidegate.ended().await.success());
-    let recoveries = tidegate.logged(OVER);
+    let recoveries = recoveries(&tidegate);
     assert!(recoveries.is_empty(), "{recoveries:#?}");
 }
 

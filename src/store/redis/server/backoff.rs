@@ -1,19 +1,19 @@
-//! How long to wait before connecting again: longer each time, and never in step with the other instances, which
-//! have lost their connections in the same moment.
+//! How long to wait before connecting again: longer after each failure, and never in step with the other instances,
+//! which lost their connections at the same moment.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(25);
-/// Limits are to hold again within a second of Redis being back.
+/// Limits must be shared again within a second of Redis being back.
 const LONGEST: Duration = Duration::from_millis(400);
 
-/// The failures in a row of one server.
+/// The number of failures in a row of one server.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff(AtomicU32);
 
 impl Backoff {
-    /// Waits before an attempt to connect; not at all if nothing has failed.
+    /// Waits before an attempt to connect; not at all after a success.
     pub(crate) async fn pause(&self) {
         let failures = self.0.load(Ordering::Relaxed);
         if failures > 0 {
@@ -21,28 +21,28 @@ impl Backoff {
         }
     }
 
-    /// A connection that had worked was lost: with it all the others, perhaps, so it is one failure.
+    /// Records that a connection that had worked was lost. All others may be lost with it, so this is one failure.
     pub(crate) fn lost(&self) {
         self.0.fetch_max(1, Ordering::Relaxed);
     }
 
-    /// A connection could not be made, or did not work from the start.
+    /// Records that connecting failed, or that a connection never worked.
     pub(crate) fn failed(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The server has answered.
+    /// Records that the server replied.
     pub(crate) fn succeeded(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 }
 
-/// The longest pause after this many failures in a row, which are 1 or more.
+/// Returns the longest pause after this many failures in a row, which are 1 or more.
 fn longest(failures: u32) -> Duration {
     FIRST.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(LONGEST)
 }
 
-/// Waits for something between half of `longest` and all of it.
+/// Waits for a random time between half of `longest` and all of it.
 pub(crate) async fn pause(longest: Duration) {
     tokio::time::sleep(longest.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
 }

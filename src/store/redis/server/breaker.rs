@@ -1,4 +1,4 @@
-//! Whether a server is asked at all: once it is known to be down, nobody waits for it any more.
+//! The breaker of one server: while it is open, no check waits for the server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,18 +9,18 @@ use tokio::sync::Notify;
 use super::health::Health;
 use crate::store::StoreError;
 
-/// The breaker of one server. What fails makes it doubtful; only a probe opens and closes it (`probe.rs`).
+/// The breaker of one server, as the tasks that use the server see it. They report their successes and failures; the
+/// supervisor alone opens and closes it (see `supervisor.rs`).
 #[derive(Debug)]
 pub(crate) struct Breaker {
     open: AtomicBool,
-    answers: AtomicU64,
+    successes: AtomicU64,
     failures: AtomicU64,
-    /// Failures since the last answer.
-    in_a_row: AtomicU64,
+    failures_in_a_row: AtomicU64,
     reason: ArcSwap<String>,
-    /// Notified when something has failed.
-    doubted: Notify,
-    /// Notified when it opens.
+    /// Notified of each failure.
+    failed: Notify,
+    /// Notified when the breaker opens.
     opened: Notify,
     /// Whether the store goes on without the server.
     retired: AtomicBool,
@@ -28,17 +28,24 @@ pub(crate) struct Breaker {
     health: Arc<Health>,
 }
 
+/// The number of successes and failures since the start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tally {
+    pub(crate) successes: u64,
+    pub(crate) failures: u64,
+}
+
 impl Breaker {
-    /// The breaker of a server that nothing is known about.
+    /// Creates the breaker of a server, closed.
     pub(crate) fn new(server: String, health: Arc<Health>) -> Self {
-        health.joins(&server);
+        health.register(&server);
         Self {
             open: AtomicBool::new(false),
-            answers: AtomicU64::new(0),
+            successes: AtomicU64::new(0),
             failures: AtomicU64::new(0),
-            in_a_row: AtomicU64::new(0),
+            failures_in_a_row: AtomicU64::new(0),
             reason: ArcSwap::default(),
-            doubted: Notify::new(),
+            failed: Notify::new(),
             opened: Notify::new(),
             retired: AtomicBool::new(false),
             server,
@@ -46,46 +53,54 @@ impl Breaker {
         }
     }
 
-    /// Why the server is not to be asked, if it is not.
-    pub(crate) fn down(&self) -> Option<StoreError> {
-        self.is_open().then(|| StoreError::Down(self.reason.load_full()))
-    }
-
+    /// Returns whether the server must not be used at the moment.
     pub(crate) fn is_open(&self) -> bool {
         self.open.load(Ordering::Acquire)
     }
 
-    /// A check has its answer.
-    pub(crate) fn answered(&self) {
-        self.answers.fetch_add(1, Ordering::Relaxed);
-        if self.in_a_row.load(Ordering::Relaxed) != 0 {
-            self.in_a_row.store(0, Ordering::Relaxed);
+    /// Returns the error of calls that are not made because the breaker is open. None: it is closed.
+    pub(crate) fn error(&self) -> Option<StoreError> {
+        self.is_open().then(|| StoreError::Down(self.reason.load_full()))
+    }
+
+    /// Reports that a call got its reply.
+    pub(crate) fn report_success(&self) {
+        self.successes.fetch_add(1, Ordering::Relaxed);
+        if self.failures_in_a_row.load(Ordering::Relaxed) != 0 {
+            self.failures_in_a_row.store(0, Ordering::Relaxed);
         }
     }
 
-    /// Something has failed, for whatever reason.
-    pub(crate) fn doubt(&self) {
+    /// Reports that something failed, for whatever reason.
+    pub(crate) fn report_failure(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        self.in_a_row.fetch_add(1, Ordering::Relaxed);
-        self.doubted.notify_one();
+        self.failures_in_a_row.fetch_add(1, Ordering::Relaxed);
+        self.failed.notify_one();
     }
 
-    /// How many answers and failures there have been.
-    pub(crate) fn tally(&self) -> (u64, u64) {
-        (self.answers.load(Ordering::Relaxed), self.failures.load(Ordering::Relaxed))
+    /// Waits until a failure is reported.
+    pub(crate) async fn failed(&self) {
+        self.failed.notified().await;
     }
 
-    /// How many failures there have been since the last answer.
-    pub(crate) fn in_a_row(&self) -> u64 {
-        self.in_a_row.load(Ordering::Relaxed)
+    /// Waits until the breaker opens.
+    pub(crate) async fn opened(&self) {
+        self.opened.notified().await;
     }
 
-    /// Waits until something has failed.
-    pub(crate) async fn doubted(&self) {
-        self.doubted.notified().await;
+    pub(crate) fn tally(&self) -> Tally {
+        Tally {
+            successes: self.successes.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+        }
     }
 
-    /// The server is down, or still is, for this reason.
+    /// Returns the number of failures since the last success.
+    pub(crate) fn failures_in_a_row(&self) -> u64 {
+        self.failures_in_a_row.load(Ordering::Relaxed)
+    }
+
+    /// Opens the breaker, or replaces the reason for which it is open.
     pub(crate) fn open(&self, reason: &StoreError) {
         let reason = Health::shortened(reason);
         self.reason.store(Arc::new(reason.clone()));
@@ -97,29 +112,24 @@ impl Breaker {
         }
     }
 
-    /// Waits until it opens.
-    pub(crate) async fn opened(&self) {
-        self.opened.notified().await;
-    }
-
-    /// Notes that the store goes on without the server, so that the end of this breaker ends its outage.
-    pub(crate) fn retire(&self) {
-        self.retired.store(true, Ordering::Release);
-    }
-
-    /// The server is well.
+    /// Closes the breaker: the server is used again.
     pub(crate) fn close(&self) {
         if self.open.swap(false, Ordering::AcqRel) {
             self.health.up(&self.server);
         }
     }
+
+    /// Records that the store goes on without the server, so that dropping this breaker ends the outage.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
 }
 
 impl Drop for Breaker {
     fn drop(&mut self) {
-        // A breaker that was not retired ends with the whole store, at shutdown: then no limit is shared again.
+        // A breaker that was not retired is dropped with the whole store, at shutdown: no limit is shared again then.
         if *self.retired.get_mut() {
-            self.health.leaves(&self.server);
+            self.health.unregister(&self.server);
         }
     }
 }
@@ -133,8 +143,8 @@ mod tests {
     use crate::store::StoreError;
     use crate::store::redis::server::health::Health;
 
-    /// The states that a server went through until the end of its breaker, true for up.
-    fn states_until_the_end(change: impl FnOnce(&Breaker)) -> Vec<bool> {
+    /// Returns the states that a server went through until its breaker was dropped, true for available.
+    fn states_until_dropped(change: impl FnOnce(&Breaker)) -> Vec<bool> {
         let health = Arc::new(Health::default());
         let breaker = Breaker::new("127.0.0.1:6379".to_owned(), Arc::clone(&health));
         change(&breaker);
@@ -148,12 +158,12 @@ mod tests {
 
     #[test]
     fn the_end_of_the_store_does_not_end_an_outage() {
-        assert_eq!(states_until_the_end(open), [false]);
+        assert_eq!(states_until_dropped(open), [false]);
     }
 
     #[test]
     fn a_store_that_goes_on_without_the_server_ends_its_outage() {
-        let states = states_until_the_end(|breaker| {
+        let states = states_until_dropped(|breaker| {
             open(breaker);
             breaker.retire();
         });

@@ -1,4 +1,4 @@
-//! How the servers of a store are, for operators: the log, the metric and [`StoreHealth`] say the same, once per change.
+//! The state of the servers, for operators. The log, the metric and [`StoreHealth`] report each change once, alike.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,24 +7,24 @@ use crate::clock::{Stopwatch, unix_seconds};
 use crate::metrics;
 use crate::store::{ServerHealth, StateChange, StoreError, StoreHealth};
 
-/// So many of the last changes are kept.
+/// The number of past changes that are kept.
 const CHANGES: usize = 32;
-/// No more of a reason than this many characters.
+/// The length in characters to which a reason is cut: its text may come from the network.
 const REASON: usize = 300;
 
-/// How the servers are.
+/// The state of each server of a store.
 #[derive(Debug, Default)]
-pub(crate) struct Health(Mutex<Known>);
+pub(crate) struct Health(Mutex<States>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct States {
     servers: BTreeMap<String, State>,
     changes: VecDeque<StateChange>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// None: it answers.
+    /// None: the server is available.
     error: Option<String>,
     since: Stopwatch,
     since_unix: f64,
@@ -37,72 +37,67 @@ impl State {
 }
 
 impl Health {
-    /// There is a server more, and nothing is wrong with it so far.
-    pub(crate) fn joins(&self, server: &str) {
-        let mut known = self.known();
-        known.servers.insert(server.to_owned(), State::new(None));
-        known.tell();
+    /// Adds a server, as available.
+    pub(crate) fn register(&self, server: &str) {
+        let mut states = self.states();
+        states.servers.insert(server.to_owned(), State::new(None));
+        states.set_metric();
     }
 
-    /// The store goes on without it.
-    pub(crate) fn leaves(&self, server: &str) {
-        let mut known = self.known();
-        if known.servers.get(server).is_some_and(|state| state.error.is_some()) {
-            known.change(server, None);
-            tracing::info!(server, "Redis goes on without the server that was down: limits are shared again");
+    /// Removes a server that the store no longer uses.
+    pub(crate) fn unregister(&self, server: &str) {
+        let mut states = self.states();
+        if states.servers.get(server).is_some_and(|state| state.error.is_some()) {
+            states.change(server, None);
+            tracing::info!(server, "unavailable redis server left the cluster, sharing limits again");
         }
-        known.servers.remove(server);
-        known.tell();
+        states.servers.remove(server);
+        states.set_metric();
     }
 
-    /// It does not answer as it should.
+    /// Records that a server became unavailable.
     pub(crate) fn down(&self, server: &str, error: String) {
-        let lasted = self.known().change(server, Some(error.clone()));
+        let up_seconds = self.states().change(server, Some(error.clone())).round();
         metrics::store_outage();
-        let up_seconds = lasted.round();
-        tracing::warn!(
-            server,
-            error,
-            up_seconds,
-            "Redis does not answer as it should: rules do what on_outage says"
-        );
+        tracing::warn!(server, error, up_seconds, "redis unavailable, applying on_outage policy");
     }
 
-    /// It still does not, perhaps for another reason.
+    /// Updates the reason for which a server is unavailable.
     pub(crate) fn still_down(&self, server: &str, error: String) {
-        if let Some(State { error: Some(reason), .. }) = self.known().servers.get_mut(server) {
+        if let Some(State { error: Some(reason), .. }) = self.states().servers.get_mut(server) {
             *reason = error;
         }
     }
 
-    /// It answers again.
+    /// Records that a server became available again.
     pub(crate) fn up(&self, server: &str) {
-        let down_seconds = (self.known().change(server, None) * 1000.0).round() / 1000.0;
-        tracing::info!(server, down_seconds, "Redis answers again: limits are shared again");
+        let down_seconds = (self.states().change(server, None) * 1000.0).round() / 1000.0;
+        tracing::info!(server, down_seconds, "redis available again");
     }
 
-    /// A reason as it is told: these are somebody else's words.
+    /// Returns the text of a reason, cut to a bounded length.
     pub(crate) fn shortened(reason: &StoreError) -> String {
         reason.to_string().chars().take(REASON).collect()
     }
 
+    /// Returns the state of all servers and the latest changes.
     pub(crate) fn report(&self) -> StoreHealth {
-        let known = self.known();
-        let servers = known.servers.iter().map(|(server, state)| ServerHealth {
+        let states = self.states();
+        let servers = states.servers.iter().map(|(server, state)| ServerHealth {
             server: server.clone(),
             error: state.error.clone(),
             since_unix_seconds: state.since_unix,
         });
-        StoreHealth { servers: servers.collect(), changes: known.changes.iter().cloned().collect() }
+        StoreHealth { servers: servers.collect(), changes: states.changes.iter().cloned().collect() }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn states(&self) -> MutexGuard<'_, States> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
-    /// Changes a server's state. For how many seconds the one before had lasted.
+impl States {
+    /// Changes a server's state. Returns for how many seconds it was in the previous one.
     fn change(&mut self, server: &str, error: Option<String>) -> f64 {
         let state = State::new(error.clone());
         let change = StateChange { server: server.to_owned(), error, at_unix_seconds: state.since_unix };
@@ -111,11 +106,11 @@ impl Known {
             self.changes.pop_front();
         }
         self.changes.push_back(change);
-        self.tell();
+        self.set_metric();
         before.map_or(0.0, |before| before.since.seconds())
     }
 
-    fn tell(&self) {
+    fn set_metric(&self) {
         metrics::store_up(self.servers.values().all(|state| state.error.is_none()));
     }
 }

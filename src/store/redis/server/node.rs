@@ -1,4 +1,4 @@
-//! One server, or whichever is the primary: its connections, the queue before them, and its breaker.
+//! One server: its queue, its connections and its breaker.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -10,119 +10,156 @@ use tokio::time::{timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::breaker::Breaker;
-use super::connection::{Manager, Server};
+use super::connector::Connector;
+use super::endpoint::Endpoint;
+use super::health::Health;
 use super::probe::Probe;
-use super::queue::{Answered, Queue};
-use crate::store::StoreError;
-use crate::store::redis::shared::Shared;
-use crate::store::redis::wire::call::{self, Call};
-use crate::store::redis::wire::fault;
+use super::probe_thread::ProbeThread;
+use super::queue::Queue;
+use super::restart::RestartDetector;
+use super::supervisor::Supervisor;
+use super::trip::{ReplyReceiver, Trips};
+use crate::clock::Stopwatch;
+use crate::metrics::StoreMeter;
+use crate::store::redis::wire::call::{Call, Calls};
+use crate::store::redis::wire::dialer::Dialer;
+use crate::store::redis::wire::{fault, reply};
+use crate::store::{AtomicGeneration, StoreError};
 
-/// How long the pool is waited for at a time. It pauses between two attempts to connect for up to half of this, so it
-/// does not grow with the patience of the checks: theirs is the queue's business.
+/// How long to wait for the pool at a time. The pool pauses between two attempts to connect for up to half of this, so
+/// this does not grow with the timeout of the checks, which the queue observes.
 const CONNECTION_TIMEOUT: Duration = Duration::from_millis(100);
-/// Timers are late by a millisecond or two. Who is woken later than this was kept waiting by this process itself.
-const LATE: Duration = Duration::from_millis(3);
+/// Timers may fire 1 to 2 ms late. A longer delay means that this process was starved of CPU, not that Redis was slow.
+const STARVED: Duration = Duration::from_millis(3);
+
+/// What the nodes of one store have in common.
+#[derive(Debug)]
+pub(crate) struct Nodes {
+    /// How long a check may take in all.
+    pub(crate) timeout: Duration,
+    /// The maximum number of connections to each server.
+    pub(crate) connections: u32,
+    pub(crate) dialer: Arc<Dialer>,
+    pub(crate) calls: Arc<Calls>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) generation: Arc<AtomicGeneration>,
+    pub(crate) meter: Arc<StoreMeter>,
+    pub(crate) probes: ProbeThread,
+    /// The local clock of the store, against which the clocks of the servers are measured.
+    pub(crate) local: Stopwatch,
+}
+
+impl Nodes {
+    /// Starts to use a server. The first connection is opened in the background: the server may be down.
+    pub(crate) fn start(&self, endpoint: Endpoint) -> Arc<Node> {
+        let breaker = Arc::new(Breaker::new(endpoint.to_string(), Arc::clone(&self.health)));
+        let restarts = RestartDetector::new(Arc::clone(&self.generation));
+        let connector =
+            Connector::new(endpoint, Arc::clone(&self.dialer), self.local, Arc::clone(&breaker), restarts);
+        let pool = Pool::builder()
+            .max_size(self.connections)
+            .min_idle(1)
+            .max_lifetime(None)
+            .connection_timeout(CONNECTION_TIMEOUT)
+            .build_unchecked(connector.clone());
+        let trips = Trips {
+            timeout: self.timeout,
+            local: self.local,
+            server_time: self.calls.use_server_time(),
+            meter: Arc::clone(&self.meter),
+        };
+        let queue = Queue::start(pool, self.connections, Arc::clone(&breaker), trips);
+        let failed_slot = Arc::new(AtomicU16::new(0));
+        let calls = Arc::clone(&self.calls);
+        let probe = Probe::new(connector, calls, self.timeout, self.local, Arc::clone(&failed_slot));
+        let supervisor = Supervisor::new(Arc::clone(&breaker), probe);
+        let _supervisor = AbortOnDropHandle::new(self.probes.handle().spawn(supervisor.run()));
+        Arc::new(Node { queue, breaker, failed_slot, timeout: self.timeout, _supervisor })
+    }
+}
 
 /// A server.
 #[derive(Debug)]
 pub(crate) struct Node {
     queue: Queue,
     breaker: Arc<Breaker>,
-    /// Where something failed last.
-    slot: Arc<AtomicU16>,
-    shared: Arc<Shared>,
-    _probe: AbortOnDropHandle<()>,
+    /// The slot of the last failed call, for probes.
+    failed_slot: Arc<AtomicU16>,
+    /// How long a check may take in all.
+    timeout: Duration,
+    _supervisor: AbortOnDropHandle<()>,
 }
 
 impl Node {
-    /// The first connection is opened beside: the server need not be there.
-    pub(crate) fn new(server: Server, shared: Arc<Shared>) -> Self {
-        let breaker = Arc::new(Breaker::new(server.to_string(), Arc::clone(&shared.health)));
-        let manager = Manager::new(server, Arc::clone(&shared), Arc::clone(&breaker));
-        let pool = Pool::builder()
-            .max_size(shared.connections)
-            .min_idle(1)
-            .max_lifetime(None)
-            .connection_timeout(CONNECTION_TIMEOUT)
-            .build_unchecked(manager.clone());
-        let queue = Queue::start(&pool, &breaker, &shared);
-        let slot = Arc::new(AtomicU16::new(0));
-        let (own, place) = (Arc::clone(&breaker), Arc::clone(&slot));
-        let probe = Probe { manager, breaker: own, slot: place, shared: Arc::clone(&shared) };
-        let _probe = AbortOnDropHandle::new(shared.watch.handle().spawn(probe.attend()));
-        Self { queue, breaker, slot, shared, _probe }
-    }
-
-    /// Whether it is not asked at the moment.
+    /// Returns whether the server is not used at the moment.
     pub(crate) fn is_down(&self) -> bool {
         self.breaker.is_open()
     }
 
-    /// Notes that the store goes on without this server.
+    /// Records that the store goes on without this server.
     pub(crate) fn retire(&self) {
         self.breaker.retire();
     }
 
-    /// An answer of this server was of no use.
-    pub(crate) fn doubt(&self) {
-        self.breaker.doubt();
+    /// Reports that the server sent an invalid reply.
+    pub(crate) fn report_failure(&self) {
+        self.breaker.report_failure();
     }
 
-    /// Calls a script, and waits until the call's deadline; not at all if the breaker is open. With `asking`, also in a
-    /// slot that is only about to become this server's. Dropping the future takes the call back if it has not been
-    /// sent.
-    pub(crate) async fn call(&self, call: Call, asking: bool) -> Result<Value, Unanswered> {
-        if let Some(error) = self.breaker.down() {
+    /// Calls a script, and waits for the reply until the call's deadline; fails at once if the breaker is open. With
+    /// `asking`, the server executes it also in a slot that is being moved to it. Dropping the future takes the call back
+    /// if it has not been sent.
+    pub(crate) async fn call(&self, call: Call, asking: bool) -> Result<Value, CallError> {
+        if let Some(error) = self.breaker.error() {
             return Err(error.into());
         }
         let slot = call.slot;
-        let answer = self.ask(call, asking).await;
-        match &answer {
-            Ok(_) => self.breaker.answered(),
-            Err(Unanswered { error: StoreError::Redis(error), .. }) if fault::is_elsewhere(error) => {
-                self.breaker.answered();
+        let reply = self.reply(call, asking).await;
+        match &reply {
+            Ok(_) => self.breaker.report_success(),
+            Err(CallError { error: StoreError::Redis(error), .. }) if fault::is_elsewhere(error) => {
+                self.breaker.report_success();
             }
             Err(_) => {
-                self.slot.store(slot, Ordering::Relaxed);
-                self.breaker.doubt();
+                self.failed_slot.store(slot, Ordering::Relaxed);
+                self.breaker.report_failure();
             }
         }
-        answer
+        reply
     }
 
-    async fn ask(&self, call: Call, asking: bool) -> Result<Value, Unanswered> {
+    async fn reply(&self, call: Call, asking: bool) -> Result<Value, CallError> {
         let (deadline, timed) = (call.deadline, call.is_timed());
-        let mut answer = self.queue.call(call, asking)?;
-        let mut reply = timeout_at(deadline.instant().into(), &mut answer).await;
+        let mut receiver = self.queue.push(call, asking)?;
+        let mut reply = timeout_at(deadline.instant().into(), &mut receiver).await;
         let late = if reply.is_err() { deadline.passed_by() } else { Duration::ZERO };
-        if late >= LATE {
-            // This process was too busy to look, so the answer may be here.
-            reply = timeout(late.min(self.shared.timeout), &mut answer).await;
+        if late >= STARVED {
+            // This process was too busy to look, so the reply may be here.
+            reply = timeout(late.min(self.timeout), &mut receiver).await;
         }
-        let overdue = StoreError::Timeout(self.shared.timeout);
+        let overdue = StoreError::Timeout(self.timeout);
         match reply {
-            Ok(Ok(Ok(reply))) if timed && call::time(&reply).is_none() => {
+            Ok(Ok(Ok(reply))) if timed && reply::time(&reply).is_none() => {
                 Err(StoreError::InvalidReply("no time").into())
             }
             Ok(Ok(Ok(reply))) => Ok(reply),
             Ok(Ok(Err(error))) => Err(StoreError::Redis(error).into()),
-            // The queue lets go of all that waits when the breaker opens.
-            Ok(Err(_)) => Err(self.breaker.down().unwrap_or(overdue).into()),
-            Err(_) => Err(Unanswered { error: overdue, late: Some(answer) }),
+            // The queue drops all that waits when the breaker opens.
+            Ok(Err(_)) => Err(self.breaker.error().unwrap_or(overdue).into()),
+            Err(_) => Err(CallError { error: overdue, late: Some(receiver) }),
         }
     }
 }
 
-/// A call that has no answer, in time.
+/// Why a call has no reply, or none in time.
 #[derive(Debug)]
-pub(crate) struct Unanswered {
+pub(crate) struct CallError {
     pub(crate) error: StoreError,
-    /// Where the answer may still come, for as long as its connection is waited for.
-    pub(crate) late: Option<Answered>,
+    /// Where the reply may still arrive.
+    pub(crate) late: Option<ReplyReceiver>,
 }
 
-impl From<StoreError> for Unanswered {
+impl From<StoreError> for CallError {
     fn from(error: StoreError) -> Self {
         Self { error, late: None }
     }

@@ -1,30 +1,31 @@
-//! What an error says about the server.
+//! What an error reveals about the server.
 
 use bb8_redis::redis::{ErrorKind, RedisError, ServerErrorKind};
 
-/// Whether a server that is well says that a key is not its own, or not in one place for the moment.
+/// Returns whether a healthy server reports that a key belongs to another server, or that the keys of a call are in two
+/// places at the moment.
 pub(crate) fn is_elsewhere(error: &RedisError) -> bool {
     error.redirect_node().is_some() || is_split(error)
 }
 
-/// Whether the keys of a call were in two places.
+/// Returns whether the keys of a call were in two places.
 pub(crate) fn is_split(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::TryAgain)
 }
 
-/// Whether a script is not there, so that nothing was executed.
+/// Returns whether the script was not loaded, so that nothing was executed.
 pub(crate) fn is_unloaded(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
-/// Whether a connection broke that there was.
+/// Returns whether an open connection broke.
 pub(crate) fn is_broken(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Io && !error.is_connection_refusal()
 }
 
-/// Whether an error is an answer of a server that can be asked again on this connection. A server that loads its data,
-/// has become a replica, or wants other credentials is better looked up anew.
-pub(crate) fn is_answer(error: &RedisError) -> bool {
+/// Returns whether an error is a reply after which the connection can be used again. A server that is loading its data,
+/// has become a replica or wants other credentials is better reached over a new connection.
+pub(crate) fn is_reply(error: &RedisError) -> bool {
     use ServerErrorKind::{BusyLoading, MasterDown, ReadOnly};
     match error.kind() {
         ErrorKind::Server(kind) => !matches!(kind, BusyLoading | MasterDown | ReadOnly),
@@ -33,11 +34,11 @@ pub(crate) fn is_answer(error: &RedisError) -> bool {
     }
 }
 
-/// What went wrong, for whoever has to mend it.
-pub(crate) fn says(error: &RedisError) -> String {
+/// Returns what went wrong, in words for the operator.
+pub(crate) fn describe(error: &RedisError) -> String {
     match error.kind() {
         ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
-            "what listens there does not speak Redis's protocol".to_owned()
+            "the server does not speak the Redis protocol".to_owned()
         }
         _ => error.to_string(),
     }

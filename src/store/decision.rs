@@ -1,0 +1,33 @@
+//! Charges to counters, and the decisions about them.
+
+use super::StoreError;
+use crate::window::{Charge, Counter, Limit, Taken};
+
+/// A charge, and the counter that it is for.
+#[derive(Clone, Debug)]
+pub struct KeyedCharge {
+    /// The counter's key: `{client}:rule:window:slices`. Because of the braces a Redis Cluster keeps the counters of
+    /// one client in one slot.
+    pub key: String,
+    /// The charge.
+    pub charge: Charge,
+}
+
+/// The decision about one charge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The limit that decided: that of the charge, or this instance's part of it.
+    pub limit: Limit,
+    /// The store's time of the decision, in milliseconds. (In a Redis Cluster each server has its own.)
+    pub now_ms: i64,
+    /// Whether there was room, and whether the counter was charged.
+    pub taken: Taken,
+    /// The counter before the decision.
+    pub before: Counter,
+    /// The counter after the decision.
+    pub counter: Counter,
+}
+
+/// The decisions about the charges of one request, in their order. After an error it is not known whether that charge was
+/// counted.
+pub type Decisions = Vec<Result<Decision, StoreError>>;

@@ -1,0 +1,44 @@
+//! Why a store made no decision.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bb8_redis::redis::{ErrorKind, RedisError, ServerErrorKind};
+
+/// Why a store made no decision.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No reply arrived before the deadline.
+    #[error("no reply within {0:?}")]
+    Timeout(Duration),
+    /// The counter lacks too much that was admitted without it, and has to be settled first.
+    #[error("the counter is not settled yet")]
+    Unsettled,
+    /// The server failed, and is not used until it succeeds in probes.
+    #[error("{0}")]
+    Down(Arc<String>),
+    /// No connection could be opened.
+    #[error("no connection: {0}")]
+    Connect(String),
+    /// Redis replied with an error, or the connection broke.
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    /// Too many checks wait already.
+    #[error("{0} checks are waiting")]
+    QueueFull(usize),
+    /// The reply is not one that the script makes.
+    #[error("invalid reply of the script: {0}")]
+    InvalidReply(&'static str),
+}
+
+impl StoreError {
+    /// Returns whether the call itself caused the error, so that repeating it would fail again.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Redis(error) => error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError),
+            Self::InvalidReply(_) => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The calls about counters. Each goes to the server that has the counters, and its reply is checked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bb8_redis::redis::Value;
+
+use super::route::Route;
+use super::server::node::CallError;
+use super::server::trip::ReplyReceiver;
+use super::wire::call::{Call, Calls};
+use super::wire::{reply, slot};
+use crate::clock::{Deadline, Stopwatch};
+use crate::metrics::StoreMeter;
+use crate::store::{Decision, Decisions, KeyedCharge, Settlement, StoreError};
+use crate::window::Counter;
+
+/// The counters of all servers.
+#[derive(Debug)]
+pub(super) struct Counters {
+    pub(super) route: Route,
+    pub(super) calls: Arc<Calls>,
+    pub(super) meter: Arc<StoreMeter>,
+    /// How long a check may take in all.
+    pub(super) timeout: Duration,
+}
+
+impl Counters {
+    /// Returns the slot of a counter; 0 where there are no slots.
+    pub(super) fn slot(&self, name: &str) -> u16 {
+        self.slot_of_key(|| self.calls.keyspace().counter(name))
+    }
+
+    fn slot_of_key(&self, key: impl FnOnce() -> String) -> u16 {
+        if self.route.has_slots() { slot::of(&key()) } else { 0 }
+    }
+
+    /// Decides about charges to counters in one slot, all or none.
+    pub(super) async fn take(
+        self: &Arc<Self>,
+        slot: u16,
+        charges: &[&KeyedCharge],
+        deadline: Deadline,
+    ) -> Decisions {
+        let reply = self.route.call(self.calls.take(slot, charges, deadline)).await;
+        let decisions = match reply {
+            Ok(reply) => {
+                self.decisions(charges, reply).inspect_err(|_| self.route.report_invalid_reply(slot))
+            }
+            Err(CallError { error, late }) => {
+                if let Some(late) = late {
+                    self.undo(charges.iter().copied().cloned().collect(), late);
+                }
+                Err(error)
+            }
+        };
+        match decisions {
+            Ok(decisions) => decisions.into_iter().map(Ok).collect(),
+            Err(error) => charges.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
+    fn decisions(&self, charges: &[&KeyedCharge], reply: Value) -> Result<Vec<Decision>, StoreError> {
+        reply::decisions(charges, reply, || self.meter.disagreed())
+    }
+
+    /// Gives the charges back if the reply arrives after all: the request is decided without it.
+    fn undo(self: &Arc<Self>, charges: Vec<KeyedCharge>, late: ReplyReceiver) {
+        let counters = Arc::clone(self);
+        tokio::spawn(async move {
+            // If no reply arrives, the wait ends with the connection.
+            let Ok(Ok(reply)) = late.await else { return };
+            let Ok(decisions) = counters.decisions(&charges.iter().collect::<Vec<_>>(), reply) else {
+                return;
+            };
+            counters.give_back(&charges, &decisions.into_iter().map(Ok).collect()).await;
+        });
+    }
+
+    /// Takes back what was charged.
+    pub(super) async fn give_back(self: &Arc<Self>, charges: &[KeyedCharge], decisions: &Decisions) {
+        let deadline = Stopwatch::start().deadline(self.timeout);
+        let charged = charges.iter().zip(decisions).filter_map(|(charge, decision)| {
+            let decision = decision.as_ref().ok().filter(|decision| decision.taken.charged)?;
+            Some((charge, decision))
+        });
+        let calls = charged.map(|(charge, decision)| {
+            // One key each: the keys of a slot that is being moved may be on two servers.
+            let call = self.calls.give_back(self.slot(&charge.key), (charge, decision), deadline);
+            let counters = Arc::clone(self);
+            // A task of its own, as this must be done even if the client stops waiting for its response.
+            tokio::spawn(async move { counters.route.call(call).await })
+        });
+        let calls: Vec<_> = calls.collect();
+        for call in calls {
+            // What cannot be given back stays counted: too few requests are admitted then, not too many.
+            let _ = call.await;
+        }
+    }
+
+    /// Adds to a counter what it may lack, and returns the result.
+    pub(super) async fn settle(
+        &self,
+        settlement: &Settlement<'_>,
+        deadline: Deadline,
+    ) -> Result<Counter, StoreError> {
+        let call = self.calls.settle(self.slot(settlement.key), settlement, deadline);
+        reply::settled(&self.call(call).await?, settlement.limit)
+    }
+
+    /// Records that this instance is alive. Returns the number of instances, and its index among them.
+    pub(super) async fn heartbeat(
+        &self,
+        alive: Duration,
+        deadline: Deadline,
+    ) -> Result<(i64, i64), StoreError> {
+        let alive_ms = i64::try_from(alive.as_millis()).unwrap_or(i64::MAX);
+        let slot = self.slot_of_key(|| self.calls.keyspace().instances());
+        reply::instances(self.call(self.calls.heartbeat(slot, alive_ms, deadline)).await?)
+    }
+
+    async fn call(&self, call: Call) -> Result<Value, StoreError> {
+        self.route.call(call).await.map_err(|failed| {
+            self.route.report_failure();
+            failed.error
+        })
+    }
+}

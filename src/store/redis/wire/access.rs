@@ -1,0 +1,60 @@
+//! Where a Redis server is, and how to log in.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bb8_redis::redis::{ErrorKind, RedisConnectionInfo, RedisError};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ServerAddress {
+    /// A host name, or an IP address without brackets.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Credentials and TLS. They may change while tidegate runs; new connections then use the new ones.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// User, password and database of the servers that hold the counters.
+    pub server: RedisConnectionInfo,
+    /// User and password of the sentinels.
+    pub sentinel: RedisConnectionInfo,
+    /// None: connections are in plain text.
+    pub tls: Option<StoreTls>,
+}
+
+/// TLS to every server.
+#[derive(Clone, Debug)]
+pub struct StoreTls {
+    /// The trusted roots and the client certificate.
+    pub config: Arc<ClientConfig>,
+    /// The name in the servers' certificates, if it is not the host that tidegate connects to.
+    pub server_name: Option<ServerName<'static>>,
+}
+
+impl StoreTls {
+    /// Returns the name that the certificate of the server at `address` must have.
+    pub(crate) fn name(&self, address: &ServerAddress) -> Result<ServerName<'static>, RedisError> {
+        match &self.server_name {
+            Some(name) => Ok(name.clone()),
+            None => ServerName::try_from(address.host.clone()).map_err(|_| {
+                let what = "invalid host, not a name that a certificate can have";
+                RedisError::from((ErrorKind::InvalidClientConfig, what, address.to_string()))
+            }),
+        }
+    }
+}

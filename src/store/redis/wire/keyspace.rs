@@ -1,0 +1,43 @@
+//! The names of a store's keys in Redis.
+
+use super::slot;
+
+/// All keys of one store. They begin with its prefix.
+#[derive(Debug)]
+pub(crate) struct Keyspace {
+    prefix: Box<str>,
+    /// Identifies this instance among all that share the store.
+    instance: u64,
+}
+
+impl Keyspace {
+    /// Creates the keyspace of `prefix`, as the instance of that number.
+    pub(crate) fn new(prefix: &str, instance: u64) -> Self {
+        Self { prefix: prefix.into(), instance }
+    }
+
+    /// Returns the number of this instance.
+    pub(crate) fn instance(&self) -> u64 {
+        self.instance
+    }
+
+    /// Returns the key of a counter.
+    pub(crate) fn counter(&self, name: &str) -> String {
+        format!("{}:{name}", self.prefix)
+    }
+
+    /// Returns the key that records which settlements of this instance the counter of that key contains.
+    pub(crate) fn settlements(&self, counter: &str) -> String {
+        format!("{counter}:missed:{:016x}", self.instance)
+    }
+
+    /// Returns the key of the list of instances.
+    pub(crate) fn instances(&self) -> String {
+        self.counter("instances")
+    }
+
+    /// Returns the key of a counter in `slot` that only probes use.
+    pub(crate) fn probe(&self, slot: u16) -> String {
+        self.counter(&format!("{{{}}}:probe", slot::tag(slot)))
+    }
+}
