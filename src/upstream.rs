@@ -4,6 +4,7 @@ mod connect;
 mod error;
 mod exchange;
 mod pool;
+mod response_body;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,10 +20,11 @@ use crate::clock::Stopwatch;
 use crate::metrics::{self, Bound};
 pub use connect::{Address, Protocol, Tls};
 pub use error::UpstreamError;
-pub use exchange::{Answer, BodyError};
+pub use exchange::BodyError;
 use exchange::{BodyState, Exchange, RequestBody};
 pub use pool::Reservation;
 use pool::{Occupied, Place, Pool, Sender};
+pub use response_body::Answer;
 
 /// How often a request is tried again that was not sent, as its connection had ended.
 const MOST_RETRIES: usize = 2;

@@ -68,7 +68,7 @@ impl Exchange {
         self.patience_ms.store(i64::try_from(patience.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
-    fn moved(&self) {
+    pub(super) fn moved(&self) {
         self.moved_ms.store(self.started.millis(), Ordering::Relaxed);
     }
 
@@ -79,7 +79,7 @@ impl Exchange {
     }
 
     /// How much longer it may stand still. None: it has, for too long.
-    fn patience(&self) -> Option<Duration> {
+    pub(super) fn patience(&self) -> Option<Duration> {
         let idle = self.started.millis() - self.moved_ms.load(Ordering::Relaxed);
         let left = self.patience_ms.load(Ordering::Relaxed).saturating_sub(idle);
         u64::try_from(left).ok().filter(|&left| left > 0).map(Duration::from_millis)
@@ -109,7 +109,7 @@ impl Exchange {
 
     /// The answer has ended. A body that is still held back is not wanted: the client need not send it (RFC 9110,
     /// section 10.1.1), and its connection need not wait for it.
-    fn answered(&self) -> bool {
+    pub(super) fn answered(&self) -> bool {
         let unwanted = self.held.load(Ordering::Acquire);
         if unwanted {
             self.unwanted.store(true, Ordering::Relaxed);
@@ -121,18 +121,18 @@ impl Exchange {
 
 /// Waits for what does not come, until an exchange has stood still for too long.
 #[derive(Debug, Default)]
-struct Stillness {
+pub(super) struct Stillness {
     waiting: bool,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stillness {
     /// Something came.
-    fn is_over(&mut self) {
+    pub(super) fn is_over(&mut self) {
         self.waiting = false;
     }
 
-    fn poll(&mut self, exchange: &Exchange, context: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll(&mut self, exchange: &Exchange, context: &mut Context<'_>) -> Poll<()> {
         if !self.waiting {
             // Until now nobody asked for it: that is not its fault.
             self.waiting = true;
@@ -248,110 +248,5 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.as_ref().map_or(SizeHint::with_exact(0), Incoming::size_hint)
-    }
-}
-
-/// An answer's body on its way to the client.
-pub struct Answer {
-    body: Incoming,
-    exchange: Arc<Exchange>,
-    stillness: Stillness,
-    bound: Bound,
-    deadline: Option<Pin<Box<Sleep>>>,
-    /// What the exchange occupies. It is let go when the answer has ended, or is given up.
-    held: Option<super::pool::Occupied>,
-}
-
-impl Answer {
-    pub(super) fn new(
-        body: Incoming,
-        exchange: Arc<Exchange>,
-        bound: Bound,
-        deadline: Option<Pin<Box<Sleep>>>,
-        held: super::pool::Occupied,
-    ) -> Self {
-        let mut answer =
-            Self { body, exchange, stillness: Stillness::default(), bound, deadline, held: Some(held) };
-        if answer.body.is_end_stream() {
-            answer.ended();
-        }
-        answer
-    }
-
-    /// The connection can serve the next request, if it is done with this one. If the application has answered before
-    /// it had all of the body, the rest still goes to it, as long as it takes it and the client sends it.
-    fn ended(&mut self) {
-        let unwanted = self.exchange.answered();
-        let Some(held) = self.held.take() else { return };
-        if self.exchange.body() == BodyState::Ended {
-            held.give_back();
-        } else if !unwanted {
-            tokio::spawn(see_off(Arc::clone(&self.exchange), held));
-        }
-    }
-}
-
-/// Keeps a connection whose answer has ended until its request has, or stands still.
-async fn see_off(exchange: Arc<Exchange>, held: super::pool::Occupied) {
-    const LOOK: Duration = Duration::from_millis(100);
-    while matches!(exchange.body(), BodyState::Untouched | BodyState::Awaited)
-        && exchange.patience().is_some()
-    {
-        tokio::time::sleep(LOOK).await;
-    }
-    drop(held);
-}
-
-impl std::fmt::Debug for Answer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Answer").field("body", &self.body).finish_non_exhaustive()
-    }
-}
-
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Some(deadline) = &mut self.deadline
-            && deadline.as_mut().poll(context).is_ready()
-        {
-            Bound::Request.exceeded();
-            return Poll::Ready(Some(Err(BodyError::RequestTimeout)));
-        }
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        match polled {
-            Poll::Ready(Some(Ok(mut frame))) => {
-                self.stillness.is_over();
-                self.exchange.moved();
-                frame.trailers_mut().into_iter().for_each(trailers::strip);
-                if self.body.is_end_stream() {
-                    self.ended();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
-            Poll::Ready(None) => {
-                self.ended();
-                Poll::Ready(None)
-            }
-            Poll::Pending => {
-                let Self { stillness, exchange, bound, .. } = &mut *self;
-                std::task::ready!(stillness.poll(exchange, context));
-                bound.exceeded();
-                Poll::Ready(Some(Err(BodyError::Late)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
