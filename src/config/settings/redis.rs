@@ -12,8 +12,9 @@ use crate::config::problem::Wrong;
 use crate::config::report::{At, Place, Report};
 use crate::config::yaml::Step;
 use crate::config::{SecretSource, Secrets, schema, secret};
+pub use topology::RedisTopology;
 use topology::Servers;
-pub use topology::{RedisAddress, RedisTopology};
+pub use url::RedisAddress;
 
 /// How Redis is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::url::{self, RedisUrl};
+use super::url::{self, RedisAddress, RedisUrl};
 use super::{Credentials, credentials};
 use crate::config::problem::Wrong;
 use crate::config::report::{At, Report};
@@ -35,24 +35,6 @@ pub enum RedisTopology {
         /// Some of its servers, at least one: they know the others.
         seeds: Vec<RedisAddress>,
     },
-}
-
-/// Where one server is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RedisAddress {
-    /// A name or an address; IPv6 without brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-impl fmt::Display for RedisAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.host {
-            host if host.contains(':') => write!(f, "[{host}]:{}", self.port),
-            host => write!(f, "{host}:{}", self.port),
-        }
-    }
 }
 
 /// Fit to be logged: no user and no password.
