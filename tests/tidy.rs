@@ -6,6 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+#[path = "tidy/circles.rs"]
+mod circles;
 #[path = "tidy/lex.rs"]
 mod lex;
 #[path = "tidy/rules.rs"]
@@ -119,6 +121,11 @@ fn none(faults: Vec<String>) {
 #[test]
 fn modules_import_only_the_layers_below() {
     assert_tidy(&["src"], rules::layer_faults);
+}
+
+#[test]
+fn no_files_import_each_other() {
+    none(circles::circle_faults(&files("src", &[".rs"])));
 }
 
 #[test]

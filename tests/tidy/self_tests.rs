@@ -1,6 +1,7 @@
 //! Every rule finds what it forbids, and leaves alone what only looks like it.
 
 use crate::UNDONE;
+use crate::circles::circle_faults;
 use crate::lex::File;
 use crate::rules::*;
 
@@ -59,6 +60,60 @@ fn an_allowed_import_passes_and_so_do_comments_and_strings() {
 #[test]
 fn a_module_without_a_row_is_found() {
     assert_eq!(faults(layer_faults, "src/telemetry/otlp.rs", "").len(), 1);
+}
+
+/// The faults of a tree of files, each given by its path and text.
+fn circles(files: &[(&str, &str)]) -> Vec<String> {
+    circle_faults(&files.iter().map(|(path, text)| File::new(path, text)).collect::<Vec<_>>())
+}
+
+#[test]
+fn a_circle_is_found() {
+    let found = circles(&[
+        ("src/store/node.rs", "use super::queue::{self, Queue};"),
+        ("src/store/queue.rs", "use crate::store::probe::Probe;"),
+        ("src/store/probe.rs", "fn f() { super::node::new(); }"),
+        ("src/window.rs", ""),
+    ]);
+    assert_eq!(
+        found,
+        ["src/store/node.rs:1: files import each other: \
+         src/store/node.rs -> src/store/queue.rs -> src/store/probe.rs -> src/store/node.rs"]
+    );
+}
+
+#[test]
+fn a_circle_through_a_reexport_is_found() {
+    let found = circles(&[
+        ("src/store.rs", "mod node;\nmod queue;\npub(crate) use queue::Queue;"),
+        ("src/store/node.rs", "use super::Queue;"),
+        ("src/store/queue.rs", "use super::node::Node;"),
+    ]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+}
+
+#[test]
+fn two_circles_are_two_faults() {
+    let found = circles(&[
+        ("src/a.rs", "use crate::b::B;"),
+        ("src/b.rs", "use crate::a::A;"),
+        ("src/c.rs", "use crate::{d::D, a::A};"),
+        ("src/d.rs", "use crate::c as e;"),
+    ]);
+    assert_eq!(found.len(), 2, "{found:#?}");
+}
+
+#[test]
+fn a_parent_and_its_children_are_no_circle() {
+    let good = [
+        ("src/store.rs", "mod node;\npub use node::Node;\nuse node::start;\npub struct Error;"),
+        ("src/store/node.rs", "use super::{Error, queue::Queue};"),
+        (
+            "src/store/queue.rs",
+            "#[cfg(test)]\nmod tests { use super::super::node::Node; }\n// super::node::Node",
+        ),
+    ];
+    assert_eq!(circles(&good), [""; 0]);
 }
 
 #[test]
