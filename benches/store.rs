@@ -150,10 +150,11 @@ fn call(client: u64) -> Cmd {
     static SHA: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
         Script::new(include_str!("../src/store/redis/wire/scripts/take.lua")).get_hash().to_owned()
     });
-    let mut charge = Vec::with_capacity(23);
+    let mut charge = Vec::with_capacity(28);
     for (number, width) in [(1_000_000_u64, 4), (10, 4), (60_000, 5), (4, 1), (1, 5), (0, 4)] {
         charge.extend(number.to_le_bytes().into_iter().take(width));
     }
+    charge.extend(b"60000");
     let mut call = cmd("EVALSHA");
     call.arg(&*SHA).arg(1).arg(format!("bench:{{{client}}}:bench:60000:4")).arg(charge).arg(1_u64 << 52);
     call

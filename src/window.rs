@@ -15,9 +15,12 @@
 //! below 2^53, the integers that Lua's numbers hold exactly; [`Limit::new`] sees to that.
 
 mod share;
+mod slices;
 mod take;
+mod wait;
 
 pub use share::Traffic;
+pub use slices::Slices;
 pub use take::{Charge, Taken, take_all};
 
 /// What a client may use: `quota` units per window, and `burst` units above it after a pause.
@@ -113,6 +116,12 @@ impl Limit {
         self.slices
     }
 
+    /// The same limit with its window cut into so many slices, if it can be.
+    #[must_use]
+    pub fn with_slices(self, slices: i64) -> Self {
+        Self { slices: slices.clamp(1, Self::MAX_SLICES.min(self.window_ms)), ..self }
+    }
+
     fn slice_of(&self, at_ms: i64) -> i64 {
         (at_ms * self.slices).div_euclid(self.window_ms)
     }
@@ -130,6 +139,18 @@ pub struct Bucket {
 }
 
 impl Bucket {
+    /// The largest count that a record holds: 4 bytes.
+    const MOST: i64 = u32::MAX as i64;
+
+    /// This bucket and the next newer one as one bucket.
+    ///
+    /// Its span is at most two windows, and exact in Lua for its count: a record of a damaged counter stays one.
+    fn merged(self, newer: Self, window_ms: i64) -> Self {
+        let count = (self.count + newer.count).clamp(1, Self::MOST);
+        let longest = (2 * window_ms).min(((1 << 53) - 1) / count);
+        Self { count, first_ms: self.first_ms.max(newer.last_ms - longest), last_ms: newer.last_ms }
+    }
+
     /// How many of the arrivals lie after `cut_ms` (one exactly at the cut has expired).
     fn survivors(&self, cut_ms: i64) -> i64 {
         if cut_ms < self.first_ms {
@@ -145,11 +166,11 @@ impl Bucket {
     }
 }
 
-/// What one client has used of one limit. The limit itself is not in it: a changed rate acts at once and
-/// keeps the counts. (A changed window or number of slices is another counter.)
+/// What one client has used of one limit. The limit itself is not in it: a changed rate, burst or number of slices acts
+/// at once and keeps the counts, as each bucket has its own span. (A changed window is another counter.)
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counter {
-    /// Oldest first, one per slice.
+    /// Oldest first, at most [`Counter::MAX_BUCKETS`]. Each is of one slice, of those at the time.
     buckets: Vec<Bucket>,
     /// Burst units spent, times the window: it is paid back at `burst` per millisecond.
     debt: i64,
@@ -158,6 +179,9 @@ pub struct Counter {
 }
 
 impl Counter {
+    /// The most buckets: those of the finest slices, and the one that is partly expired.
+    pub const MAX_BUCKETS: usize = 65;
+
     /// A counter as a store kept it: see [`Counter::buckets`], [`Counter::debt`], [`Counter::last_ms`].
     #[must_use]
     pub fn from_parts(buckets: Vec<Bucket>, debt: i64, last_ms: i64) -> Self {
@@ -193,12 +217,7 @@ impl Counter {
     /// Whether `cost` units would be admitted at `now_ms`.
     #[must_use]
     pub fn fits(&self, limit: &Limit, now_ms: i64, cost: i64) -> bool {
-        let used = self.used(limit, now_ms);
-        let most = limit.quota + limit.burst;
-        cost <= most
-            && used + cost <= most
-            && self.debt_at(limit, now_ms) + needs(limit, used, cost) * limit.window_ms
-                <= limit.burst * limit.window_ms
+        self.has_room(limit, now_ms, self.used(limit, now_ms), cost)
     }
 
     /// Admits and counts `cost` units at `now_ms`, or refuses and counts nothing.
@@ -217,27 +236,6 @@ impl Counter {
         needs(limit, self.used(limit, now_ms), cost)
     }
 
-    /// Milliseconds from `now_ms` until `cost` units fit if nothing else arrives: refused one millisecond
-    /// before, admitted then. `None`: they never fit. `Some(0)`: they fit now.
-    #[must_use]
-    pub fn retry_after(&self, limit: &Limit, now_ms: i64, cost: i64) -> Option<i64> {
-        if cost > limit.quota + limit.burst {
-            return None;
-        }
-        // While nothing arrives, use and debt only fall: a bisection finds the first instant. Both are nil
-        // one window after the last write.
-        let (mut low, mut high) = (0, (self.last_ms - now_ms).max(0) + limit.window_ms);
-        while low < high {
-            let middle = i64::midpoint(low, high);
-            if self.fits(limit, now_ms + middle, cost) {
-                high = middle;
-            } else {
-                low = middle + 1;
-            }
-        }
-        Some(low)
-    }
-
     /// The largest cost that would be admitted at `now_ms`.
     #[must_use]
     pub fn remaining(&self, limit: &Limit, now_ms: i64) -> i64 {
@@ -253,6 +251,15 @@ impl Counter {
         let mut rebased = self.clone();
         rebased.rebase(limit, now_ms);
         rebased
+    }
+
+    /// Whether `cost` units would be admitted at `now_ms`, when `used` count then.
+    fn has_room(&self, limit: &Limit, now_ms: i64, used: i64, cost: i64) -> bool {
+        let most = limit.quota + limit.burst;
+        cost <= most
+            && used + cost <= most
+            && self.debt_at(limit, now_ms) + needs(limit, used, cost) * limit.window_ms
+                <= limit.burst * limit.window_ms
     }
 
     /// Counts `cost` units without asking whether they fit.

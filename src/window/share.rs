@@ -75,6 +75,18 @@ impl Counter {
             }
             _ => self.buckets.push(Bucket { count: cost, first_ms: now, last_ms: now }),
         }
+        self.merge_oldest(limit);
+    }
+
+    /// Merges the oldest buckets while there are too many. There can be, if the number of slices has changed to one
+    /// that does not divide the other.
+    fn merge_oldest(&mut self, limit: &Limit) {
+        while self.buckets.len() > Self::MAX_BUCKETS {
+            let oldest = self.buckets.remove(0);
+            if let Some(next) = self.buckets.first_mut() {
+                *next = oldest.merged(*next, limit.window_ms);
+            }
+        }
     }
 
     /// Units that arrived in the window before `now_ms`, but not before `since_ms`.

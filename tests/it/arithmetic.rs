@@ -1,5 +1,7 @@
 //! The arithmetic against its specification, and the properties that it promises.
 
+mod changes;
+
 use proptest::prelude::*;
 use tidegate::window::{Charge, Counter, Limit, LimitError, take_all};
 
@@ -9,9 +11,9 @@ use crate::golden;
 fn every_decision_of_the_specification() {
     let mut rows = 0;
     for trace in golden::traces() {
-        let limit = trace.limit();
         let mut counter = Counter::default();
         for (place, row) in trace.rows().enumerate() {
+            let limit = row.limit;
             let at = format!("{limit:?} {} row {place}", trace.shape);
             assert_eq!(counter.take(&limit, row.now_ms, row.cost), row.admitted, "{at}");
             assert_eq!(counter.used(&limit, row.now_ms), row.used, "{at}");

@@ -1,13 +1,17 @@
-//! The traces of the executable specification of the arithmetic, as it printed them for two seeds: each row is
-//! one request and all that was decided about it.
+//! The traces of the executable specification of the arithmetic (`tests/golden/window_reference.py`), as it printed them
+//! for two seeds: each row is one request and all that was decided about it.
 
 use std::io::Read as _;
 
 use serde::Deserialize;
 use tidegate::window::Limit;
 
-const SEEDS: [&[u8]; 2] =
-    [include_bytes!("../golden/seed-1.jsonl.gz"), include_bytes!("../golden/seed-2.jsonl.gz")];
+const FILES: [(&[u8], usize); 4] = [
+    (include_bytes!("../golden/seed-1.jsonl.gz"), 150),
+    (include_bytes!("../golden/seed-2.jsonl.gz"), 150),
+    (include_bytes!("../golden/changes-1.jsonl.gz"), 182),
+    (include_bytes!("../golden/changes-2.jsonl.gz"), 182),
+];
 
 #[derive(Deserialize)]
 pub struct Trace {
@@ -16,11 +20,16 @@ pub struct Trace {
     window_ms: i64,
     slices: i64,
     pub shape: String,
+    /// From which row on another limit is in force: row, limit, burst, slices.
+    #[serde(default)]
+    changes: Vec<[i64; 4]>,
     /// now_ms, cost, admitted, used, remaining, retry_after_ms
     rows: Vec<[i64; 6]>,
 }
 
 pub struct Row {
+    /// The limit that is in force.
+    pub limit: Limit,
     pub now_ms: i64,
     pub cost: i64,
     pub admitted: bool,
@@ -30,29 +39,31 @@ pub struct Row {
 }
 
 impl Trace {
-    pub fn limit(&self) -> Limit {
-        Limit::new(self.limit, self.burst, self.window_ms, self.slices).unwrap()
+    fn limit(&self, quota: i64, burst: i64, slices: i64) -> Limit {
+        Limit::new(quota, burst, self.window_ms, slices).unwrap()
     }
 
     pub fn rows(&self) -> impl Iterator<Item = Row> {
-        self.rows.iter().map(|&[now_ms, cost, admitted, used, remaining, retry_after_ms]| Row {
-            now_ms,
-            cost,
-            admitted: admitted == 1,
-            used,
-            remaining,
-            retry_after_ms,
-        })
+        let mut changes = self.changes.iter().peekable();
+        let mut limit = self.limit(self.limit, self.burst, self.slices);
+        (0..).zip(&self.rows).map(
+            move |(number, &[now_ms, cost, admitted, used, remaining, retry_after_ms])| {
+                while let Some([_, quota, burst, slices]) = changes.next_if(|[row, ..]| *row == number) {
+                    limit = self.limit(*quota, *burst, *slices);
+                }
+                Row { limit, now_ms, cost, admitted: admitted == 1, used, remaining, retry_after_ms }
+            },
+        )
     }
 }
 
 pub fn traces() -> Vec<Trace> {
     let mut traces = Vec::new();
-    for seed in SEEDS {
+    for (file, expected) in FILES {
         let mut text = String::new();
-        flate2::read::GzDecoder::new(seed).read_to_string(&mut text).unwrap();
+        flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
+        assert_eq!(text.lines().count(), expected);
         traces.extend(text.lines().map(|line| serde_json::from_str::<Trace>(line).unwrap()));
     }
-    assert_eq!(traces.len(), 300);
     traces
 }

@@ -107,8 +107,9 @@ async fn decisions_of(bench: Bench, quarter: usize) {
     for (number, trace) in
         golden::traces().into_iter().enumerate().filter(|(number, _)| number % 4 == quarter)
     {
-        let (limit, key) = (trace.limit(), format!("{{client}}:trace-{number}"));
+        let key = format!("{{client}}:trace-{number}");
         for (place, row) in trace.rows().enumerate() {
+            let limit = row.limit;
             let (admitted, counter) = bench.take_one(row.now_ms, &key, limit, row.cost).await;
             let at = format!("{limit:?} {} row {place}", trace.shape);
             assert_eq!(admitted, row.admitted, "{at}");
@@ -267,7 +268,7 @@ async fn a_refusal_does_not_even_touch_redis_keys() {
     assert!(ttl > 600_000, "a refusal wrote the counter again: it lives for {ttl} ms");
 }
 
-/// What no trace holds: clocks that step back, rates that change, several counters and groups at once.
+/// What no trace holds: clocks that step back with limits that change, several counters and groups at once.
 #[tokio::test]
 async fn both_stores_decide_alike_whatever_comes() {
     let redis = Redis::start().await;
@@ -278,7 +279,6 @@ async fn both_stores_decide_alike_whatever_comes() {
         let memory = MemoryStore::new(100_000, Clock::Driven(clock.clone()));
         let shared = redis.store(&format!("round-{round}"), Clock::Driven(clock.clone()));
         let windows = [1 + up_to(20), 1_000 + up_to(100_000), 86_400_000 * (1 + up_to(300))];
-        let slices = windows.map(|window| 1 + up_to(63) % window);
         let mut now = 1_700_000_000_000 + up_to(1 << 30);
         for _ in 0..200 {
             let window = windows[usize::try_from(up_to(2)).unwrap()];
@@ -293,7 +293,8 @@ async fn both_stores_decide_alike_whatever_comes() {
             let asks: Vec<KeyedCharge> = (0..windows.len())
                 .map(|place| {
                     let (quota, burst) = (1 + up_to(20), up_to(10));
-                    let limit = Limit::new(quota, burst, windows[place], slices[place]).unwrap();
+                    let slices = 1 + up_to(63) % windows[place];
+                    let limit = Limit::new(quota, burst, windows[place], slices).unwrap();
                     let charge =
                         Charge { limit, cost: 1 + up_to(3), group: u32::try_from(up_to(2)).unwrap() };
                     KeyedCharge { key: format!("{{c}}:{place}"), charge }

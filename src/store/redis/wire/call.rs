@@ -12,6 +12,9 @@ use crate::window::{Charge, Limit};
 /// The charge of a probe, for a limit that always has room. Its window is one second, so its counter soon expires.
 pub(super) const PROBE: Charge = Charge { limit: Limit::PROBE, cost: 1, group: Charge::BINDING };
 
+/// In a time that a test drives, a counter lives for longer than the test takes.
+const DRIVEN_TTL_MS: i64 = 600_000;
+
 /// A call of a script. Its keys share a slot.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
@@ -76,7 +79,7 @@ impl Calls {
         let keys = charges.iter().map(|charge| self.keyspace.counter(&charge.key));
         let mut command = evalsha(&TAKE, keys);
         for KeyedCharge { charge, .. } in charges {
-            command.arg(codec::charge(charge));
+            command.arg(codec::charge(charge, self.time_to_live(charge)));
         }
         self.timed(command, slot, deadline)
     }
@@ -85,7 +88,7 @@ impl Calls {
     /// the slot is healthy.
     pub(crate) fn probe(&self, slot: u16, deadline: Deadline) -> Call {
         let mut command = evalsha(&TAKE, std::iter::once(self.keyspace.probe(slot)));
-        command.arg(codec::charge(&PROBE));
+        command.arg(codec::charge(&PROBE, PROBE.limit.window_ms()));
         Call { command, slot, deadline, timed: true }
     }
 
@@ -124,6 +127,15 @@ impl Calls {
         let mut command = evalsha(&HEARTBEAT, std::iter::once(self.keyspace.instances()));
         command.arg(&self.keyspace.instance().to_be_bytes()).arg(alive_ms);
         Call { command, slot, deadline, timed: false }
+    }
+
+    /// Returns for how many milliseconds a counter matters after a charge.
+    fn time_to_live(&self, charge: &Charge) -> i64 {
+        let window_ms = charge.limit.window_ms();
+        match self.clock {
+            Clock::Real => window_ms,
+            Clock::Driven(_) => window_ms.max(DRIVEN_TTL_MS),
+        }
     }
 
     /// Returns a call whose script decides at a certain time. A driven clock sets that time; whether the call is late is

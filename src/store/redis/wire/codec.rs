@@ -18,9 +18,6 @@ const DEBT: usize = 7;
 const COUNT: usize = 4;
 /// More than any limit admits, and than any counter counts.
 const MOST_COST: i64 = (1 << 40) - 1;
-/// More buckets than any counter has.
-const MOST_BUCKETS: usize = 65;
-
 /// Reads the counter of a window of that length at `now_ms`. What the script did not write counts as nothing,
 /// here as there: it looks at the buckets that have not expired, and so must this.
 pub(crate) fn decode(raw: &[u8], window_ms: i64, now_ms: i64) -> Counter {
@@ -29,7 +26,7 @@ pub(crate) fn decode(raw: &[u8], window_ms: i64, now_ms: i64) -> Counter {
         return Counter::default();
     };
     let size = 2 * width + COUNT;
-    if !older.len().is_multiple_of(size) || older.len() / size >= MOST_BUCKETS {
+    if !older.len().is_multiple_of(size) || older.len() / size >= Counter::MAX_BUCKETS {
         return Counter::default();
     }
     let mut head = Reader(head);
@@ -82,16 +79,17 @@ pub(crate) fn encode(counter: &Counter, window_ms: i64) -> Vec<u8> {
     packed
 }
 
-/// What `take.lua` is told of a charge.
-pub(crate) fn charge(charge: &Charge) -> Vec<u8> {
+/// A charge for `take.lua`. Its counter expires after `ttl_ms`.
+pub(crate) fn charge(charge: &Charge, ttl_ms: i64) -> Vec<u8> {
     let Charge { limit, cost, group } = charge;
-    let mut packed = Vec::with_capacity(23);
+    let mut packed = Vec::with_capacity(34);
     put(&mut packed, limit.quota(), 4);
     put(&mut packed, limit.burst(), 4);
     put(&mut packed, limit.window_ms(), 5);
     put(&mut packed, limit.slices(), 1);
     put(&mut packed, (*cost).min(MOST_COST), 5);
     put(&mut packed, i64::from(*group), 4);
+    packed.extend(ttl_ms.to_string().into_bytes());
     packed
 }
 
