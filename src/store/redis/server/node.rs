@@ -68,7 +68,7 @@ impl Nodes {
             server_time: self.calls.use_server_time(),
             meter: Arc::clone(&self.meter),
         };
-        let queue = Queue::start(pool, self.connections, Arc::clone(&breaker), trips);
+        let queue = Queue::start(pool, Arc::clone(&breaker), trips);
         let failed_slot = Arc::new(AtomicU16::new(0));
         let calls = Arc::clone(&self.calls);
         let probe = Probe::new(connector, calls, self.timeout, self.local, Arc::clone(&failed_slot));

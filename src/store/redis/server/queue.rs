@@ -1,8 +1,8 @@
 //! Many checks share one round trip.
 //!
-//! Calls wait in a queue; a flusher takes a connection, sends all that wait as one pipeline, and passes the replies on.
-//! There is no timer and no added delay: while one round trip is in flight, the queue fills for the next. Several
-//! flushers keep several round trips in flight: with a single one each check would wait for the round trip before its
+//! Calls wait in a queue. As soon as the pool has a connection, a dispatcher sends all that wait as one pipeline. There is
+//! no timer and no added delay: while all connections are in use, the queue fills for the next round trip. Several
+//! connections keep several round trips in flight: with a single one each check would wait for the round trip before its
 //! own.
 
 use std::sync::Arc;
@@ -28,27 +28,20 @@ const BATCH: usize = 128;
 /// calls that its server executes late count nothing.
 const TRIP_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// The queue of one server. Dropping it ends its flushers.
+/// The queue of one server. Dropping it ends its dispatcher.
 #[derive(Debug)]
 pub(super) struct Queue(mpsc::Sender<PendingCall>);
 
 impl Queue {
-    /// Starts one flusher per connection of `pool`.
-    pub(super) fn start(
-        pool: Pool<Connector>,
-        connections: u32,
-        breaker: Arc<Breaker>,
-        trips: Trips,
-    ) -> Self {
+    /// Starts to send what is queued over the connections of `pool`.
+    pub(super) fn start(pool: Pool<Connector>, breaker: Arc<Breaker>, trips: Trips) -> Self {
         let (sender, receiver) = mpsc::channel(CAPACITY);
-        let flusher = Flusher { queue: Arc::new(Mutex::new(receiver)), pool, breaker, trips };
-        for _ in 0..connections {
-            let flusher = flusher.clone();
-            tokio::spawn(async move {
-                // A panic is a bug of ours: it must cost one batch, not the store.
-                while tokio::spawn(flusher.clone().run()).await.is_err() {}
-            });
-        }
+        let (queue, trips) = (Arc::new(Mutex::new(receiver)), Arc::new(trips));
+        let dispatcher = Dispatcher { queue, pool, breaker, trips };
+        tokio::spawn(async move {
+            // A panic is a bug of ours: it must cost one batch, not the store.
+            while tokio::spawn(dispatcher.clone().run()).await.is_err() {}
+        });
         Self(sender)
     }
 
@@ -62,65 +55,67 @@ impl Queue {
     }
 }
 
-/// Sends the calls that wait, one batch at a time.
+/// Takes batches from the queue, and starts a round trip with each.
 #[derive(Clone)]
-struct Flusher {
+struct Dispatcher {
+    /// Locked by the one task that runs. It outlives a panic of that task.
     queue: Arc<Mutex<mpsc::Receiver<PendingCall>>>,
     pool: Pool<Connector>,
     breaker: Arc<Breaker>,
-    trips: Trips,
+    trips: Arc<Trips>,
 }
 
-impl Flusher {
+impl Dispatcher {
     /// Sends batches until the queue is dropped.
     async fn run(self) {
-        let trip_timeout = TRIP_TIMEOUT.max(self.trips.timeout);
-        let mut batch: Vec<PendingCall> = Vec::with_capacity(BATCH);
-        loop {
-            // The lock is held while waiting, for the first call and then for a connection: the other flushers wait for
-            // the lock instead, in order. The flusher that gets a connection takes all calls that wait by then; a batch
-            // taken first would wait behind flushers that come back for the connection again and again.
-            let mut queue = self.queue.lock().await;
-            let Some(first) = queue.recv().await else { return };
-            let Some(mut connection) = self.connection(&first).await else {
+        let mut queue = self.queue.lock().await;
+        while let Some(first) = queue.recv().await {
+            // The connection comes first, then the batch: it contains all calls that wait by then.
+            let Some(connection) = self.connection(&first).await else {
                 if self.breaker.is_open() {
                     // No call may wait for a server that is down.
                     while queue.try_recv().is_ok() {}
                 }
                 continue;
             };
-            batch.push(first);
             // Tasks that are about to make a call get the chance to share this round trip; without such tasks, this
             // costs nothing.
             tokio::task::yield_now().await;
+            let mut batch = Vec::with_capacity(BATCH.min(1 + queue.len()));
+            batch.push(first);
             while batch.len() < BATCH
                 && let Ok(next) = queue.try_recv()
             {
                 batch.push(next);
             }
-            drop(queue);
-            let sent = timeout(trip_timeout, self.trips.send(&mut connection, &mut batch));
-            let sent = tokio::select! {
-                sent = sent => sent.is_ok(),
-                () = self.breaker.opened() => false,
-            };
-            if !sent {
-                // The callers have given up, or should. The connection is dropped with the replies.
-                batch.clear();
-            }
+            tokio::spawn(trip(connection, batch, Arc::clone(&self.trips), Arc::clone(&self.breaker)));
         }
     }
 
     /// Returns a connection. None: the caller gave up first, or the breaker opened.
-    async fn connection(&self, first: &PendingCall) -> Option<PooledConnection<'_, Connector>> {
+    async fn connection(&self, first: &PendingCall) -> Option<PooledConnection<'static, Connector>> {
         while first.is_awaited() {
             tokio::select! {
-                connection = self.pool.get() => if let Ok(connection) = connection {
+                connection = self.pool.get_owned() => if let Ok(connection) = connection {
                     return Some(connection);
                 },
                 () = self.breaker.opened() => return None,
             }
         }
         None
+    }
+}
+
+/// Sends a batch, and returns the connection to the pool. If the breaker opens meanwhile or the replies take too long, the
+/// callers have given up, or should: the batch is dropped, and the connection with the outstanding replies.
+async fn trip(
+    mut connection: PooledConnection<'static, Connector>,
+    mut batch: Vec<PendingCall>,
+    trips: Arc<Trips>,
+    breaker: Arc<Breaker>,
+) {
+    tokio::select! {
+        _ = timeout(TRIP_TIMEOUT.max(trips.timeout), trips.send(&mut connection, &mut batch)) => {}
+        () = breaker.opened() => {}
     }
 }

@@ -43,7 +43,7 @@ impl PendingCall {
 }
 
 /// Sends batches to one server.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Trips {
     /// How long a check may take in all.
     pub(super) timeout: Duration,
