@@ -28,7 +28,14 @@
 //! - **rule**: which requests, whose counter, which limits, and what to do when there is no room.
 //! - **limit**: `quota` units per `window`, with a `burst` allowance above it for clients that had paused.
 //! - **counter**: what one client has used of one limit.
-//! - **check**: one rule asked about one request; **charge**: what a check asks of one counter.
+//! - **check**: one rule asked about one request.
+//! - **charge**: the units that a request costs one counter; a *keyed charge* names the counter too. The store makes a
+//!   **decision** about each charge.
+//! - **call**: one execution of a script in Redis, on behalf of a request or of upkeep; Redis sends a **reply**.
+//! - **settlement**: what a counter in Redis lacks after an outage, and is added to it.
+//! - **generation**: changes whenever a Redis server may have lost counters.
+//! - **node**: one Redis server as the store uses it, with a queue, a pool of connections and a **breaker**, which is open
+//!   while the server is not used. Only **probes**, calls beside all requests, open and close it.
 //! - **shadow**: a rule on trial. It counts and tells, and refuses nobody.
 //! - **outage policy**: what a rule does when its store gives no answer in time.
 
