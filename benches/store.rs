@@ -1,11 +1,11 @@
-//! The Redis store against the usual ways to call the same script, with 64 tasks that each wait for their answer:
+//! The Redis store against the usual ways to call the same script, with 64 tasks that each wait for their reply:
 //! one connection that all share (multiplexed), and a pool with one command per checkout. Rounds are interleaved, so
 //! that what else the machine does meets all alike: compare within one run.
 #![allow(
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
-    reason = "a bench that cannot run says so and ends"
+    reason = "a bench that cannot run reports it and ends"
 )]
 
 use std::net::TcpListener;
@@ -48,7 +48,7 @@ struct Figures {
 
 #[tokio::main]
 async fn main() {
-    // `cargo test --benches` asks whether it starts.
+    // `cargo test --benches` only checks that it starts.
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
@@ -204,14 +204,14 @@ impl Server {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("redis-server does not answer");
+        panic!("redis-server does not reply");
     }
 
     /// How often it has read from a socket.
     async fn reads(&self) -> f64 {
         let client = redis::Client::open(self.url()).expect("the URL is one");
         let mut connection = client.get_multiplexed_async_connection().await.expect("Redis is there");
-        let info: String = cmd("INFO").arg("stats").query_async(&mut connection).await.expect("an answer");
+        let info: String = cmd("INFO").arg("stats").query_async(&mut connection).await.expect("a reply");
         let reads = info.lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
         reads.and_then(|reads| reads.parse().ok()).expect("Redis 6 or later")
     }

@@ -19,7 +19,7 @@ use tidegate::window::{Charge, Limit};
 
 use crate::harness::{Cluster, Redis, eventually};
 
-/// More than a busy machine needs: with this, no answer is late.
+/// More than a busy machine needs: with this, no reply is late.
 const PATIENT: Duration = Duration::from_secs(10);
 /// A server that is gone is given up soon enough for a test to see it.
 const BRIEF: Duration = Duration::from_secs(1);
@@ -75,7 +75,7 @@ async fn used(store: &RedisStore, ask: &KeyedCharge) -> i64 {
     decision.counter.used(&ask.charge.limit, decision.now_ms)
 }
 
-/// Whether a request with these asks is let through.
+/// Returns whether a request with these charges is admitted.
 async fn passes(store: &RedisStore, asks: &[KeyedCharge]) -> bool {
     store.take(asks).await.into_iter().all(|decision| decision.unwrap().taken.charged)
 }

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::harness::{Redis, Tidegate, Upstream, client, eventually, standing};
 
 const UP: &str = "tidegate_store_up";
-/// What the log says at the start of an outage, and at its end.
+/// What the log reports at the start of an outage, and at its end.
 const DOWN: &str = "redis unavailable";
 const WELL: &str = "redis available again";
 
@@ -35,19 +35,19 @@ rules:
     )
 }
 
-/// tidegate in front of an application, with its counters in this Redis.
+/// tidegate in front of an upstream, with its counters in this Redis.
 async fn counting_in(redis: &Redis, quota: usize) -> (Upstream, Tidegate) {
     configured(&settings(&format!("url: '{}'", redis.url()), quota)).await
 }
 
-/// tidegate in front of an application.
+/// tidegate in front of an upstream.
 async fn configured(config: &str) -> (Upstream, Tidegate) {
     let upstream = Upstream::start().await;
     let tidegate = Tidegate::configured(upstream.address, config).await;
     (upstream, tidegate)
 }
 
-/// What a client was told.
+/// What a client received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Told {
     status: u16,
@@ -68,7 +68,7 @@ impl<'a> Visitor<'a> {
         Self { tidegate, http: client(), name: name.to_owned() }
     }
 
-    /// One who was never here before.
+    /// A client that is new.
     fn new(tidegate: &'a Tidegate) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         Self::of(tidegate, &format!("visitor-{}", NEXT.fetch_add(1, Ordering::Relaxed)))
@@ -93,7 +93,7 @@ impl<'a> Visitor<'a> {
     }
 }
 
-/// Waits until the store decides, and the outage, if there was one, is over and told.
+/// Waits until the store decides, and the end of the outage, if there was one, is logged.
 async fn decides(tidegate: &Tidegate) {
     let scout = Visitor::new(tidegate);
     eventually("the store to decide", async || {
@@ -104,13 +104,13 @@ async fn decides(tidegate: &Tidegate) {
     .await;
 }
 
-/// Waits until rules do what they say for want of an answer, and tells the reason that the log gives. This is the
-/// so-manyth outage, and nothing else was told.
+/// Waits until rules apply their outage policy. Returns the reason that the log gives. This is the
+/// outage of that number, and nothing else was logged.
 async fn does_without(tidegate: &Tidegate, outages: usize) -> String {
     eventually("the store not to decide", async || {
         let visitor = Visitor::new(tidegate);
         let (open, closed) = tokio::join!(visitor.ask("/open"), visitor.ask("/closed"));
-        assert_eq!(open.status, 200, "an outage of Redis became one of the application");
+        assert_eq!(open.status, 200, "an outage of Redis became one of the upstream");
         assert!([200, 503].contains(&closed.status), "{closed:?}");
         let unchecked = open.left.is_none() && closed.status == 503;
         (unchecked && tidegate.metric(UP).await == Some(0.0)).then_some(())

@@ -28,7 +28,7 @@ impl Requests {
         i64::from(self.random.next_u32() % (most + 1))
     }
 
-    /// The asks of one request: never none.
+    /// The charges of one request, at least one.
     fn next(&mut self) -> Vec<KeyedCharge> {
         let mut asks = Vec::new();
         while asks.is_empty() {
@@ -80,7 +80,7 @@ async fn a_cluster_decides_as_memory_does_and_on_every_master() {
     }
 }
 
-/// Sends the asks of each of four clients from several tasks, and tells how many requests were let through.
+/// Makes the charges of each of four clients from several tasks. Returns how many requests were admitted.
 async fn all_at_once(store: &Arc<RedisStore>, asks: &[Vec<KeyedCharge>]) -> BTreeMap<usize, i64> {
     let mut tasks = JoinSet::new();
     for (client, asks) in asks.iter().enumerate().cycle().take(4 * asks.len()) {

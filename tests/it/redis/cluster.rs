@@ -27,7 +27,7 @@ async fn a_master_that_is_gone_is_replaced_and_the_others_serve_meanwhile() {
 
     let asks = [lost.clone(), kept];
     let mut failed = 0;
-    let first = eventually("the replica to answer", async || {
+    let first = eventually("the replica to reply", async || {
         let mut answer = store.take(&asks).await;
         let [lost, kept] = [answer.remove(0), answer.remove(0)];
         assert!(kept.is_ok_and(|kept| kept.taken.charged), "a slot of another server");
@@ -35,7 +35,7 @@ async fn a_master_that_is_gone_is_replaced_and_the_others_serve_meanwhile() {
         lost.ok()
     })
     .await;
-    assert!(failed > 0, "it was answered by a server that is gone");
+    assert!(failed > 0, "a server that is gone replied");
     assert!(first.taken.charged && first.counter.used(&lost.charge.limit, first.now_ms) == 4, "{first:?}");
     cluster.promoted(replica).await;
     assert!(passes(&store, &asks).await);
@@ -64,7 +64,7 @@ async fn masters_and_replicas_change_places_and_nothing_is_forgotten() {
     for ask in &asks {
         let counted = used(&store, ask).await;
         let failed = i64::try_from(errors.len()).unwrap();
-        // Whether a request without an answer was counted is not known.
+        // Whether a request without a decision was counted is not known.
         assert!((admitted..=admitted + failed).contains(&counted), "{counted} of {admitted}: {errors:?}");
     }
 }
@@ -79,7 +79,7 @@ async fn one_seed_that_lives_is_enough_and_none_is_waited_for() {
         ask(&format!("{}:x", client_on(&cluster, 2).await), PLENTY),
     ];
     let answers = async |store: &RedisStore| {
-        eventually("an answer", async || store.take(&asks).await.iter().all(Result::is_ok).then_some(()))
+        eventually("a decision", async || store.take(&asks).await.iter().all(Result::is_ok).then_some(()))
             .await;
     };
     let early = seeds(vec![nowhere(), addresses([&cluster.nodes[5]]).remove(0)]);
@@ -90,7 +90,7 @@ async fn one_seed_that_lives_is_enough_and_none_is_waited_for() {
     }
     let late = seeds(addresses(&cluster.nodes));
     for store in [&early, &late] {
-        assert!(store.take(&asks).await.iter().all(Result::is_err), "nobody was there to answer");
+        assert!(store.take(&asks).await.iter().all(Result::is_err), "no server was there to reply");
     }
     for node in &mut cluster.nodes {
         node.restart().await;

@@ -43,7 +43,7 @@ impl Load {
         .await;
     }
 
-    /// Ends it: how many requests were let through, and why others had no answer.
+    /// Ends it. Returns how many requests were admitted, and why there was no decision about others.
     pub async fn end(self) -> (i64, Vec<StoreError>) {
         self.tally.over.store(true, Ordering::Relaxed);
         self.clients.join_all().await;

@@ -28,8 +28,8 @@ async fn limits_hold(tidegate: &Tidegate, of: &str) {
     assert_eq!(statuses, [200, 200, 200, 429, 429], "{of}");
 }
 
-/// Sends requests, most of them of clients that nobody knows yet, until `change` is done and for a little longer;
-/// and tells which statuses came.
+/// Sends requests, most of them of new clients, until `change` is done and for a little longer;
+/// and returns which statuses came.
 async fn under_load(tidegate: &Tidegate, change: impl Future<Output = ()>) -> BTreeMap<u16, usize> {
     let (http, sent, over) = (client(), Cell::new(0), Cell::new(false));
     let some = async || {
@@ -68,17 +68,17 @@ fn recoveries(tidegate: &Tidegate) -> Vec<Value> {
     [WELL, REPLACED].map(|end| tidegate.logged(end)).concat()
 }
 
-/// How the outage of each server began and ended, as the log says it: once each.
+/// Returns how the outage of each server began and ended, as logged: once each.
 async fn outages(tidegate: &Tidegate) -> Vec<[Value; 2]> {
     let over = async || {
         let (down, over) = (tidegate.logged(DOWN), recoveries(tidegate));
         (!down.is_empty() && down.len() == over.len()).then_some((down, over))
     };
-    let (mut down, mut over) = eventually("the log to tell of a beginning and an end", over).await;
+    let (mut down, mut over) = eventually("the log lines of a beginning and an end", over).await;
     let server = |line: &Value| line["server"].as_str().unwrap().to_owned();
     for lines in [&mut down, &mut over] {
         lines.sort_by_key(server);
-        assert!(lines.is_sorted_by(|one, next| server(one) < server(next)), "told twice: {lines:#?}");
+        assert!(lines.is_sorted_by(|one, next| server(one) < server(next)), "logged twice: {lines:#?}");
     }
     let outages = down.into_iter().zip(over).map(|(down, over)| {
         assert_eq!(server(&down), server(&over));
@@ -88,11 +88,11 @@ async fn outages(tidegate: &Tidegate) -> Vec<[Value; 2]> {
     outages.collect()
 }
 
-fn says(line: &Value, text: &str) -> bool {
+fn mentions(line: &Value, text: &str) -> bool {
     line["message"].as_str().unwrap().contains(text)
 }
 
-/// One server is killed while requests come, and another takes its place. Tells of the outages.
+/// Kills one server under load; another takes its place. Returns the outages.
 async fn outlives(
     tidegate: &Tidegate,
     upstream: &Upstream,
@@ -120,7 +120,7 @@ async fn a_primary_under_sentinels_is_killed_and_no_request_fails() {
         topology.promoted(0).await;
     })
     .await;
-    assert!(matches!(&outages[..], [[_, over]] if says(over, WELL)), "{outages:#?}");
+    assert!(matches!(&outages[..], [[_, over]] if mentions(over, WELL)), "{outages:#?}");
 }
 
 #[tokio::test]
@@ -147,10 +147,13 @@ async fn a_master_of_a_cluster_with_tls_is_killed_and_no_request_fails() {
     .await;
     let killed = format!("127.0.0.1:{}", cluster.nodes[0].port());
     let (killed, others): (Vec<_>, Vec<_>) = outages.iter().partition(|[down, _]| down["server"] == killed);
-    assert!(matches!(killed[..], [[_, over]] if says(over, REPLACED)), "{outages:#?}");
+    assert!(matches!(killed[..], [[_, over]] if mentions(over, REPLACED)), "{outages:#?}");
     // The others take nothing while a slot is served by none.
     for [down, over] in others {
-        assert!(down["error"].as_str().unwrap().contains("ClusterDown") && says(over, WELL), "{outages:#?}");
+        assert!(
+            down["error"].as_str().unwrap().contains("ClusterDown") && mentions(over, WELL),
+            "{outages:#?}"
+        );
     }
 }
 
@@ -178,7 +181,7 @@ async fn left(tidegate: &Tidegate, of: &str) -> Option<i64> {
     standing(answer.headers()).map(|(_, left)| left)
 }
 
-/// Closes the connections of tidegate, and not those of sentinels, who must not miss the server.
+/// Closes the connections of tidegate, and not those of sentinels, which must not miss the server.
 async fn cut(redis: &Redis) {
     let clients: String = redis.command(&["CLIENT", "LIST"]).await;
     for client in clients.lines().filter(|line| line.contains(" name=tidegate ")) {

@@ -15,7 +15,7 @@ fn on_sentinels(topology: &Sentinels, timeout: Duration) -> RedisStore {
 
 async fn answers(store: &RedisStore) {
     let any = [ask("{any}:x", PLENTY)];
-    eventually("an answer", async || store.take(&any).await[0].is_ok().then_some(())).await;
+    eventually("a decision", async || store.take(&any).await[0].is_ok().then_some(())).await;
 }
 
 #[tokio::test]
@@ -28,9 +28,8 @@ async fn a_primary_that_is_gone_is_replaced_by_one_that_knows_the_counts() {
     }
     replicated(&topology.servers[0], &topology.servers[1]).await;
     topology.servers[0].kill().await;
-    assert!(store.take(&asks).await[0].is_err(), "it was answered by a server that is gone");
-    let first =
-        eventually("the new primary to answer", async || store.take(&asks).await.remove(0).ok()).await;
+    assert!(store.take(&asks).await[0].is_err(), "a server that is gone replied");
+    let first = eventually("the new primary to reply", async || store.take(&asks).await.remove(0).ok()).await;
     assert!(first.taken.charged && first.counter.used(&asks[0].charge.limit, first.now_ms) == 4, "{first:?}");
     assert_eq!(topology.promoted(0).await, 1);
     assert!(passes(&store, &asks).await);
@@ -63,7 +62,7 @@ async fn a_primary_that_has_not_heard_of_its_replacement_is_left() {
     assert_eq!(
         old.info("role").await.as_deref(),
         Some("master"),
-        "it was told after all: this shows nothing"
+        "it learned of it after all: this shows nothing"
     );
     let at_the_old_one = old.counters().await.len();
     for _ in 0..50 {
@@ -90,11 +89,11 @@ async fn one_sentinel_that_answers_is_enough_and_must_know_the_name() {
     answers(&store).await;
 
     let misled = named("limitless");
-    // Before that is known there is just no answer.
+    // Before that is known there is just no decision.
     eventually("the reason", async || match misled.take(&[ask("{a}:x", 1)]).await.remove(0) {
         Err(StoreError::Down(reason)) => reason.contains("limitless").then_some(()),
         Err(_) => None,
-        Ok(decision) => panic!("a primary of no such name has answered: {decision:?}"),
+        Ok(decision) => panic!("a primary of an unknown name has replied: {decision:?}"),
     })
     .await;
 }

@@ -69,7 +69,7 @@ global: [{{ name: all, rate: {ALL}/h }}]"
         wires
     }
 
-    /// Sends all at once, and tells how many were let through.
+    /// Sends all at once. Returns how many were admitted.
     async fn burst(&self) -> usize {
         let mut wires = self.requests(AT_ONCE).await;
         let replies = join_all(wires.iter_mut().map(Wire::reply)).await;
@@ -83,7 +83,7 @@ global: [{{ name: all, rate: {ALL}/h }}]"
         eventually("others to be let in", let_in).await;
     }
 
-    /// How many requests Redis was asked about.
+    /// Returns how many requests Redis decided about.
     async fn asked(&self) -> usize {
         let asked = self.tidegate.metric("tidegate_decisions_total{origin=\"store\"}").await.unwrap();
         asked.to_string().parse().unwrap()
@@ -114,7 +114,7 @@ async fn a_client_far_over_its_own_limit_shuts_nobody_out() {
 async fn a_client_that_will_not_stop_shuts_nobody_out() {
     let shared = Shared::start().await;
     let mut admitted = shared.burst().await;
-    // Until what is remembered of the first burst is forgotten, and Redis is asked about a whole burst again.
+    // Until what is remembered of the first burst is forgotten, and Redis decides about a whole burst again.
     let first = shared.asked().await;
     while shared.asked().await < first + AT_ONCE * 9 / 10 {
         admitted += shared.burst().await;

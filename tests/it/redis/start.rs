@@ -26,7 +26,7 @@ fn url(listening: &Upstream) -> String {
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: app.test\r\nX-Client: first\r\n\r\n";
 
-/// Whether the answer tells of a limit of which it has used one.
+/// Returns whether the response names a limit of which it has used one.
 async fn was_checked(wire: &mut Wire) {
     let reply = wire.reply().await;
     assert_eq!((reply.status, standing(&reply.headers)), (200, Some(("each".to_owned(), 2))), "{reply:?}");

@@ -39,7 +39,7 @@ async fn sentinels_and_servers_are_reached_by_tls_each_with_its_password() {
     };
     let asks = [ask("{a}:x", PLENTY)];
     let answers = async |store: &RedisStore| {
-        eventually("an answer", async || store.take(&asks).await.remove(0).ok()).await
+        eventually("a decision", async || store.take(&asks).await.remove(0).ok()).await
     };
     let right = store(access(SERVERS, SENTINELS, tls(&certificates, true)));
     answers(&right).await;
@@ -52,7 +52,7 @@ async fn sentinels_and_servers_are_reached_by_tls_each_with_its_password() {
         (access(SERVERS, SENTINELS, tls(&strangers, true)), &["certificate"]),
     ] {
         let store = store(wrong);
-        // Before that is known there is just no answer.
+        // Before that is known there is just no decision.
         eventually(&format!("one of {tells:?}"), async || match store.take(&asks).await.remove(0) {
             Err(StoreError::Down(reason)) => {
                 let said = reason.to_lowercase();

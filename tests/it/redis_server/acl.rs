@@ -69,7 +69,7 @@ fn login(user: &str, secrets: &TempDir) -> String {
 /// What tidegate does without where it is not allowed.
 const OPTIONAL: [&str; 2] = ["client|setname", "info"];
 
-/// With this much, limits hold, and nothing was refused but what the reference says one can do without.
+/// With these permissions limits hold, and Redis refused only commands that are optional according to the reference.
 async fn is_enough(servers: &[Redis], config: &str) {
     let (_upstream, tidegate) = configured(config).await;
     decides(&tidegate).await;
@@ -124,7 +124,7 @@ async fn another_database_needs_to_be_selected() {
     on_one_server(Line::Database, 3).await;
 }
 
-/// Users who may do one command less than the reference says.
+/// Users that lack one command of the reference.
 const HINDERED: [&str; 2] = ["hindered-in-one", "hindered-in-another"];
 
 #[tokio::test]
@@ -227,7 +227,7 @@ global: [{ name: second, match: { path: /pairs }, key: ['header:X-Pair'], rate: 
         let (_upstream, tidegate) = configured(&config(user)).await;
         decides(&tidegate).await;
         assert_eq!(gives_back(&tidegate).await, given_back, "{user}");
-        // A server that says that it may not is not asked for a while.
+        // A server that refuses the command is not used for a while.
         decides(&tidegate).await;
         assert_eq!(finds_what_is_on_its_way(&cluster, &tidegate).await, found, "{user}");
     }

@@ -71,7 +71,7 @@ async fn connections_that_are_cut_under_load_lose_at_most_what_was_under_way() {
     let counted = 400 - usize::try_from(after.left.unwrap()).unwrap() - 1;
     assert!(
         (300 - failed..=300).contains(&counted),
-        "{counted} counted of 300, {failed} of which had no answer"
+        "{counted} counted of 300, {failed} of which had no decision"
     );
 }
 
@@ -94,7 +94,7 @@ async fn without_memory_nothing_is_counted_and_with_it_all_is_as_before() {
 async fn counters_that_are_deleted_start_anew_even_for_those_refused() {
     let redis = Redis::start().await;
     let (_upstream, tidegate) = counting_in(&redis, 2).await;
-    // What was counted before a connection was there is told once more.
+    // First: what was counted before there was a connection is settled by then.
     decides(&tidegate).await;
     let [some, all] = [Visitor::new(&tidegate), Visitor::new(&tidegate)];
     assert_eq!(some.ask("/open").await.left, Some(1));
@@ -172,7 +172,7 @@ async fn all_instances_join_again_when_redis_is_back_on_its_port() {
 async fn a_key_of_another_type_under_the_name_of_a_counter_switches_no_limit_off() {
     let redis = Redis::start().await;
     let (_upstream, tidegate) = counting_in(&redis, 2).await;
-    // What was counted before a connection was there is told once more.
+    // First: what was counted before there was a connection is settled by then.
     decides(&tidegate).await;
     let visitor = Visitor::new(&tidegate);
     for path in ["/open", "/closed"] {

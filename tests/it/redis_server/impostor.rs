@@ -15,7 +15,7 @@ use crate::harness::{Redis, Upstream, eventually};
 /// The time of a server that is right, near enough.
 const NOW: &str = "*2\r\n$10\r\n1800000000\r\n$1\r\n0\r\n";
 
-/// It answers what it is asked for the time, and to scripts with each of these in turn; whatever else, it says OK.
+/// Replies with the time to TIME, with each of these in turn to scripts, and with OK to all else.
 struct Impostor {
     time: &'static str,
     scripts: &'static [&'static str],
@@ -69,7 +69,7 @@ async fn is_done_without(impostor: Impostor) -> String {
     let config = settings(&format!("url: 'redis://{}'", listening.address), 5);
     let (_upstream, mut tidegate) = configured(&config).await;
     let error = does_without(&tidegate, 1).await;
-    // Each answer has reached each connection.
+    // Each reply has reached each connection.
     let visitor = Visitor::new(&tidegate);
     for _ in 0..2 {
         let answers = join_all((0..20).map(|_| visitor.ask("/open"))).await;

@@ -17,9 +17,9 @@ fn instance(redis: &Redis) -> RedisStore {
     redis.store("tg", Clock::Real)
 }
 
-/// What it is told: how many there are, and its place.
+/// Returns the number of instances, and the index of this one.
 async fn announced(instance: &RedisStore, alive: Duration) -> (i64, i64) {
-    eventually("Redis to say", async || instance.heartbeat(alive).await.ok()).await
+    eventually("a reply", async || instance.heartbeat(alive).await.ok()).await
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn one_that_stays_away_is_gone_after_its_time() {
     let (stays, leaves) = (instance(&redis), instance(&redis));
     announced(&leaves, LONG).await;
     assert_eq!(announced(&stays, LONG).await.0, 2);
-    // From now on it says that it is there for a short while only.
+    // From now on it counts as alive for a short while only.
     announced(&leaves, Duration::from_millis(50)).await;
     let alone = eventually("the other one to be gone", async || {
         let (there, place) = announced(&stays, LONG).await;

@@ -1,4 +1,4 @@
-//! What Redis executes after its caller has given up counts for nobody.
+//! A call that Redis executes after its caller gave up counts nothing.
 
 use futures_util::future::join_all;
 
@@ -18,7 +18,7 @@ async fn what_passed_unchecked_while_redis_hung_is_not_counted_afterwards() {
     }
     redis.signal("STOP");
     eventually("redis-server to stop", async || (!redis.runs()).then_some(())).await;
-    // The first ones are sent, and lie before Redis; later ones find no connection that answers.
+    // The first ones are sent, and wait in the socket of Redis; later ones find no connection that replies.
     for _ in 0..2 {
         let answers = join_all((0..20).map(|_| visitor.ask("/open"))).await;
         assert!(answers.iter().all(|told| (told.status, told.left) == (200, None)), "{answers:?}");

@@ -73,7 +73,7 @@ async fn usage(redis: &Redis, value: &str) -> Vec<i64> {
 
 #[tokio::test]
 async fn a_counter_takes_no_more_than_200_bytes() {
-    // Sizes differ by the lengths of names alone, so that more clients would tell no more.
+    // Sizes differ by the lengths of names alone: more clients would show no more.
     let clients = 300;
     for (window_ms, value) in [(MINUTE, "60"), (DAY, "69")] {
         let redis = Redis::start().await;

@@ -1,4 +1,4 @@
-//! Refusals are remembered: a client that is over its limit costs Redis next to nothing, and nobody else anything.
+//! Refusals are remembered: a client over its limit costs Redis next to nothing, and other clients nothing.
 
 use bb8_redis::redis::{FromRedisValue as _, Value};
 use tidegate::clock::Stopwatch;
@@ -16,8 +16,8 @@ async fn takes_notes(redis: &Redis) {
     }
 }
 
-/// How often Redis was asked since then to decide about one client by this rule. (Telling a counter what it has missed
-/// takes two keys, and announcements are about no rule.)
+/// Returns how often Redis has decided about one client by this rule since then. (Settling a counter takes two keys, and
+/// heartbeats concern no rule.)
 async fn asked(redis: &Redis, rule: &str) -> usize {
     let notes: Vec<Vec<Value>> = redis.command(&["SLOWLOG", "GET", PLENTY]).await;
     let rule = format!(":{rule}:");
@@ -85,7 +85,7 @@ async fn what_is_remembered_of_one_holds_for_nobody_else() {
     assert_eq!(other.status("/open").await, 200);
     assert_eq!(one.status("/closed").await, 200, "another rule's counter");
     let there = Visitor::of(&elsewhere, &one.name);
-    assert_eq!(there.status("/open").await, 429, "the other instance asks Redis");
+    assert_eq!(there.status("/open").await, 429, "the other instance queries Redis");
     assert_eq!(decisions(&elsewhere, "denied_cache").await, 0);
     assert_eq!(there.status("/closed").await, 429);
     assert_eq!(Visitor::new(&elsewhere).status("/open").await, 200);
@@ -165,7 +165,7 @@ async fn a_shadow_rule_lets_pass_whatever_is_remembered() {
     }
     assert_eq!(tidegate.counted("all", "shadow_limited").await, 3.0);
     assert_eq!(decisions(&tidegate, "denied_cache").await, 0);
-    // The rule that refuses is remembered; the one beside it is neither asked nor does it refuse.
+    // The rule that refuses is remembered; the one beside it is not checked and does not refuse.
     for status in [429, 429, 429] {
         assert_eq!(visitor.status("/open").await, status);
     }

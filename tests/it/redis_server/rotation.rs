@@ -96,7 +96,7 @@ impl Files {
         format!("tls: {{ ca_file: '{ca}', cert_file: '{certificate}', key_file: '{key}' }}")
     }
 
-    /// Those that are believed, and the one whose certificate is shown.
+    /// The authorities that are trusted, and the one of our own certificate.
     fn write(&self, believed: &[&Certificates], own: &Certificates) {
         let read = |path: String| std::fs::read_to_string(path).unwrap();
         let authorities: String = believed.iter().map(|each| read(each.ca())).collect();

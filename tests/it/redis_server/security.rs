@@ -1,4 +1,4 @@
-//! Redis lets in those who know the password or show a certificate, and tidegate those who are Redis.
+//! Redis authenticates tidegate by password or certificate, and tidegate authenticates Redis.
 
 use super::{Visitor, configured, decides, does_without, settings};
 use crate::harness::{Certificates, Redis, Setup, Tidegate};
@@ -34,7 +34,7 @@ fn known_to(certificates: &Certificates) -> String {
     format!("{}, cert_file: '{certificate}', key_file: '{key}'", trusting(certificates))
 }
 
-/// Why there is no answer from Redis with these settings.
+/// Returns why Redis is unavailable with these settings.
 async fn why_not(config: &str) -> String {
     let (_upstream, tidegate) = configured(config).await;
     does_without(&tidegate, 1).await

@@ -1,4 +1,4 @@
-//! Counters that are told what they missed: what instances admitted without Redis, and what Redis lost.
+//! Settlement: what instances admitted without Redis is added to counters, and what Redis lost is put back.
 
 mod any_order;
 mod debt;
@@ -62,7 +62,7 @@ impl Bench {
         admitted
     }
 
-    /// The counter as a decision tells it. To ask for too much changes nothing.
+    /// Returns the counter as a decision reports it. A charge that is too large changes nothing.
     async fn counter(&self, instance: &RedisStore) -> Counter {
         let too_much = self.ask(self.limit.quota() + self.limit.burst() + 1);
         let decision = instance.take(&[too_much]).await.remove(0).unwrap();
@@ -81,7 +81,7 @@ impl Bench {
     async fn told(&self, by: &RedisStore, seen: &Counter, missed: &Counter, number: u64) -> Counter {
         let now_ms = self.clock.now_ms();
         let settlement = Settlement { key: KEY, limit: &self.limit, seen, unsettled: missed, number, now_ms };
-        eventually("the counter to be told", async || by.settle(&settlement).await.ok()).await
+        eventually("the counter to be settled", async || by.settle(&settlement).await.ok()).await
     }
 
     async fn missed(&self, by: &RedisStore, missed: &Counter, number: u64) -> Counter {

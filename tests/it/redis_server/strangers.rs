@@ -5,7 +5,7 @@ use tokio::io::AsyncReadExt as _;
 use super::{Visitor, configured, decides, does_without, settings};
 use crate::harness::{Redis, Upstream, eventually};
 
-/// Why there is no answer from whoever listens there.
+/// Returns why there is no decision with this server.
 async fn instead_of_redis(stranger: &Upstream) -> String {
     let (_upstream, mut tidegate) =
         configured(&settings(&format!("url: 'redis://{}'", stranger.address), 5)).await;

@@ -1,4 +1,4 @@
-//! Whoever tells what, in whatever order: the counter comes to what one would be that had seen all.
+//! Settlements of any instances, in any order: the counter becomes what it would be if it had seen all requests.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -20,7 +20,7 @@ enum Step {
     Taken(usize, i64),
     /// So many units come through an instance that cannot ask.
     Missed(usize, i64),
-    /// An instance tells, perhaps twice.
+    /// An instance settles, perhaps twice.
     Tells(usize, bool),
 }
 
@@ -48,7 +48,7 @@ struct Bench<'a> {
     clock: &'a Driven,
     key: String,
     limit: Limit,
-    /// What each has admitted and not told.
+    /// What each has admitted and not settled.
     missed: Vec<Counter>,
     whole: Counter,
     /// Each arrival's time and units.
@@ -92,10 +92,10 @@ impl Bench<'_> {
         let (key, limit, number, seen) = (&self.key, &self.limit, self.number, &Counter::default());
         let settlement = Settlement { key, limit, seen, unsettled: missed, number, now_ms };
         let told = async || self.instances[instance].settle(&settlement).await.ok();
-        eventually("the counter to be told", told).await;
+        eventually("the counter to be settled", told).await;
     }
 
-    /// What Redis says that the client has used.
+    /// Returns what the client has used according to Redis.
     async fn used(&self) -> i64 {
         let charge = Charge { limit: self.limit, cost: QUOTA + 1, group: Charge::BINDING };
         let asks = [KeyedCharge { key: self.key.clone(), charge }];

@@ -1,4 +1,4 @@
-//! The burst allowance: who has used it before or during an outage does not get it again.
+//! The burst allowance: a client that used it before or during an outage does not get it again.
 
 use tidegate::window::{Counter, Limit};
 
