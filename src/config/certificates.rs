@@ -36,7 +36,7 @@ impl Certificates {
             others => format!(", and {others} others are not valid now"),
         };
         let remedy = match first {
-            Outdated::Expired(_) => "expected a certificate that is valid now: renew it",
+            Outdated::Expired(_) | Outdated::Never => "expected a certificate that is valid now: renew it",
             Outdated::NotYetValid(_) => {
                 "expected a certificate that is valid now: is the clock of this machine right?"
             }

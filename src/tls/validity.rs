@@ -10,11 +10,18 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use webpki::{EndEntityCert, Error, KeyUsage};
 
-/// From when until when a certificate is valid, both included, in seconds since 1970.
+/// When a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Validity {
-    not_before: u64,
-    not_after: u64,
+pub enum Validity {
+    /// From one time until another, both included.
+    Between {
+        /// In seconds since 1970.
+        not_before: u64,
+        /// In seconds since 1970.
+        not_after: u64,
+    },
+    /// At no time, as it ends before it begins: `openssl x509 -days -1` makes such certificates.
+    Never,
 }
 
 /// Why a certificate is not valid at some time, with the limit in seconds since 1970.
@@ -24,6 +31,8 @@ pub enum Outdated {
     Expired(u64),
     /// It will be valid from then on.
     NotYetValid(u64),
+    /// It ends before it begins.
+    Never,
 }
 
 /// Returns the validity of each certificate in a PEM text, in their order. None: it cannot be read, or the certificate is
@@ -50,8 +59,9 @@ impl Validity {
         };
         match judge(u64::MAX) {
             Some(Error::CertExpired { not_after, .. }) => {
-                Some(Self { not_before, not_after: not_after.as_secs() })
+                Some(Self::Between { not_before, not_after: not_after.as_secs() })
             }
+            Some(Error::InvalidCertValidity) => Some(Self::Never),
             _ => None,
         }
     }
@@ -59,12 +69,15 @@ impl Validity {
     /// Returns why the certificate is not valid at this time since 1970, if it is not.
     #[must_use]
     pub fn outdated(self, now: Duration) -> Option<Outdated> {
-        if now.as_secs() < self.not_before {
-            Some(Outdated::NotYetValid(self.not_before))
-        } else if now.as_secs() > self.not_after {
-            Some(Outdated::Expired(self.not_after))
-        } else {
-            None
+        match self {
+            Self::Never => Some(Outdated::Never),
+            Self::Between { not_before, .. } if now.as_secs() < not_before => {
+                Some(Outdated::NotYetValid(not_before))
+            }
+            Self::Between { not_after, .. } if now.as_secs() > not_after => {
+                Some(Outdated::Expired(not_after))
+            }
+            Self::Between { .. } => None,
         }
     }
 }
@@ -78,6 +91,8 @@ impl Outdated {
             CertificateError::NotValidYetContext { not_before, .. } => {
                 Some(Self::NotYetValid(not_before.as_secs()))
             }
+            // For one that has expired rustls gives the date, and only for one that is never valid it does not.
+            CertificateError::Expired => Some(Self::Never),
             _ => None,
         }
     }
@@ -89,6 +104,7 @@ impl fmt::Display for Outdated {
         match self {
             Self::Expired(seconds) => write!(f, "expired on {}", date(*seconds)),
             Self::NotYetValid(seconds) => write!(f, "is not valid before {}", date(*seconds)),
+            Self::Never => f.write_str("is never valid: it ends before it begins"),
         }
     }
 }
@@ -141,16 +157,13 @@ mod tests {
     #[test]
     fn dates_of_any_century_are_read() {
         let text = certificate(1970, 1971) + &certificate(1999, 9999) + &certificate(2049, 2050);
-        let limits: Vec<_> = validities(text.as_bytes())
-            .into_iter()
-            .map(|validity| validity.map(|validity| (validity.not_before, validity.not_after)))
-            .collect();
+        let between = |not_before, not_after| Some(Validity::Between { not_before, not_after });
         let want = [
-            Some((0, 31_536_000)),
-            Some((915_148_800, 253_370_764_800)),
-            Some((2_493_072_000, 2_524_608_000)),
+            between(0, 31_536_000),
+            between(915_148_800, 253_370_764_800),
+            between(2_493_072_000, 2_524_608_000),
         ];
-        assert_eq!(limits, want);
+        assert_eq!(validities(text.as_bytes()), want);
     }
 
     #[test]
@@ -159,7 +172,13 @@ mod tests {
         let found = validities((no_certificate.to_owned() + &certificate(2020, 2021)).as_bytes());
         assert!(matches!(found[..], [None, Some(_)]), "{found:?}");
         assert!(validities(b"").is_empty());
-        assert!(validities(&certificate(2021, 2020).into_bytes()) == [None], "it ends before it begins");
+    }
+
+    #[test]
+    fn a_certificate_that_ends_before_it_begins_is_never_valid() {
+        let validities = validities(certificate(2021, 2020).as_bytes());
+        assert_eq!(validities, [Some(Validity::Never)]);
+        assert_eq!(Validity::Never.outdated(Duration::ZERO), Some(Outdated::Never));
     }
 
     #[test]

@@ -126,6 +126,7 @@ async fn a_certificate_of_the_upstream_that_is_not_valid_now_is_reported_with_it
     for (from, until, want) in [
         (2020, 2021, "the upstream's certificate expired on 2021-01-01T00:00:00Z"),
         (4000, 4001, "the upstream's certificate is not valid before 4000-01-01T00:00:00Z"),
+        (2021, 2020, "the upstream's certificate is never valid: it ends before it begins"),
     ] {
         let certificates = Certificates::between(from, until);
         let upstream = Upstream::start_as(Dialect::Tls(certificates.clone(), &["http/1.1"])).await;
