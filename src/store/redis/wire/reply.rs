@@ -85,7 +85,7 @@ pub(crate) fn settled(reply: &Value, limit: &Limit) -> Result<Counter, StoreErro
     }
 }
 
-/// Returns what `announce.lua` reports: the number of instances, and the index of this one among them.
+/// Returns what `heartbeat.lua` reports: the number of instances, and the index of this one among them.
 pub(crate) fn instances(reply: Value) -> Result<(i64, i64), StoreError> {
     Ok(<(i64, i64)>::from_redis_value(reply).map_err(RedisError::from)?)
 }

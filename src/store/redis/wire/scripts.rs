@@ -8,7 +8,7 @@ const TAKE_CODE: &str = include_str!("scripts/take.lua");
 const GIVE_BACK_CODE: &str =
     concat!(include_str!("scripts/counter.lua"), include_str!("scripts/give_back.lua"));
 const SETTLE_CODE: &str = concat!(include_str!("scripts/counter.lua"), include_str!("scripts/settle.lua"));
-const HEARTBEAT_CODE: &str = include_str!("scripts/announce.lua");
+const HEARTBEAT_CODE: &str = include_str!("scripts/heartbeat.lua");
 
 /// Decides about charges, and counts them.
 pub(super) static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(TAKE_CODE));
