@@ -67,7 +67,7 @@ impl Primary {
 
     /// Returns the primary as elected a second ago or less, or if that failed since, as the sentinels report it now.
     pub(crate) async fn current(&self) -> Elected {
-        if self.trusted.load(Ordering::Relaxed)
+        if self.trusted.load(Ordering::Acquire)
             && let Some(elected) = self.elected.borrow().clone()
         {
             return Ok(elected);
@@ -81,7 +81,7 @@ impl Primary {
 
     /// Reports that connecting to the elected primary failed: the next connection queries the sentinels first.
     pub(crate) fn report_failure(&self) {
-        self.trusted.store(false, Ordering::Relaxed);
+        self.trusted.store(false, Ordering::Release);
     }
 
     /// Returns whether `address` is the primary as far as known.
@@ -112,9 +112,9 @@ impl Election {
     /// Sets the primary, if the query succeeded, and passes the result to the tasks that wait for it.
     pub(crate) fn publish(&mut self, result: &Elected) {
         if let Ok(primary) = result {
-            self.trusted.store(true, Ordering::Relaxed);
             self.elected
                 .send_if_modified(|elected| elected.replace(primary.clone()).as_ref() != Some(primary));
+            self.trusted.store(true, Ordering::Release);
         }
         while let Ok(query) = self.queries.try_recv() {
             self.pending.push(query);
