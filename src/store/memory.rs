@@ -6,7 +6,7 @@ use crate::metrics::StoreMeter;
 use crate::table::{Locked, Table};
 use crate::window::{Charge, Counter, take_all};
 
-/// One counter, and until when it matters.
+/// A counter. It matters for one window after its last arrival.
 #[derive(Debug)]
 struct Entry {
     counter: Counter,
@@ -22,8 +22,8 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// A store of at most `max_keys` counters (rounded up to a multiple of the 64 shards). The one idle
-    /// longest makes room for a new one.
+    /// Creates a store of at most `max_keys` counters (rounded up to a multiple of the 64 shards). The counter that is idle
+    /// for the longest time makes room for a new one.
     #[must_use]
     pub fn new(max_keys: usize, clock: Clock) -> Self {
         Self {
@@ -33,20 +33,20 @@ impl MemoryStore {
         }
     }
 
-    /// Decides about all the asks of one request.
-    pub fn take(&self, asks: &[KeyedCharge]) -> Vec<Decision> {
+    /// Decides about all charges of one request.
+    pub fn take(&self, keyed: &[KeyedCharge]) -> Vec<Decision> {
         let watch = Stopwatch::start();
-        let charges: Vec<Charge> = asks.iter().map(|ask| ask.charge).collect();
-        let mut table = self.table.lock(asks.iter().map(|ask| &*ask.key));
+        let charges: Vec<Charge> = keyed.iter().map(|keyed| keyed.charge).collect();
+        let mut table = self.table.lock(keyed.iter().map(|keyed| &*keyed.key));
 
         let now_ms = self.timeline.now_ms();
         let mut take =
-            |ask: &KeyedCharge| table.get(&ask.key).map(|entry| std::mem::take(&mut entry.counter));
-        let mut counters: Vec<Counter> = asks.iter().map(|ask| take(ask).unwrap_or_default()).collect();
+            |keyed: &KeyedCharge| table.get(&keyed.key).map(|entry| std::mem::take(&mut entry.counter));
+        let mut counters: Vec<Counter> = keyed.iter().map(|keyed| take(keyed).unwrap_or_default()).collect();
         let before = counters.clone();
         let taken = take_all(&mut counters, &charges, now_ms);
-        for (ask, counter) in asks.iter().zip(&counters) {
-            self.put(&mut table, ask, counter);
+        for (keyed, counter) in keyed.iter().zip(&counters) {
+            self.put(&mut table, keyed, counter);
         }
         drop(table);
         self.meter.answered(watch.seconds());
@@ -61,31 +61,31 @@ impl MemoryStore {
         decisions.map(decision).collect()
     }
 
-    fn put(&self, table: &mut Locked<'_, Entry>, ask: &KeyedCharge, counter: &Counter) {
-        if let Some(entry) = table.get(&ask.key) {
+    fn put(&self, table: &mut Locked<'_, Entry>, keyed: &KeyedCharge, counter: &Counter) {
+        if let Some(entry) = table.get(&keyed.key) {
             entry.counter.clone_from(counter);
         } else if !counter.buckets().is_empty() {
-            let entry = Entry { counter: counter.clone(), window_ms: ask.charge.limit.window_ms() };
-            if table.insert(&ask.key, entry) {
+            let entry = Entry { counter: counter.clone(), window_ms: keyed.charge.limit.window_ms() };
+            if table.insert(&keyed.key, entry) {
                 self.meter.evicted();
             }
         }
     }
 
-    /// Drops the counters that no longer matter.
+    /// Removes the counters that no longer matter.
     pub fn sweep(&self) {
         let now_ms = self.timeline.now_ms();
         self.table.retain(|_, entry| entry.counter.last_ms() + entry.window_ms > now_ms);
         self.meter.keys(self.len());
     }
 
-    /// How many counters there are.
+    /// Returns the number of counters.
     #[must_use]
     pub fn len(&self) -> usize {
         self.table.len()
     }
 
-    /// Whether there is no counter.
+    /// Returns whether there is no counter.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

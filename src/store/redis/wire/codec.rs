@@ -1,8 +1,8 @@
-//! A counter as `take.lua` packs it, and what the scripts are told.
+//! Packs and unpacks counters as `take.lua` does, and packs the arguments of the scripts.
 
 use crate::window::{Bucket, Charge, Counter, Limit};
 
-/// Widths in bytes of a gap or span, which are below two windows: see `take.lua`.
+/// Returns the width in bytes of a gap or span, which are below two windows: see `take.lua`.
 fn width(window_ms: i64) -> usize {
     if window_ms < 1 << 22 {
         3
@@ -18,8 +18,8 @@ const DEBT: usize = 7;
 const COUNT: usize = 4;
 /// More than any limit admits, and than any counter counts.
 const MOST_COST: i64 = (1 << 40) - 1;
-/// Reads the counter of a window of that length at `now_ms`. What the script did not write counts as nothing,
-/// here as there: it looks at the buckets that have not expired, and so must this.
+/// Unpacks the counter of a window of that length at `now_ms`. A value that the script did not write is an empty counter,
+/// here as there: the script looks only at buckets that have not expired, and so must this.
 pub(crate) fn decode(raw: &[u8], window_ms: i64, now_ms: i64) -> Counter {
     let width = width(window_ms);
     let Some((head, older)) = raw.split_at_checked(LAST + DEBT + COUNT + width) else {
@@ -57,7 +57,7 @@ pub(crate) fn decode(raw: &[u8], window_ms: i64, now_ms: i64) -> Counter {
     Counter::from_parts(buckets, debt, last_ms)
 }
 
-/// The counter as `take.lua` would have packed it. Empty for a counter without buckets.
+/// Packs a counter as `take.lua` does. Empty for a counter without buckets.
 pub(crate) fn encode(counter: &Counter, window_ms: i64) -> Vec<u8> {
     let width = width(window_ms);
     let mut packed = Vec::new();
@@ -79,7 +79,7 @@ pub(crate) fn encode(counter: &Counter, window_ms: i64) -> Vec<u8> {
     packed
 }
 
-/// A charge for `take.lua`. Its counter expires after `ttl_ms`.
+/// Packs a charge for `take.lua`. Its counter expires after `ttl_ms`.
 pub(crate) fn charge(charge: &Charge, ttl_ms: i64) -> Vec<u8> {
     let Charge { limit, cost, group } = charge;
     let mut packed = Vec::with_capacity(34);
@@ -93,7 +93,7 @@ pub(crate) fn charge(charge: &Charge, ttl_ms: i64) -> Vec<u8> {
     packed
 }
 
-/// What `settle.lua` is told of a limit.
+/// Packs a limit for `settle.lua`.
 pub(crate) fn shape(limit: &Limit) -> Vec<u8> {
     let mut packed = Vec::with_capacity(10);
     put(&mut packed, limit.window_ms(), 5);
@@ -102,7 +102,7 @@ pub(crate) fn shape(limit: &Limit) -> Vec<u8> {
     packed
 }
 
-/// What `give_back.lua` is told of a charge made at `at_ms`, for which the burst allowance lent `lent` units.
+/// Packs for `give_back.lua` a charge made at `at_ms`, for which the burst allowance lent `lent` units.
 pub(crate) fn returned(charge: &Charge, lent: i64, at_ms: i64) -> Vec<u8> {
     let mut packed = Vec::with_capacity(25);
     put(&mut packed, charge.limit.window_ms(), 5);
@@ -119,7 +119,7 @@ fn put(packed: &mut Vec<u8>, number: i64, width: usize) {
     packed.extend(number.to_le_bytes().into_iter().take(width));
 }
 
-/// Takes unsigned little-endian numbers of at most 7 bytes off the front.
+/// Reads unsigned little-endian numbers of at most 7 bytes from the front.
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {

@@ -1,9 +1,9 @@
--- A counter as take.lua packs it, taken apart and put together: what the scripts begin with that run seldom.
+-- Decodes and encodes a counter as take.lua packs it. The scripts that run seldom begin with this file.
 
 local pack, unpack = struct.pack, struct.unpack
 
 -- { debt =, [1] = newest bucket, [2] = ... }, of { first =, last =, count = }. Nil: no counter of this window, or one that
--- take.lua would not believe.
+-- take.lua would treat as empty.
 local function decoded(raw, window)
   local width = window < 2^22 and 3 or window < 2^30 and 4 or 5
   local head, size = 17 + width, 2 * width + 4

@@ -1,11 +1,11 @@
--- Takes a charge back: that of a request which another slot of the cluster has refused meanwhile. counter.lua stands
--- before it.
+-- Takes a charge back, because another slot of the cluster has refused the same request. counter.lua comes before this
+-- file.
 --
 -- KEYS   the counter
 -- ARGV   the counter before the charge; the counter after it; and window (5 bytes), slices (1), burst (4), cost (5),
 --        the units of it that the burst allowance lent (4), the time of the charge (6)
 --
--- Time to live stays: the counter matters no longer than it would have.
+-- The time to live stays: the counter matters no longer than before.
 
 local function without(raw, window, slices, burst, cost, lent, at)
   local counter = decoded(raw, window)
@@ -16,7 +16,7 @@ local function without(raw, window, slices, burst, cost, lent, at)
     if b.count > 0 then left[#left + 1] = b end
   end
   if not left[1] then return nil end
-  -- The last arrival may be an earlier one now.
+  -- The last arrival may be an earlier one now, which the debt is as of.
   if left.debt > 0 then left.debt = math.min(left.debt + (last - left[1].last) * burst, burst * window) else left.debt = 0 end
   return encoded(left, window)
 end

@@ -1,8 +1,8 @@
--- Counts the instances that are alive, the caller among them.
+-- Records that the caller is alive, and counts the instances that are.
 --
 -- KEYS   the list of instances
--- ARGV   the caller's name (8 bytes); for how many milliseconds it counts as alive from now on
--- Reply  how many there are; and the caller's place among them, from 0: as text, as a number would be taken for a time
+-- ARGV   the caller's name (8 bytes); the number of milliseconds for which it counts as alive from now on
+-- Reply  the number of instances; and the caller's index among them, from 0: as text, as a number would be taken for a time
 --
 -- The list is names in ascending order, each with its time of expiry (6 bytes, little-endian).
 
@@ -11,16 +11,16 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + (time[2] - time[2] % 1000) / 1000
 local raw = redis.pcall('GET', KEYS[1])
 if type(raw) ~= 'string' or #raw % 14 ~= 0 then raw = '' end
-local alive, longest, place = {}, ttl, 0
+local alive, longest, index = {}, ttl, 0
 for from = 1, #raw, 14 do
   local name, left = string.sub(raw, from, from + 7), struct.unpack('<I6', raw, from + 8) - now
-  -- A clock that was set back must not keep the dead for long.
+  -- A clock that was set back must not keep an instance that ended for long.
   if name ~= own and left > 0 and left <= 3600000 then
     alive[#alive + 1] = string.sub(raw, from, from + 13)
-    if name < own then place = place + 1 end
+    if name < own then index = index + 1 end
     longest = math.max(longest, left)
   end
 end
-table.insert(alive, place + 1, own .. struct.pack('<I6', now + ttl))
+table.insert(alive, index + 1, own .. struct.pack('<I6', now + ttl))
 redis.call('SET', KEYS[1], table.concat(alive), 'PX', longest)
-return { tostring(#alive), tostring(place) }
+return { tostring(#alive), tostring(index) }

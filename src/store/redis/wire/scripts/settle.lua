@@ -1,18 +1,18 @@
--- Tells a counter what it missed: arrivals that an instance has admitted while it could not ask, and what the counter
--- is known to have been, should this server have lost it. counter.lua stands before it.
+-- Adds to a counter what it lacks: arrivals that an instance admitted while this server was unavailable, and what an
+-- instance saw of the counter, should this server have lost it. counter.lua comes before this file.
 --
--- KEYS   the counter; the name under which the instance's last addition is noted
+-- KEYS   the counter; the key that records the instance's last addition
 -- ARGV   window (5 bytes), slices (1), burst (4); the counter as the instance last saw it, or ''; the arrivals to add, or
---        ''; what this addition is called, so that it counts once however often it is sent; the instance's idea of this
---        server's time; then, only if a test drives the clock, '=' and its time; then the deadline in milliseconds of this
+--        ''; the number of this addition, which counts once however often it is sent; the instance's estimate of
+--        this server's time; then, only if a test drives the clock, '=' and its time; then the deadline in milliseconds of this
 --        server's clock
--- Reply  the time; and the counter as it is now, or ''. The time alone: the deadline is past, and nothing was changed.
+-- Reply  the time; and the counter as it is now, or ''. Only the time: the deadline has passed, and nothing was changed.
 --
--- The packing is that of take.lua. A bucket is known by its first arrival, which does not change while the counter
--- lives, whatever is added: one that is here with the same first arrival was not lost, and only its larger count holds;
--- any other is put back, beside what may have come in its slice since. So several instances may tell what they have
--- seen, in any order. Those times are servers' own, and stay as they are; the others are the instance's, and are
--- corrected by how far its idea of the time is off.
+-- The packing is that of take.lua. A bucket is identified by its first arrival, which does not change while the counter
+-- exists, whatever is added: one that is here with the same first arrival was not lost, and the larger count is kept;
+-- any other is put back, beside what may have come in its slice since. So several instances may send what they
+-- saw, in any order. Those times are a server's, and stay as they are; the times of additions are the instance's, and are
+-- corrected by the error of its estimate.
 
 local window, slices, burst = unpack('<I5I1I4', ARGV[1])
 local seen, missed = decoded(ARGV[2], window), decoded(ARGV[3], window)
@@ -31,18 +31,18 @@ local allowance, debt, by_slice = burst * window, 0, {}
 -- A counter never sees its clock run backwards: at is now, or its last arrival if that is later.
 local at = now
 
--- What is left at that time of a debt as of an earlier one.
+-- Returns what is left at `at` of a debt as of an earlier time.
 local function owed(amount, since)
   return math.max(math.min(amount, allowance) - math.max(at - since, 0) * burst, 0)
 end
 
--- More would not be exact, and a counter that is not counts as none.
+-- A larger count would not be exact, and an inexact counter counts as empty.
 local most = math.min(2^32 - 1, math.floor((2^53 - 1) / window))
 
 local function add(first, last, count, known)
   if last <= at - window or count < 1 then return end
   local here = slice(first, window, slices)
-  -- A bucket that was moved may not reach into the next slice.
+  -- A bucket that was moved must not reach into the next slice.
   last = math.min(last, math.ceil((here + 1) * window / slices) - 1)
   local there = by_slice[here]
   if not there then
@@ -55,7 +55,7 @@ local function add(first, last, count, known)
   end
 end
 
--- Of times far ahead, by a window or more, take.lua takes whole windows away.
+-- From times that are ahead by a window or more, take.lua subtracts whole windows.
 local function too_far(last)
   return last - now >= window and last - now - (last - now) % window or 0
 end

@@ -1,15 +1,15 @@
 -- Decides about all the charges of one request, in one step: window.rs and window/take.rs, decision for
--- decision; they give the reasons. Redis serves no other client meanwhile, so this is written to be quick: no functions
--- (each would be made anew at every call), few tables, and of a counter only the buckets that count are read, four at
--- a time where they count whole.
+-- decision; those files give the reasons. Redis serves no other client meanwhile, so this is written to be quick: no
+-- functions (each would be created at every call), few tables, and only the buckets that count are read, four at a time
+-- where they count as a whole.
 --
 -- KEYS   one counter per charge
--- ARGV   for each key: quota (4 bytes), burst (4), window (5), slices (1), cost (5), group (4), and in digits for how
---        many milliseconds the counter lives from now on; then, only if a test drives the clock, '=' and its time; then
+-- ARGV   for each key: quota (4 bytes), burst (4), window (5), slices (1), cost (5), group (4), and in digits the
+--        milliseconds after which the counter expires; then, only if a test drives the clock, '=' and its time; then
 --        the deadline in milliseconds of this server's clock
 -- Reply  the time; then for each key: 1 if charged, else 0; and the counter as it was before, so that the
---        caller can derive all the rest and check this script's arithmetic. The time alone: the deadline is past,
---        the caller has gone, and nothing was counted.
+--        caller can derive all the rest and check this script's arithmetic. Only the time: the deadline
+--        has passed, the caller has given up, and nothing was counted.
 --
 -- A counter is packed little-endian: last_ms (6 bytes), debt (7), then the newest bucket's count (4) and span
 -- (its last - first), which ends at last_ms; then the older ones, newest first: gap (the next one's first - its
@@ -36,7 +36,7 @@ for i = 1, n do
     HEAD, BUCKET, FOUR, head, size = '<I6I7I4I4', '<I4I4I4', '<I4I4I4I4I4I4I4I4I4I4I4I4', 21, 12
   end
 
-  -- What this script did not write counts as nothing, and is overwritten.
+  -- A value that this script did not write counts as an empty counter, and is overwritten.
   local raw = pcall('GET', KEYS[i])
   if type(raw) == 'table' then
     if sub(raw.err, 1, 9) ~= 'WRONGTYPE' then return raw end
@@ -125,7 +125,7 @@ for i = 1, n do
   if shift > 0 then uncharged = pack(HEAD, last, debt, newest, span) .. sub(raw, head + 1) end
 
   if n == 1 then
-    -- The usual case, without a table.
+    -- The usual case, which needs no table.
     local value = uncharged
     if fits then value = charged end
     if value then call('SET', KEYS[1], value, 'PX', sub(ARGV[1], 24)) end
@@ -137,10 +137,10 @@ end
 local reply = { now }
 for i = 1, n do
   local plan = plans[i]
-  local stands = not void and not (refused and refused[plan[3]])
+  local kept = not void and not (refused and refused[plan[3]])
   local value = plan[2]
-  if stands then value = plan[1] end
+  if kept then value = plan[1] end
   if value then call('SET', KEYS[i], value, 'PX', plan[4]) end
-  reply[2 * i], reply[2 * i + 1] = stands and 1 or 0, plan[5]
+  reply[2 * i], reply[2 * i + 1] = kept and 1 or 0, plan[5]
 end
 return reply
