@@ -14,6 +14,9 @@ pub struct Bounds {
     pub streams: u32,
     /// HTTP/2 streams that the client has reset and that are not yet cleared away; beyond, the connection ends.
     pub resets: usize,
+    /// HTTP/2 frames a second on one connection that steer it: SETTINGS, PING, PRIORITY, GOAWAY and unknown ones. Ten
+    /// seconds' worth may come at once; beyond, the connection ends.
+    pub control_frames: u32,
     /// The header of a request, in bytes: names, values, and four for what stands between and behind them.
     pub header_bytes: usize,
     /// The fields of a request's header.
@@ -52,6 +55,7 @@ impl Default for Bounds {
             connections_per_client: 5_000,
             streams: 100,
             resets: 20,
+            control_frames: 100,
             header_bytes: 64 * kibibyte,
             header_fields: 100,
             target_bytes: 16 * kibibyte,

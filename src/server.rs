@@ -4,6 +4,7 @@ mod activity;
 mod conversation;
 mod entrance;
 mod http1;
+mod http2;
 mod proxy_protocol;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use hyper::body::{Body, Incoming};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -28,6 +30,7 @@ use conversation::{Conversation, Http};
 pub use entrance::Entrance;
 use entrance::{Entered, LOCAL, Socket, reset};
 use http1::screen::Screen;
+use http2::guard::FloodGuard;
 
 /// How long what the kernel has accepted for us is still taken from it when the listener is to close.
 const LAST_CALL: Duration = Duration::from_millis(50);
@@ -159,8 +162,15 @@ impl Hall {
         };
         let Entered { stream, read, http2, names, secure } = self.entrance.enter(socket).await?;
         let screen = match http2 {
-            false => Screen::http1(stream, read, bounds, reset),
-            true => Screen::http2(stream, read, bounds),
+            false => Screen::http1(Either::Left(stream), read, bounds, |stream| {
+                if let Either::Left(stream) = stream {
+                    reset(stream);
+                }
+            }),
+            true => {
+                let guard = FloodGuard::new(stream, &read, bounds);
+                Screen::http2(Either::Right(guard), read, bounds)
+            }
         };
         let interim = (!http2).then(|| screen.interim());
         let connection = Connection { peer, secure, names, interim, held: Held(Arc::new((held, own))) };

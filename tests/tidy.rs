@@ -63,6 +63,8 @@ const PURE: &[&str] = &[
     "server/http1/chunks",
     "server/http1/malformed",
     "server/http1/prefix",
+    "server/http2/budget",
+    "server/http2/frames",
 ];
 /// The cell that swaps policies: the one child of a pure module that is shared state.
 const IMPURE: &[&str] = &["policy/live"];

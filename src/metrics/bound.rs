@@ -17,6 +17,8 @@ pub enum Bound {
     Streams,
     /// An HTTP/2 connection was ended for a flood: of resets, or of frames that say nothing.
     Resets,
+    /// An HTTP/2 connection was ended for a flood of control frames.
+    ControlFrames,
     /// 431: bytes.
     HeaderBytes,
     /// 431: fields.
@@ -52,11 +54,12 @@ pub enum Bound {
 }
 
 impl Bound {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::Connections,
         Self::ConnectionsPerClient,
         Self::Streams,
         Self::Resets,
+        Self::ControlFrames,
         Self::HeaderBytes,
         Self::HeaderFields,
         Self::TargetBytes,
@@ -83,6 +86,7 @@ impl Bound {
             Self::ConnectionsPerClient => "connections_per_client",
             Self::Streams => "streams",
             Self::Resets => "resets",
+            Self::ControlFrames => "control_frames",
             Self::HeaderBytes => "header_bytes",
             Self::HeaderFields => "header_fields",
             Self::TargetBytes => "target_bytes",

@@ -14,6 +14,7 @@ use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use tokio_util::either::Either;
 
 use super::Drain;
 use super::activity::{Activity, Served, Streams};
@@ -22,6 +23,7 @@ use super::http1::STAND_IN;
 use super::http1::gate::Gate;
 use super::http1::malformed::Malformed;
 use super::http1::screen::Screen;
+use super::http2::guard::FloodGuard;
 use crate::bounds::Bounds;
 use crate::connection::{Connection, Held, Unreadable};
 use crate::metrics::{self, Bound};
@@ -41,7 +43,7 @@ const HEAD_SLACK: usize = 8 * 1024;
 
 /// A connection on which HTTP begins.
 pub(super) struct Conversation {
-    pub(super) screen: Screen<Stream>,
+    pub(super) screen: Screen<Either<Stream, FloodGuard<Stream>>>,
     pub(super) http2: bool,
     pub(super) connection: Arc<Connection>,
 }

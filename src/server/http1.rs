@@ -4,7 +4,7 @@
 pub(super) mod chunks;
 pub(super) mod gate;
 pub(super) mod head;
-mod linger;
+pub(super) mod linger;
 pub(super) mod malformed;
 mod outlet;
 mod prefix;

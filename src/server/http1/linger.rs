@@ -12,7 +12,7 @@ const BYTES: usize = 256 * 1024;
 const TIME: Duration = Duration::from_secs(2);
 
 /// How much longer.
-pub(super) struct Linger {
+pub(in crate::server) struct Linger {
     until: Pin<Box<Sleep>>,
     left: usize,
 }
@@ -25,7 +25,7 @@ impl Default for Linger {
 
 impl Linger {
     /// Ready when the client has ended its side, or when it was enough.
-    pub(super) fn poll<S: AsyncRead + Unpin>(
+    pub(in crate::server) fn poll<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
         context: &mut Context<'_>,

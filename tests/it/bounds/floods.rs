@@ -2,10 +2,10 @@
 
 use super::{bounded, exceeded, is_counted, others_are_served};
 use crate::harness::h2_wire::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, Outcome, PING, RST_STREAM, SETTINGS,
-    WINDOW_UPDATE, block, frame,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, Outcome, PING, PRIORITY, RST_STREAM,
+    SETTINGS, UNKNOWN, WINDOW_UPDATE, block, frame,
 };
-use crate::harness::{Tidegate, Upstream};
+use crate::harness::{Dialect, Tidegate, Upstream, chunks};
 
 const GET: [(&str, &str); 4] =
     [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "app.test")];
@@ -90,11 +90,116 @@ async fn a_header_that_goes_on_for_ever() {
     .await;
 }
 
+/// ENHANCE_YOUR_CALM.
+const CALM: Outcome = Outcome::GoAway(11);
+
+/// What becomes of a connection on which such frames are sent without end.
+async fn flooded_with(bytes: impl Fn(u32) -> Vec<u8>) -> (Outcome, Tidegate) {
+    let upstream = Upstream::start().await;
+    let tidegate = bounded(&upstream, "control_frames: 100").await;
+    let outcome = Frames::to(tidegate.address).await.flood(MANY, bytes).await;
+    others_are_served(&tidegate).await;
+    (outcome, tidegate)
+}
+
 #[tokio::test]
-async fn settings_and_pings_without_end() {
-    for (kind, payload) in [(SETTINGS, &[0, 3, 0, 0, 0, 100][..]), (PING, b"are you?"), (SETTINGS, &[])] {
-        survives(|_| frame(kind, 0, 0, payload), false).await;
+async fn control_frames_without_end_are_ended_with_goaway() {
+    const ACK: u8 = 1;
+    let kinds: [(u8, u8, &[u8]); 6] = [
+        (SETTINGS, 0, &[0, 3, 0, 0, 0, 100]),
+        (SETTINGS, 0, &[]),
+        (PING, 0, b"are you?"),
+        // Nobody has asked.
+        (PING, ACK, b"here I am"),
+        (PRIORITY, 0, &[0, 0, 0, 0, 16]),
+        (UNKNOWN, 0, &[]),
+    ];
+    for (kind, flags, payload) in kinds {
+        let payload = &payload[..payload.len().min(8)];
+        let stream = u32::from(kind == PRIORITY);
+        let (outcome, tidegate) = flooded_with(|_| frame(kind, flags, stream, payload)).await;
+        assert_eq!(outcome, CALM, "kind {kind}, flags {flags}");
+        is_counted(&tidegate, "control_frames", 1.0).await;
+        assert_eq!(exceeded(&tidegate, "resets").await, 0.0);
     }
+}
+
+#[tokio::test]
+async fn resets_of_a_stream_that_is_closed_already_are_ended_with_goaway() {
+    let (outcome, tidegate) = flooded_with(|number| match number {
+        0 => frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&GET)),
+        _ => frame(RST_STREAM, 0, 1, &8u32.to_be_bytes()),
+    })
+    .await;
+    assert_eq!(outcome, CALM);
+    is_counted(&tidegate, "control_frames", 1.0).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_control_frames_ended_cuts_its_streams() {
+    let upstream = Upstream::serving(async |request: http::Request<hyper::body::Incoming>| {
+        if request.method() == "GET" {
+            std::future::pending::<()>().await;
+        }
+        http::Response::new(crate::harness::full("ok"))
+    })
+    .await;
+    let tidegate = bounded(&upstream, "requests_per_client: 1").await;
+    let mut frames = Frames::to(tidegate.address).await;
+    frames.headers(1, &GET, END_STREAM).await;
+    assert_eq!(frames.flood(MANY, |_| frame(PING, 0, 0, b"are you?")).await, CALM);
+    drop(frames);
+    // The only place is free again.
+    others_are_served(&tidegate).await;
+}
+
+#[tokio::test]
+async fn nine_hundred_pings_at_once_are_no_flood() {
+    let upstream = Upstream::start().await;
+    let tidegate = bounded(&upstream, "control_frames: 100").await;
+    let mut frames = Frames::to(tidegate.address).await;
+    assert_eq!(frames.flood(900, |_| frame(PING, 0, 0, b"are you?")).await, Outcome::Open);
+    frames.headers(1, &POST, END_STREAM).await;
+    assert_eq!(frames.outcome(1).await, Outcome::Status(200));
+    assert_eq!(exceeded(&tidegate, "control_frames").await, 0.0);
+}
+
+#[tokio::test]
+async fn window_updates_without_end_are_no_flood() {
+    let (outcome, tidegate) = flooded_with(|_| frame(WINDOW_UPDATE, 0, 0, &1u32.to_be_bytes())).await;
+    assert_eq!(outcome, Outcome::Open);
+    assert_eq!(exceeded(&tidegate, "control_frames").await, 0.0);
+}
+
+/// As gRPC clients measure the bandwidth.
+#[tokio::test]
+async fn a_ping_for_each_frame_of_a_download_is_no_flood() {
+    let (wanted, wishes) = tokio::sync::watch::channel(0);
+    let upstream = Upstream::speaking(Dialect::H2c, move |_| {
+        let mut wishes = wishes.clone();
+        async move {
+            let (sender, body) = chunks();
+            tokio::spawn(async move {
+                for number in 1.. {
+                    if wishes.wait_for(|wanted| *wanted >= number).await.is_err()
+                        || sender.send("message".into()).await.is_err()
+                    {
+                        return;
+                    }
+                }
+            });
+            http::Response::new(body)
+        }
+    })
+    .await;
+    let tidegate = bounded(&upstream, "control_frames: 1").await;
+    let mut frames = Frames::to(tidegate.address).await;
+    frames.headers(1, &GET, END_STREAM).await;
+    for number in 1..=500 {
+        wanted.send_replace(number);
+        assert_eq!(frames.ping_on_data(1).await, Outcome::Open, "ping {number}");
+    }
+    assert_eq!(exceeded(&tidegate, "control_frames").await, 0.0);
 }
 
 /// A client that sends pings and never reads the answers must not make them pile up.

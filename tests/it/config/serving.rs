@@ -153,6 +153,7 @@ fn all_bounds() {
   connections_per_client: 8
   streams: 7
   resets: 6
+  control_frames: 60
   header_bytes: 16KiB
   header_fields: 5
   target_bytes: 65
@@ -176,6 +177,7 @@ fn all_bounds() {
         connections_per_client: 8,
         streams: 7,
         resets: 6,
+        control_frames: 60,
         header_bytes: 16 * 1024,
         header_fields: 5,
         target_bytes: 65,

@@ -72,6 +72,7 @@ const BOUNDS: &[Wrong] = &[
     ("connections_per_client: 0", "2:35", "bounds.connections_per_client", "0 is out", "from 1"),
     ("streams: 10001", "2:20", "bounds.streams", "out of range", "from 1 to 10000"),
     ("resets: 0", "2:19", "bounds.resets", "0 is out of range", "from 1 to 10000"),
+    ("control_frames: 0", "2:27", "bounds.control_frames", "0 is out of range", "from 1 to 100000"),
     ("header_bytes: 8191", "2:25", "bounds.header_bytes", "8191 bytes are out of range", "from 8KiB to 1MiB"),
     ("header_bytes: 2MiB", "2:25", "bounds.header_bytes", "2097152 bytes are out of range", "from 8KiB to 1MiB"),
     ("header_bytes: 64KB", "2:25", "bounds.header_bytes", "'64KB' is no size", "such as 64KiB"),

@@ -14,12 +14,15 @@ const MOMENT: Duration = Duration::from_millis(500);
 
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
+pub const PRIORITY: u8 = 2;
 pub const RST_STREAM: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
+/// Nobody has defined this type.
+pub const UNKNOWN: u8 = 0x42;
 
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
@@ -131,6 +134,19 @@ impl Frames {
                     return (length, Outcome::Reset(number(&frame.payload, 0)));
                 }
                 GOAWAY => return (length, Outcome::GoAway(number(&frame.payload, 4))),
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits for a part of the stream's body, sends a ping, and waits until it is acknowledged.
+    pub async fn ping_on_data(&mut self, stream: u32) -> Outcome {
+        loop {
+            let Some(frame) = next(&mut self.read, &mut self.unread).await else { return Outcome::Closed };
+            match frame.kind {
+                DATA if frame.stream == stream => self.send(PING, 0, 0, b"how fast").await,
+                PING if frame.flags & ACK != 0 => return Outcome::Open,
+                GOAWAY => return Outcome::GoAway(number(&frame.payload, 4)),
                 _ => {}
             }
         }
