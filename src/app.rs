@@ -181,6 +181,7 @@ async fn serve(
     let application = Arc::new(Upstream::new(options));
     let (used, bounds) = (Arc::clone(&application), settings.bounds.clone());
     let proxy = Arc::new(Proxy::new(live, Arc::clone(&limiter), used, meter, bounds));
+    let rejections = Arc::clone(&proxy);
     let Front { listener, entrance, socket, .. } = front;
     let serving = server::run(listener, entrance, drain.clone(), move |request, connection| {
         let proxy = Arc::clone(&proxy);
@@ -199,6 +200,7 @@ async fn serve(
                 metrics::log_lines_dropped(log.dropped() as u64);
                 limiter.store().sweep();
                 application.sweep();
+                rejections.log_rejections();
                 continue;
             }
         };

@@ -25,6 +25,7 @@ const DECISION_SECONDS: &str = "tidegate_decision_duration_seconds";
 const UPSTREAM_SECONDS: &str = "tidegate_upstream_response_duration_seconds";
 const CONNECTIONS: &str = "tidegate_connections";
 const HANDSHAKE_ERRORS: &str = "tidegate_tls_handshake_errors_total";
+const BYPASS_REJECTED: &str = "tidegate_bypass_rejected_total";
 const RELOADS: &str = "tidegate_config_reloads_total";
 const RELOAD_SUCCESSFUL: &str = "tidegate_config_last_reload_successful";
 const RELOADED_AT: &str = "tidegate_config_last_reload_success_timestamp_seconds";
@@ -68,6 +69,7 @@ fn describe() {
         HANDSHAKE_ERRORS,
         "TLS handshakes of clients that failed, for whatever reason but time."
     );
+    describe_counter!(BYPASS_REJECTED, "Requests with a wrong value in the field of a bypass, by bypass.");
     describe_counter!(RELOADS, "Reloads of the configuration, by result.");
     describe_gauge!(RELOAD_SUCCESSFUL, "1 if the last reload of the configuration succeeded, else 0.");
     describe_gauge!(RELOADED_AT, "When the configuration in force was read, in seconds of Unix time.");
@@ -182,8 +184,11 @@ impl ProxyMeter {
     }
 
     /// Makes the counters of a bypass appear with 0.
-    pub fn announce_bypass(&self, bypass: &str) {
+    pub fn announce_bypass(&self, bypass: &str, has_secret: bool) {
         self.announce(bypass, &Outcome::OF_A_BYPASS);
+        if has_secret {
+            counter!(BYPASS_REJECTED, "bypass" => bypass.to_owned()).increment(0);
+        }
     }
 
     fn announce(&self, name: &str, outcomes: &[Outcome]) {
@@ -294,6 +299,11 @@ impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.0.decrement(1.0);
     }
+}
+
+/// A request had a wrong secret of this bypass.
+pub fn bypass_rejected(bypass: &str) {
+    counter!(BYPASS_REJECTED, "bypass" => bypass.to_owned()).increment(1);
 }
 
 /// A client's TLS handshake failed.

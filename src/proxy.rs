@@ -3,6 +3,7 @@
 mod entry;
 pub mod facts;
 mod headers;
+mod rejections;
 mod reply;
 mod reserve;
 mod shares;
@@ -21,10 +22,11 @@ use crate::connection::{Connection, Places, Unreadable};
 use crate::limiter::{Charges, Limited, Limiter, Verdict};
 use crate::metrics::{Outcome, ProxyMeter};
 use crate::policy::live::Live;
-use crate::policy::{Check, Plan, Policy};
+use crate::policy::{Check, Plan, Policy, bypass};
 use crate::upstream::{OnInterim, Outgoing, Upstream, UpstreamError};
 use entry::Entry;
 use facts::{Refused, Target};
+use rejections::Rejections;
 pub use reply::Body;
 use reserve::Reserved;
 use shares::Shares;
@@ -40,6 +42,7 @@ pub struct Proxy {
     bounds: Bounds,
     shares: Arc<Shares>,
     tunnels: Arc<Places>,
+    rejections: Rejections,
 }
 
 /// A request that can be forwarded, besides its head.
@@ -81,7 +84,13 @@ impl Proxy {
     ) -> Self {
         let tunnels = Places::new(bounds.tunnels, bounds.tunnels_per_client);
         let shares = Shares::new(bounds.requests_per_client);
-        Self { policy, limiter, upstream, meter, bounds, shares, tunnels }
+        let rejections = Rejections::default();
+        Self { policy, limiter, upstream, meter, bounds, shares, tunnels, rejections }
+    }
+
+    /// Logs what is to be said about requests with wrong secrets. To be called every few seconds.
+    pub fn log_rejections(&self) {
+        self.rejections.log();
     }
 
     /// Handles one request, which came over `connection`.
@@ -113,6 +122,9 @@ impl Proxy {
         };
         let websocket = asked.wish.is_some();
         let plan = policy.plan(&asked.target.facts(&request, &connection, policy.client(), websocket));
+        for bypass in bypass::rejecting(policy.bypasses(), request.headers()) {
+            self.rejections.note(&bypass.name, asked.client);
+        }
         let (name, due) = match plan {
             Plan::Reject { rule, missing } => {
                 entry.decided(&rule.name, Outcome::Rejected);
@@ -141,6 +153,7 @@ impl Proxy {
             Verdict::Refuse(limited) => return refuse(request, &limited, &policy),
             Verdict::Unavailable { .. } => return reply::reduced_capacity(request),
         };
+        bypass::remove_secrets(policy.bypasses(), request.headers_mut());
         let believed = policy.client().believes(connection.peer.ip());
         headers::tell_origin(request.headers_mut(), &asked.target, &connection, believed, policy.forwarded());
         headers::note_via(request.headers_mut(), asked.version);

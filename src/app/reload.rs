@@ -163,7 +163,7 @@ pub(super) fn announce(policy: &Policy, meter: &ProxyMeter) {
         meter.announce_rule(&rule.name);
     }
     for bypass in policy.bypasses() {
-        meter.announce_bypass(&bypass.name);
+        meter.announce_bypass(&bypass.name, bypass.header().is_some());
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who is let through without a check.
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use subtle::ConstantTimeEq;
 
@@ -26,7 +27,7 @@ pub enum Condition {
     /// This header, sent once, holds the secret.
     Secret {
         /// The header's name.
-        header: http::HeaderName,
+        header: HeaderName,
         /// Hash of the secret: its length does not show in the time to compare.
         hash: [u8; 32],
     },
@@ -59,7 +60,7 @@ impl NamePattern {
 impl Condition {
     /// The condition that `header` holds `secret`.
     #[must_use]
-    pub fn secret(header: http::HeaderName, secret: &[u8]) -> Self {
+    pub fn secret(header: HeaderName, secret: &[u8]) -> Self {
         Self::Secret { header, hash: blake3::hash(secret).into() }
     }
 }
@@ -89,11 +90,61 @@ impl Bypass {
             Condition::Names(patterns) => {
                 facts.own_names().iter().any(|name| patterns.iter().any(|pattern| pattern.admits(name)))
             }
-            Condition::Secret { header, hash } => {
-                let mut values = facts.headers.get_all(header).iter();
-                let only = values.next().filter(|_| values.next().is_none());
-                only.is_some_and(|value| blake3::hash(value.as_bytes()).as_bytes()[..].ct_eq(hash).into())
+            Condition::Secret { header, .. } => {
+                only(facts.headers, header).is_some_and(|value| self.is_secret(value.as_bytes()))
             }
+        }
+    }
+
+    /// The field that holds its secret. None: it goes by something else.
+    #[must_use]
+    pub fn header(&self) -> Option<&HeaderName> {
+        match &self.on {
+            Condition::Secret { header, .. } => Some(header),
+            _ => None,
+        }
+    }
+
+    /// Whether this value of its field is its secret.
+    fn is_secret(&self, value: &[u8]) -> bool {
+        let Condition::Secret { hash, .. } = &self.on else { return false };
+        blake3::hash(value).as_bytes()[..].ct_eq(hash).into()
+    }
+}
+
+/// The value of a field that comes once.
+fn only<'h>(headers: &'h HeaderMap, header: &HeaderName) -> Option<&'h HeaderValue> {
+    let mut values = headers.get_all(header).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// Whether this value of `header` is the secret of one of the bypasses.
+fn is_a_secret(bypasses: &[Bypass], header: &HeaderName, value: &[u8]) -> bool {
+    bypasses.iter().any(|bypass| bypass.header() == Some(header) && bypass.is_secret(value))
+}
+
+/// The bypasses whose field the request has, but not once with a secret of theirs, or of another one that reads the
+/// same field.
+pub fn rejecting<'b>(bypasses: &'b [Bypass], headers: &HeaderMap) -> impl Iterator<Item = &'b Bypass> {
+    bypasses.iter().filter(|bypass| {
+        bypass.header().filter(|header| headers.contains_key(*header)).is_some_and(|header| {
+            !only(headers, header).is_some_and(|value| is_a_secret(bypasses, header, value.as_bytes()))
+        })
+    })
+}
+
+/// Removes the secrets from what is forwarded. Other values of their fields stay: a field may be the upstream's own.
+pub fn remove_secrets(bypasses: &[Bypass], headers: &mut HeaderMap) {
+    for header in bypasses.iter().filter_map(Bypass::header) {
+        // With blanks around it, as HTTP/2 may bring it, it lets nothing through; an upstream of HTTP/1 drops them.
+        let is_other = |value: &&HeaderValue| !is_a_secret(bypasses, header, value.as_bytes().trim_ascii());
+        if headers.get_all(header).iter().all(|value| is_other(&value)) {
+            continue;
+        }
+        let others: Vec<HeaderValue> = headers.get_all(header).iter().filter(is_other).cloned().collect();
+        headers.remove(header);
+        for value in others {
+            headers.append(header, value);
         }
     }
 }

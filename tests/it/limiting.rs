@@ -5,6 +5,7 @@ mod keys;
 mod matching;
 mod modes;
 mod refusals;
+mod secrets;
 mod spellings;
 
 use std::collections::BTreeMap;

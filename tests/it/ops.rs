@@ -42,7 +42,9 @@ async fn an_instance_is_alive_and_ready_without_application_and_without_redis() 
 const RULES: &str = "
 store: { memory: {} }
 client: { trusted_proxies: [127.0.0.1] }
-bypass: [{ name: probes, paths: [/healthz] }]
+bypass:
+  - { name: probes, paths: [/healthz] }
+  - { name: inside, header: X-Internal-Token, secret_env: PATH }
 rules:
   - { name: tasks, match: { path: /tasks }, key: [client_ip], rate: 3/h }
   - { name: trial, match: { path: /trial }, rate: 2/h, mode: shadow }

@@ -67,8 +67,9 @@ async fn every_documented_metric_is_exposed_with_counters_in_memory() {
 #[tokio::test]
 async fn every_documented_metric_is_exposed_with_counters_in_redis() {
     let (redis, upstream) = (Redis::start().await, Upstream::start().await);
-    let flag = format!("--redis={}", redis.url());
-    is_complete(&Tidegate::start(upstream.address, &["--limit=/*=9/h", &flag]).await).await;
+    let store = format!("redis: {{ url: '{}' }}", redis.url());
+    let config = super::RULES.replace("memory: {}", &store);
+    is_complete(&Tidegate::configured(upstream.address, &config).await).await;
 }
 
 #[tokio::test]
@@ -129,7 +130,9 @@ async fn a_rule_has_every_outcome_at_the_start() {
 async fn a_bypass_and_requests_without_a_rule_have_their_outcomes_at_the_start() {
     let upstream = Upstream::start().await;
     let metrics = Tidegate::configured(upstream.address, super::RULES).await.metrics().await;
-    assert_eq!(outcomes(&metrics, "probes"), ["bypassed", "overloaded"].map(str::to_owned).into());
+    for bypass in ["probes", "inside"] {
+        assert_eq!(outcomes(&metrics, bypass), ["bypassed", "overloaded"].map(str::to_owned).into());
+    }
     assert_eq!(outcomes(&metrics, ""), ["overloaded", "rejected", "unlimited"].map(str::to_owned).into());
 }
 
