@@ -3,6 +3,7 @@
 mod acl;
 mod damaged;
 mod faults;
+mod given_back;
 mod impostor;
 mod instances;
 mod late;

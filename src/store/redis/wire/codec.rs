@@ -18,6 +18,7 @@ const DEBT: usize = 7;
 const COUNT: usize = 4;
 /// More than any limit admits, and than any counter counts.
 const MOST_COST: i64 = (1 << 40) - 1;
+
 /// Unpacks the counter of a window of that length at `now_ms`. A value that the script did not write is an empty counter,
 /// here as there: the script looks only at buckets that have not expired, and so must this.
 pub(crate) fn decode(raw: &[u8], window_ms: i64, now_ms: i64) -> Counter {
@@ -104,9 +105,8 @@ pub(crate) fn shape(limit: &Limit) -> Vec<u8> {
 
 /// Packs for `give_back.lua` a charge made at `at_ms`, for which the burst allowance lent `lent` units.
 pub(crate) fn returned(charge: &Charge, lent: i64, at_ms: i64) -> Vec<u8> {
-    let mut packed = Vec::with_capacity(25);
+    let mut packed = Vec::with_capacity(24);
     put(&mut packed, charge.limit.window_ms(), 5);
-    put(&mut packed, charge.limit.slices(), 1);
     put(&mut packed, charge.limit.burst(), 4);
     put(&mut packed, charge.cost.min(MOST_COST), 5);
     put(&mut packed, lent, 4);

@@ -24,8 +24,8 @@ enum Step {
     Tells(usize, bool),
 }
 
-/// Steps, and how many thousandths of the window pass before each.
-fn steps() -> impl Strategy<Value = Vec<(i64, Step)>> {
+/// Steps, how many thousandths of the window pass before each, and by which of two limits it counts.
+fn steps() -> impl Strategy<Value = Vec<(i64, Step, usize)>> {
     let (instance, count) = (0..INSTANCES, 1..4_i64);
     let step = prop_oneof![
         3 => (instance.clone(), count.clone()).prop_map(|(instance, count)| Step::Taken(instance, count)),
@@ -33,13 +33,19 @@ fn steps() -> impl Strategy<Value = Vec<(i64, Step)>> {
         1 => (instance, any::<bool>()).prop_map(|(instance, twice)| Step::Tells(instance, twice)),
     ];
     let gap = prop_oneof![3 => 0..3_i64, 4 => 3..80_i64, 1 => 200..700_i64];
-    prop::collection::vec((gap, step), 1..60)
+    prop::collection::vec((gap, step, 0..2_usize), 1..60)
 }
 
-fn limits() -> impl Strategy<Value = Limit> {
+/// Two limits that differ in the number of slices, or not even in that.
+fn limits() -> impl Strategy<Value = [Limit; 2]> {
     let window = prop::sample::select(vec![1_000, 60_000, 3_600_000, 20 * 86_400_000, 366 * 86_400_000]);
-    let slices = prop::sample::select(vec![1, 2, 4, 7, 64]);
-    (window, slices).prop_map(|(window, slices)| Limit::new(QUOTA, 0, window, slices).unwrap())
+    let slices = || prop::sample::select(vec![1, 2, 4, 7, 64]);
+    let limit = |window, slices| Limit::new(QUOTA, 0, window, slices).unwrap();
+    prop_oneof![
+        (window.clone(), slices()).prop_map(move |(window, slices)| [limit(window, slices); 2]),
+        (window, slices(), slices())
+            .prop_map(move |(window, one, other)| [limit(window, one), limit(window, other)]),
+    ]
 }
 
 /// The instances on one counter, and the counter that sees all at once.
@@ -47,6 +53,8 @@ struct Bench<'a> {
     instances: &'a [RedisStore],
     clock: &'a Driven,
     key: String,
+    limits: [Limit; 2],
+    /// The one that is in force.
     limit: Limit,
     /// What each has admitted and not settled.
     missed: Vec<Counter>,
@@ -103,11 +111,17 @@ impl Bench<'_> {
         decision.counter.used(&self.limit, decision.now_ms)
     }
 
-    /// Units that came in the slice in which the window begins: those that are partly expired.
+    /// Units of which it is not known whether they have expired: those that came in the slice in which the window
+    /// begins. Buckets of different slices that reach into each other became one, so there it is those around that time.
     fn uncertain(&self) -> i64 {
-        let slice = |at_ms: i64| at_ms * self.limit.slices() / self.limit.window_ms();
-        let begins = slice(self.clock.now_ms() - self.limit.window_ms());
-        let there = self.arrivals.iter().filter(|(at_ms, _)| slice(*at_ms) == begins);
+        let begins = self.clock.now_ms() - self.limit.window_ms();
+        let [one, other] = self.limits.map(|limit| limit.slices());
+        let slice = |at_ms: i64| at_ms * one / self.limit.window_ms();
+        let around = 2 * (self.limit.window_ms() / one.min(other) + 1);
+        let uncertain = |at_ms: i64| {
+            if one == other { slice(at_ms) == slice(begins) } else { (at_ms - begins).abs() < around }
+        };
+        let there = self.arrivals.iter().filter(|(at_ms, _)| uncertain(*at_ms));
         there.map(|(_, units)| units).sum()
     }
 
@@ -122,9 +136,14 @@ impl Bench<'_> {
     }
 }
 
-async fn agree(mut bench: Bench<'_>, steps: Vec<(i64, Step)>, last: Vec<usize>) -> Result<(), TestCaseError> {
+async fn agree(
+    mut bench: Bench<'_>,
+    steps: Vec<(i64, Step, usize)>,
+    last: Vec<usize>,
+) -> Result<(), TestCaseError> {
     let mut now_ms = NOW;
-    for (gap, step) in steps {
+    for (gap, step, limit) in steps {
+        bench.limit = bench.limits[limit];
         now_ms += gap * bench.limit.window_ms() / 1000;
         bench.clock.set_ms(now_ms);
         bench.plays(step).await;
@@ -152,14 +171,15 @@ fn the_counter_is_as_if_it_had_been_asked_each_time() {
     });
     let cases = (limits(), steps(), Just((0..INSTANCES).collect::<Vec<_>>()).prop_shuffle());
     let played = std::cell::Cell::new(0);
-    let config = Config { cases: 64, max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
-    let outcome = TestRunner::new(config).run(&cases, |(limit, steps, last)| {
+    let config = Config { cases: 96, max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
+    let outcome = TestRunner::new(config).run(&cases, |(limits, steps, last)| {
         played.set(played.get() + 1);
         let bench = Bench {
             instances: &instances,
             clock: &clock,
             key: format!("{{client-{}}}:rule", played.get()),
-            limit,
+            limits,
+            limit: limits[0],
             missed: vec![Counter::default(); INSTANCES],
             whole: Counter::default(),
             arrivals: Vec::new(),

@@ -78,3 +78,68 @@ async fn a_counter_of_all_slices_is_told_something_in_each() {
     assert_eq!(bench.counter(&instance).await, all(5));
     assert_eq!(bench.takes(&instance, 1).await, 1);
 }
+
+/// So many units in each of the last slices of a limit, as long ago as they are.
+fn in_each(limit: &Limit, slices: i64, count: i64) -> Counter {
+    let mut counter = Counter::default();
+    for slice in 0..slices {
+        for unit in 0..count {
+            let ago = (slices - slice) * limit.window_ms() / limit.slices();
+            counter.record(limit, NOW - ago + unit, 1, 0);
+        }
+    }
+    counter
+}
+
+#[tokio::test]
+async fn a_counter_of_finer_slices_is_kept_by_an_instance_of_coarser_ones() {
+    let [coarse, fine] = [4, 64].map(|slices| Limit::new(10_000, 0, 64_000, slices).unwrap());
+    let bench = Bench::new(coarse).await;
+    let (one, other) = (bench.instance(), bench.instance());
+    let seen = in_each(&fine, 60, 2);
+    for by in [&one, &other, &one] {
+        bench.seen(by, &seen).await;
+        assert_eq!(bench.counter(by).await, seen, "it was lost, and is not as it was");
+    }
+    bench.missed(&one, &in_each(&coarse, 3, 5), 1).await;
+    bench.missed(&other, &in_each(&fine, 10, 1), 1).await;
+    bench.seen(&one, &seen).await;
+    assert_eq!(bench.standing(&one).await.used, 120 + 15 + 10);
+}
+
+#[tokio::test]
+async fn a_counter_of_coarser_slices_is_kept_by_an_instance_of_finer_ones() {
+    let [coarse, fine] = [4, 64].map(|slices| Limit::new(10_000, 0, 64_000, slices).unwrap());
+    let bench = Bench::new(fine).await;
+    let (one, other) = (bench.instance(), bench.instance());
+    let seen = in_each(&coarse, 3, 100);
+    bench.seen(&one, &seen).await;
+    bench.missed(&one, &in_each(&fine, 60, 2), 1).await;
+    for by in [&other, &one] {
+        bench.seen(by, &seen).await;
+        assert_eq!(bench.standing(by).await.used, 300 + 120);
+    }
+}
+
+#[tokio::test]
+async fn a_counter_that_is_told_of_more_buckets_than_there_may_be_loses_no_unit() {
+    let limit = Limit::new(10_000, 0, 64_000, 64).unwrap();
+    let bench = Bench::new(limit).await;
+    let instance = bench.instance();
+    let bucket =
+        |place: i64| Bucket { count: 3, first_ms: NOW - 900 * place, last_ms: NOW - 900 * place + 40 };
+    let seen = Counter::from_parts((0..65).rev().map(bucket).collect(), 0, NOW + 40);
+    bench.clock.set_ms(NOW + 40);
+    bench.seen(&instance, &seen).await;
+    let others: Vec<Bucket> = (0..65).rev().map(|place| Bucket { count: 1, ..bucket(place) }).collect();
+    let others = others.into_iter().map(|bucket| Bucket {
+        first_ms: bucket.first_ms - 400,
+        last_ms: bucket.last_ms - 400,
+        ..bucket
+    });
+    let others = Counter::from_parts(others.collect(), 0, NOW - 360);
+    bench.seen(&instance, &others).await;
+    let counter = bench.counter(&instance).await;
+    assert_eq!(counter.buckets().len(), Counter::MAX_BUCKETS);
+    assert_eq!(counter.buckets().iter().map(|bucket| bucket.count).sum::<i64>(), 65 * 4);
+}

@@ -33,8 +33,3 @@ local function encoded(counter, window)
   return table.concat(parts)
 end
 
--- The slice that a time is in.
-local function slice(time, window, slices)
-  return (time * slices - time * slices % window) / window
-end
-

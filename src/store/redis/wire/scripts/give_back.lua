@@ -2,17 +2,21 @@
 -- file.
 --
 -- KEYS   the counter
--- ARGV   the counter before the charge; the counter after it; and window (5 bytes), slices (1), burst (4), cost (5),
---        the units of it that the burst allowance lent (4), the time of the charge (6)
+-- ARGV   the counter before the charge; the counter after it; and window (5 bytes), burst (4), cost (5), the units of it
+--        that the burst allowance lent (4), the time of the charge (6)
 --
 -- The time to live stays: the counter matters no longer than before.
 
-local function without(raw, window, slices, burst, cost, lent, at)
+local function without(raw, window, burst, cost, lent, at)
   local counter = decoded(raw, window)
   if not counter then return raw end
-  local left, last = { debt = counter.debt - lent * window }, counter[1].last
+  local left, last, found = { debt = counter.debt - lent * window }, counter[1].last, false
   for _, b in ipairs(counter) do
-    if slice(b.first, window, slices) == slice(at, window, slices) then b.count = b.count - cost end
+    -- The one that the charge is in. Which slices there are does not matter: others may count in other ones.
+    if not found and b.first <= at and at <= b.last then
+      found = true
+      b.count = b.count - cost
+    end
     if b.count > 0 then left[#left + 1] = b end
   end
   if not left[1] then return nil end
@@ -26,7 +30,7 @@ local raw, value = redis.call('GET', KEYS[1]), nil
 if raw == after then
   if before ~= '' then value = before end
 elseif raw then
-  value = without(raw, unpack('<I5I1I4I5I4I6', ARGV[3]))
+  value = without(raw, unpack('<I5I4I5I4I6', ARGV[3]))
 end
 if value then
   redis.call('SET', KEYS[1], value, 'KEEPTTL')

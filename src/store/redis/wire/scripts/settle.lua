@@ -10,9 +10,9 @@
 --
 -- The packing is that of take.lua. A bucket is identified by its first arrival, which does not change while the counter
 -- exists, whatever is added: one that is here with the same first arrival was not lost, and the larger count is kept;
--- any other is put back, beside what may have come in its slice since. So several instances may send what they
--- saw, in any order. Those times are a server's, and stay as they are; the times of additions are the instance's, and are
--- corrected by the error of its estimate.
+-- any other is put back, beside what has come since. So several instances may send what they saw, in any order, and
+-- whatever slices they count in. Those times are a server's, and stay as they are; the times of additions are the
+-- instance's, and are corrected by the error of its estimate.
 
 local window, slices, burst = unpack('<I5I1I4', ARGV[1])
 local seen, missed = decoded(ARGV[2], window), decoded(ARGV[3], window)
@@ -27,7 +27,7 @@ if type(raw) == 'table' then
   raw = false
 end
 local counter = decoded(raw, window)
-local allowance, debt, by_slice = burst * window, 0, {}
+local allowance, debt, buckets, by_first = burst * window, 0, {}, {}
 -- A counter never sees its clock run backwards: at is now, or its last arrival if that is later.
 local at = now
 
@@ -39,20 +39,58 @@ end
 -- A larger count would not be exact, and an inexact counter counts as empty.
 local most = math.min(2^32 - 1, math.floor((2^53 - 1) / window))
 
-local function add(first, last, count, known)
-  if last <= at - window or count < 1 then return end
-  local here = slice(first, window, slices)
-  -- A bucket that was moved must not reach into the next slice.
-  last = math.min(last, math.ceil((here + 1) * window / slices) - 1)
-  local there = by_slice[here]
-  if not there then
-    by_slice[here] = { first = first, last = last, count = math.min(count, most) }
-  elseif known and there.first == first then
-    there.count, there.last = math.max(there.count, count), math.max(there.last, last)
+local function insert(first, last, count)
+  local new = { first = first, last = last, count = math.min(count, most) }
+  buckets[#buckets + 1], by_first[first] = new, new
+end
+
+-- Puts back what is not here of a bucket that the counter had.
+local function restore(first, last, count)
+  if last <= at - window then return end
+  local there = by_first[first]
+  if there then
+    there.count, there.last = math.max(there.count, math.min(count, most)), math.max(there.last, last)
   else
-    there.count, there.last = math.min(there.count + count, most), math.max(there.last, last)
-    if known then there.first = math.min(there.first, first) end
+    insert(first, last, count)
   end
+end
+
+-- Returns the slice that a time is in.
+local function slice(time)
+  return (time * slices - time * slices % window) / window
+end
+
+-- Adds arrivals to the newest bucket that began before their end, if that is in their slice or reaches into their span:
+-- so no two buckets overlap, and no arrival expires early. Else adds them to the next bucket of their slice, or as a
+-- bucket of their own.
+local function add(first, last, count)
+  if last <= at - window then return end
+  local before, after
+  for _, b in ipairs(buckets) do
+    if b.first <= last then
+      if not before or b.first > before.first then before = b end
+    elseif slice(b.first) == slice(first) and (not after or b.first < after.first) then
+      after = b
+    end
+  end
+  if before and slice(before.first) ~= slice(first) and before.last < first then before = nil end
+  local there = before or after
+  if there then
+    there.count, there.last = math.min(there.count + count, most), math.max(there.last, last)
+  else
+    insert(first, last, count)
+  end
+end
+
+-- Returns a bucket whose span take.lua can read: see Bucket::merged in window.rs.
+local function bucket(first, last, count)
+  local exact = 2^53 - 1
+  local span = math.min(last - first, 2 * window, (exact - exact % count) / count)
+  return { first = last - span, last = last, count = count }
+end
+
+local function merged(older, newer)
+  return bucket(older.first, math.max(older.last, newer.last), math.min(older.count + newer.count, most))
 end
 
 -- From times that are ahead by a window or more, take.lua subtracts whole windows.
@@ -63,10 +101,7 @@ end
 if counter then
   local shift = too_far(counter[1].last)
   at = math.max(now, counter[1].last - shift)
-  for _, b in ipairs(counter) do
-    local first = b.first - shift
-    by_slice[slice(first, window, slices)] = { first = first, last = b.last - shift, count = b.count }
-  end
+  for _, b in ipairs(counter) do insert(b.first - shift, b.last - shift, b.count) end
   debt = owed(counter.debt, counter[1].last - shift)
 end
 if seen then
@@ -74,22 +109,37 @@ if seen then
   local before = at
   at = math.max(at, seen[1].last - shift)
   debt = math.max(math.max(debt - (at - before) * burst, 0), owed(seen.debt, seen[1].last - shift))
-  for _, b in ipairs(seen) do add(b.first - shift, b.last - shift, b.count, true) end
+  for _, b in ipairs(seen) do restore(b.first - shift, b.last - shift, b.count) end
 end
 if missed and redis.pcall('GET', KEYS[2]) ~= ARGV[4] then
   local ahead = at - tonumber(ARGV[5])
-  for _, b in ipairs(missed) do add(math.min(b.first + ahead, at), math.min(b.last + ahead, at), b.count, false) end
+  for _, b in ipairs(missed) do add(math.min(b.first + ahead, at), math.min(b.last + ahead, at), b.count) end
   debt = debt + owed(missed.debt, missed[1].last + ahead)
   redis.call('SET', KEYS[2], ARGV[4], 'PX', math.max(window, least_ttl))
 end
 
-local merged = {}
-for _, b in pairs(by_slice) do
-  if b.last > at - window then merged[#merged + 1] = b end
+-- Oldest first, none that reaches into the next one, and at most 65.
+table.sort(buckets, function(a, b) return a.first < b.first end)
+local apart, first = {}, 1
+for _, b in ipairs(buckets) do
+  local before = apart[#apart]
+  if b.last <= at - window then
+    -- It has expired.
+  elseif before and b.first < before.last then
+    apart[#apart] = merged(before, b)
+  else
+    apart[#apart + 1] = bucket(b.first, b.last, b.count)
+  end
 end
-if not merged[1] then return { now, raw or '' } end
-table.sort(merged, function(a, b) return a.first > b.first end)
-merged.debt = math.min(debt > 0 and debt + (at - merged[1].last) * burst or 0, allowance)
-local value = encoded(merged, window)
+while #apart - first >= 65 do
+  apart[first + 1] = merged(apart[first], apart[first + 1])
+  first = first + 1
+end
+local newest = apart[#apart]
+if not newest then return { now, raw or '' } end
+local settled = {}
+for i = #apart, first, -1 do settled[#settled + 1] = apart[i] end
+settled.debt = math.min(debt > 0 and debt + (at - newest.last) * burst or 0, allowance)
+local value = encoded(settled, window)
 if value ~= raw then redis.call('SET', KEYS[1], value, 'PX', math.max(window, least_ttl)) end
 return { now, value }
