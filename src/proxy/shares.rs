@@ -12,8 +12,8 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How many requests may wait, of all clients together.
 const WAITING: usize = 4096;
-/// How many of one client may wait, so that it does not keep others from waiting.
-const WAITING_PER_CLIENT: usize = 512;
+/// How many of one client may wait: half, so that no single client keeps all others from waiting.
+const WAITING_PER_CLIENT: usize = WAITING / 2;
 
 /// The shares of all clients that have something under way.
 #[derive(Debug)]
