@@ -10,7 +10,7 @@ use crate::trailers;
 
 /// Enough for every number of 64 bits.
 const MAX_DIGITS: u8 = 16;
-/// Nobody has more to send, and many readers count with a sign.
+/// No client has more to send, and many readers count with a sign.
 const MAX_SIZE: u64 = i64::MAX.unsigned_abs();
 /// Of a whole body: extensions are dropped, so they are work for nothing. hyper allows 16 KiB.
 const EXTENSION_BYTES: usize = 8 * 1024;

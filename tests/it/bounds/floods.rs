@@ -109,7 +109,7 @@ async fn control_frames_without_end_are_ended_with_goaway() {
         (SETTINGS, 0, &[0, 3, 0, 0, 0, 100]),
         (SETTINGS, 0, &[]),
         (PING, 0, b"are you?"),
-        // Nobody has asked.
+        // It acknowledges nothing.
         (PING, ACK, b"here I am"),
         (PRIORITY, 0, &[0, 0, 0, 0, 16]),
         (UNKNOWN, 0, &[]),

@@ -21,7 +21,7 @@ pub const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
-/// Nobody has defined this type.
+/// A type that is not defined.
 pub const UNKNOWN: u8 = 0x42;
 
 pub const END_STREAM: u8 = 1;
