@@ -53,7 +53,7 @@ def main():
         rows = [row for row in rows if row.proxy == "tidegate" and not row.redis]
     kinds = ["instructions"] if chosen.check else ["instructions", "allocations", "bytes"]
     print(f"{'per request':40}" + "".join(f"{kind:>14}{'best':>9}{'ratio':>7}" for kind in kinds))
-    faults = []
+    faults, yardstick = [], {}
     # Counts do not depend on what else runs.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for row, figures in zip(rows, pool.map(lambda row: measure(row, chosen), rows)):
@@ -67,6 +67,10 @@ def main():
                     faults.append(f"{row.key}: {figure / best - 1:.1%} above the best on record")
                 if chosen.record:
                     record.note(chosen.profile, row.key, kind, figure, chosen.record == "all")
+            if row.proxy == "hyper_proxy":
+                yardstick[row.name] = figures["instructions"]
+            elif row.name in yardstick:
+                line += f"   {figures['instructions'] / yardstick[row.name]:.2f} times hyper_proxy's instructions"
             print(line, flush=True)
     if chosen.record:
         record.write()

@@ -7,6 +7,7 @@ AMPLE, ONE = "1000000/min", "1/h"
 URL = "$REDIS"
 # Under callgrind a check can take longer than the default of 20 ms.
 REDIS = f"store: {{ redis: {{ url: {URL}, timeout: 10s }} }}\n"
+STORE, REMEMBERED = "store", "denied_cache"
 
 
 def rules(rate, others=0):
@@ -24,8 +25,8 @@ class Row:
     # The proxy: tidegate, with this configuration, or hyper_proxy, with these arguments.
     config: str = None
     arguments: tuple = ()
-    # The origin of tidegate's decisions, as in tidegate_decisions_total.
-    origin: str = None
+    # Where tidegate's decisions may come from, as in tidegate_decisions_total; empty where there are none.
+    origins: tuple = ()
     refused: bool = False
     http2: bool = False
     tls: bool = False
@@ -44,14 +45,6 @@ class Row:
 
 
 ROWS = [
-    Row("no rules", ""),
-    Row("memory, admitted", rules(AMPLE), origin="store"),
-    Row("memory, refused", rules(ONE), origin="store", refused=True),
-    Row("memory, 1,000 rules", rules(AMPLE, 999), origin="store"),
-    Row("Redis, admitted", REDIS + rules(AMPLE), origin="store"),
-    Row("Redis, refused from memory", REDIS + rules(ONE), origin="denied_cache", refused=True),
-    Row("no rules, HTTP/2", "", http2=True),
-    Row("no rules, TLS", "", tls=True),
     Row("no rules", arguments=()),
     Row("memory, admitted", arguments=("--rate=1000000",)),
     Row("memory, refused", arguments=("--rate=1",), refused=True),
@@ -59,4 +52,12 @@ ROWS = [
     Row("Redis, refused", arguments=("--rate=1", f"--redis={URL}"), refused=True),
     Row("no rules, HTTP/2", arguments=("--http2",), http2=True),
     Row("no rules, TLS", tls=True),
+    Row("no rules", ""),
+    Row("memory, admitted", rules(AMPLE), origins=(STORE,)),
+    Row("memory, refused", rules(ONE), origins=(STORE, REMEMBERED), refused=True),
+    Row("memory, 1,000 rules", rules(AMPLE, 999), origins=(STORE,)),
+    Row("Redis, admitted", REDIS + rules(AMPLE), origins=(STORE,)),
+    Row("Redis, refused from memory", REDIS + rules(ONE), origins=(REMEMBERED,), refused=True),
+    Row("no rules, HTTP/2", "", http2=True),
+    Row("no rules, TLS", "", tls=True),
 ]

@@ -74,11 +74,11 @@ class Subject:
         return decisions(self.ops) if self.ops else {}
 
     def check_decisions(self, before, requests):
-        """Fails where the decisions did not come from where the row is about."""
-        if self.row.origin is None:
+        """Fails where the decisions did not come from where they come from in this row."""
+        if not self.row.origins:
             return
         came = {origin: count - before.get(origin, 0) for origin, count in self.decisions().items()}
-        if came.get(self.row.origin, 0) < 0.95 * requests:
+        if sum(came.get(origin, 0) for origin in self.row.origins) < 0.95 * requests:
             raise RuntimeError(f"{self.row.key}: {requests} requests, but decisions came from {came}")
 
     def __enter__(self):
