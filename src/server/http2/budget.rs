@@ -14,8 +14,9 @@ const ENHANCE_YOUR_CALM: u32 = 0xb;
 /// resets of streams that cannot be open. The library bounds DATA, HEADERS and CONTINUATION frames, and resets of open
 /// streams; WINDOW_UPDATE frames are normal in any number.
 ///
-/// A client that measures the bandwidth pings with the DATA that passes (gRPC does, at most one ping under way): each such
-/// frame, in either direction, and each of our HEADERS, allows for one frame more.
+/// A client that measures the bandwidth pings when DATA arrives (gRPC does, at most one ping under way): each DATA and
+/// HEADERS frame that we send allows for one frame more. Frames that the client sends allow for none: it could send a byte
+/// of DATA before each PING, and flood without end.
 #[derive(Debug)]
 pub(super) struct Budget {
     received: Frames,
@@ -84,7 +85,6 @@ impl Budget {
                 self.last_stream = frame.stream;
                 self.open = self.open.saturating_add(1).min(self.most_open);
             }
-            Kind::Data if frame.length > 0 => self.add(1000),
             _ => {}
         }
         false
@@ -201,10 +201,16 @@ mod tests {
             budget.send(&frame(0, 1, b"message"));
             let ping = budget.receive(&frame(6, 0, &[0; 8])).control;
             assert!(budget.spend(ping, 0));
-            let upload = [frame(0, 1, b"message"), frame(6, 0, &[0; 8])];
-            let ping = control(&mut budget, &upload);
-            assert!(budget.spend(ping, 0));
         }
+    }
+
+    #[test]
+    fn what_the_client_sends_allows_for_nothing() {
+        let mut budget = budget();
+        assert!(budget.spend(1000, 0));
+        let upload = [frame(1, 1, b""), frame(0, 1, b"x"), frame(6, 0, &[0; 8])];
+        assert_eq!(control(&mut budget, &upload), 1);
+        assert!(!budget.spend(1, 0));
     }
 
     #[test]
