@@ -2,10 +2,10 @@
 
 use http::{HeaderMap, HeaderName};
 
-/// Fields for framing, routing, one hop, credentials or the request's origin. All of that has been decided when the
-/// trailer section arrives: an upstream that merges it into the header would decide again, and differently (RFC 9110,
-/// section 6.5.1).
-const FORBIDDEN: [&str; 22] = [
+/// Fields for framing, routing, one hop, credentials or the request's origin, and the mark that only tidegate may set. All
+/// of that has been decided when the trailer section arrives: an upstream that merges it into the header would decide
+/// again, and differently (RFC 9110, section 6.5.1).
+const FORBIDDEN: [&str; 23] = [
     "authorization",
     "connection",
     "content-encoding",
@@ -27,12 +27,13 @@ const FORBIDDEN: [&str; 22] = [
     "transfer-encoding",
     "upgrade",
     "via",
+    "x-ratelimit-exceeded",
     "x-real-ip",
 ];
 const FORBIDDEN_PREFIX: &str = "x-forwarded-";
 
 /// The number of bytes of a name that decide: one more than the longest forbidden name has.
-pub(crate) const DECISIVE: usize = 20;
+pub(crate) const DECISIVE: usize = 21;
 
 /// Returns whether a field may only come in a header. `name` is in lower case; a longer one may be cut to [`DECISIVE`]
 /// bytes.

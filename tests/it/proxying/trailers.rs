@@ -21,6 +21,7 @@ fn mixed() -> HeaderMap {
         "set-cookie",
         "via",
         "x-forwarded-for",
+        "x-ratelimit-exceeded",
         "x-real-ip",
         "x-sum",
     ];

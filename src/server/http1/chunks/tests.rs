@@ -118,6 +118,7 @@ fn bodies_that_are_refused() {
         ("0\r\nHOST: b\r\n\r\n", Malformed::TrailerField),
         ("0\r\nproxy-authorization: b\r\n\r\n", Malformed::TrailerField),
         ("0\r\nVia: b\r\n\r\n", Malformed::TrailerField),
+        ("0\r\nX-RateLimit-Exceeded: b\r\n\r\n", Malformed::TrailerField),
         ("0\r\nX-Forwarded-Client-Cert: b\r\n\r\n", Malformed::TrailerField),
         (&extensions, Malformed::LongExtensions),
         (&format!("5{};a\r\n", " ".repeat(8192)), Malformed::LongExtensions),
