@@ -9,7 +9,9 @@ use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, WorkerGuard};
 pub use filter::FilterError;
 
 /// All that went wrong or changed; no line per request. `info` alone adds the access log.
-pub const DEFAULT_FILTER: &str = "info,access=off";
+///
+/// The `h2` library logs a warning for each PING acknowledgement that it did not ask for, so a client decides how many.
+pub const DEFAULT_FILTER: &str = "info,access=off,h2=error";
 
 /// Keeps the log going; dropping it writes what is still waiting.
 #[derive(Debug)]

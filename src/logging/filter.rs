@@ -30,9 +30,9 @@ pub enum FilterError {
     /// It has no directive.
     #[error("the filter is empty, expected a level ({levels}) or TARGET=LEVEL", levels = levels())]
     Empty,
-    /// Its targets are off, and it has no level for the others, which logs nothing at all.
+    /// It has no level for all targets, and lets none of tidegate's log.
     #[error(
-        "the filter logs nothing, expected a level for all other targets as well, such as 'info,{0}', or 'off'"
+        "the filter logs nothing of tidegate, expected a level for all other targets as well, such as 'info,{0}', or 'off'"
     )]
     Nothing(String),
     /// A word that is no level, where a level is expected.
@@ -78,11 +78,20 @@ pub(super) fn parse(filter: &str) -> Result<EnvFilter, FilterError> {
     }
     let text = directives.join(",");
     let filter = EnvFilter::builder().parse(&text).map_err(|_| FilterError::Directive(text.clone()))?;
-    let for_all = directives.iter().any(|directive| directive.parse::<LevelFilter>().is_ok());
-    if filter.max_level_hint() == Some(LevelFilter::OFF) && !for_all {
-        return Err(FilterError::Nothing(text));
+    if directives.iter().any(|directive| is_about_tidegate(directive)) {
+        Ok(filter)
+    } else {
+        Err(FilterError::Nothing(text))
     }
-    Ok(filter)
+}
+
+/// Returns whether the directive is a level for all targets, or lets a target of tidegate or a span log something.
+fn is_about_tidegate(directive: &str) -> bool {
+    let off = directive
+        .rsplit_once('=')
+        .is_some_and(|(_, level)| level.parse().is_ok_and(|level: LevelFilter| level == LevelFilter::OFF));
+    let ours = directive.starts_with('[') || TARGETS.iter().any(|target| directive.starts_with(target));
+    directive.parse::<LevelFilter>().is_ok() || (ours && !off)
 }
 
 /// Checks one directive: `LEVEL`, `TARGET=LEVEL`, or `TARGET[SPAN]` with or without `=LEVEL`.
@@ -151,7 +160,7 @@ mod tests {
             ("off", "off"),
             ("off,access=off", "access=off,off"),
             ("off,access=info", "access=info,off"),
-            ("access=off,hyper=warn", "access=off,hyper=warn"),
+            ("info,access=off,hyper=warn", "access=off,hyper=warn,info"),
             ("tidegate::store=debug", "tidegate::store=debug"),
             ("tidegate::store::redis=4,warn", "tidegate::store::redis=debug,warn"),
             ("[request]=debug", "[request]=debug"),
@@ -220,8 +229,15 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_only_turns_targets_off_is_refused() {
-        for filter in ["access=off", "access=off,hyper=off", "access=0"] {
+    fn a_filter_that_logs_nothing_of_tidegate_is_refused() {
+        for filter in [
+            "access=off",
+            "access=off,hyper=off",
+            "access=0",
+            "access=off,hyper=warn",
+            "hyper=debug",
+            "inof=info",
+        ] {
             assert_eq!(parse(filter).err(), Some(FilterError::Nothing(filter.to_owned())));
             assert!(refused(filter).contains(&format!("such as 'info,{filter}'")));
         }
@@ -248,7 +264,7 @@ mod tests {
         let names: Vec<String> = names.map(|name| name.replace('-', "_")).collect();
         assert!(names.len() > 100);
         for name in names {
-            assert!(parse(&format!("{name}::part=debug")).is_ok(), "{name}");
+            assert!(parse(&format!("info,{name}::part=debug")).is_ok(), "{name}");
         }
     }
 }

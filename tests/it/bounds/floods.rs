@@ -125,6 +125,14 @@ async fn control_frames_without_end_are_ended_with_goaway() {
 }
 
 #[tokio::test]
+async fn acknowledgements_that_answer_no_ping_write_no_log_lines() {
+    const ACK: u8 = 1;
+    let (_, tidegate) = flooded_with(|_| frame(PING, ACK, 0, b"here I am".get(..8).unwrap())).await;
+    let lines = tidegate.logged("");
+    assert!(lines.iter().all(|line| line["level"] != "WARN"), "{lines:#?}");
+}
+
+#[tokio::test]
 async fn resets_of_a_stream_that_is_closed_already_are_ended_with_goaway() {
     let (outcome, tidegate) = flooded_with(|number| match number {
         0 => frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&GET)),
