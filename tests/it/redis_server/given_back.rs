@@ -53,3 +53,29 @@ async fn only_the_charge_is_taken_back_from_a_counter_of_finer_slices() {
 async fn only_the_charge_is_taken_back_from_a_counter_of_coarser_slices() {
     only_the_charge_is_taken_back(64, 4).await;
 }
+
+/// Charges of one unit each at these times are taken back in this order, all of them.
+async fn nothing_is_left(store: &RedisStore, clock: &Driven, times: [i64; 3], order: [usize; 3]) {
+    let charge = ask(4, 1_000, 1);
+    let mut decisions = Vec::new();
+    for later in times {
+        clock.set_ms(NOW + later);
+        decisions.push(taken(store, &charge).await);
+    }
+    for (left, place) in (0..3).rev().zip(order) {
+        let decision = decisions[place].clone();
+        store.give_back(std::slice::from_ref(&charge), &vec![Ok(decision)]).await;
+        assert_eq!(used(store, clock).await, left, "charged at {times:?}, taken back in the order {order:?}");
+    }
+}
+
+#[tokio::test]
+async fn charges_of_one_slice_are_taken_back_in_any_order() {
+    let (redis, clock) = (Redis::start().await, Driven::default());
+    let store = redis.store("tg", Clock::Driven(clock.clone()));
+    for times in [[0, 0, 0], [0, 0, 5], [0, 5, 5], [0, 5, 9]] {
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            nothing_is_left(&store, &clock, times, order).await;
+        }
+    }
+}

@@ -12,8 +12,10 @@ local function without(raw, window, burst, cost, lent, at)
   if not counter then return raw end
   local left, last, found = { debt = counter.debt - lent * window }, counter[1].last, false
   for _, b in ipairs(counter) do
-    -- The one that the charge is in. Which slices there are does not matter: others may count in other ones.
-    if not found and b.first <= at and at <= b.last then
+    -- The one that the charge is in: the newest that began by then. It may end before: if another charge was restored
+    -- exactly, the bucket has the end from before that one. Which slices there are does not matter: others may count in
+    -- other ones.
+    if not found and b.first <= at then
       found = true
       b.count = b.count - cost
     end
