@@ -1,5 +1,7 @@
 //! Packs and unpacks counters as `take.lua` does, and packs the arguments of the scripts.
 
+use std::io::Write as _;
+
 use crate::window::{Bucket, Charge, Counter, Limit};
 
 /// Returns the width in bytes of a gap or span, which are below two windows: see `take.lua`.
@@ -90,7 +92,8 @@ pub(crate) fn charge(charge: &Charge, ttl_ms: i64) -> Vec<u8> {
     put(&mut packed, limit.slices(), 1);
     put(&mut packed, (*cost).min(MOST_COST), 5);
     put(&mut packed, i64::from(*group), 4);
-    packed.extend(ttl_ms.to_string().into_bytes());
+    // Writing to a vector does not fail.
+    let _ = write!(packed, "{ttl_ms}");
     packed
 }
 
