@@ -1,12 +1,12 @@
 //! The life of a request, from its head to the head of the response: [`Proxy::handle`].
 
-mod entry;
-pub mod facts;
+mod access_log;
+mod concurrency;
 mod headers;
 mod rejections;
-mod reply;
 mod reserve;
-mod shares;
+mod response;
+pub mod target;
 mod tunnel;
 
 use std::net::IpAddr;
@@ -24,13 +24,13 @@ use crate::metrics::{Outcome, ProxyMeter};
 use crate::policy::live::Live;
 use crate::policy::{Check, Plan, Policy, bypass};
 use crate::upstream::{OnInterim, Outgoing, Upstream, UpstreamError};
-use entry::Entry;
-use facts::{Refused, Target};
+use access_log::AccessLog;
+use concurrency::Shares;
 use rejections::Rejections;
-pub use reply::Body;
 use reserve::Reserved;
-use shares::Shares;
-use tunnel::{Granted, Lease, Wish};
+pub use response::Body;
+use target::{RequestError, Target};
+use tunnel::{TunnelGuards, UpgradeOutcome, UpgradeRequest};
 
 /// All that handling a request needs.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ struct Asked {
     /// Whom it comes from.
     client: IpAddr,
     version: Version,
-    wish: Option<Wish>,
+    wish: Option<UpgradeRequest>,
     expects_continue: bool,
 }
 
@@ -95,9 +95,9 @@ impl Proxy {
 
     /// Handles one request, which came over `connection`.
     pub async fn handle(&self, request: Request<Incoming>, connection: Arc<Connection>) -> Response<Body> {
-        let mut entry = Entry::new(&self.meter, connection.peer, request.method().clone());
-        let response = self.answer(request, connection, &mut entry).await;
-        entry.answered(response.status());
+        let mut access_log = AccessLog::new(&self.meter, connection.peer, request.method().clone());
+        let response = self.answer(request, connection, &mut access_log).await;
+        access_log.answered(response.status());
         response
     }
 
@@ -105,19 +105,19 @@ impl Proxy {
         &self,
         mut request: Request<Incoming>,
         connection: Arc<Connection>,
-        entry: &mut Entry<'_>,
+        access_log: &mut AccessLog<'_>,
     ) -> Response<Body> {
         if let Some(unreadable) = request.extensions().get::<Unreadable>() {
-            entry.decided("", Outcome::Rejected);
-            return reply::unreadable(unreadable);
+            access_log.decided("", Outcome::Rejected);
+            return response::unreadable(unreadable);
         }
         let policy = self.policy.load();
         let asked = match self.read(&mut request, &policy, &connection) {
             Ok(asked) => asked,
             Err(refused) => {
-                entry.decided("", Outcome::Rejected);
-                refused.bound().inspect(|&bound| entry.exceeded(bound));
-                return reply::bad_request(request, &refused);
+                access_log.decided("", Outcome::Rejected);
+                refused.bound().inspect(|&bound| access_log.exceeded(bound));
+                return response::bad_request(request, &refused);
             }
         };
         let websocket = asked.wish.is_some();
@@ -127,8 +127,8 @@ impl Proxy {
         }
         let (name, due) = match plan {
             Plan::Reject { rule, missing } => {
-                entry.decided(&rule.name, Outcome::Rejected);
-                return reply::bad_request(request, &Refused::MissingKey(missing));
+                access_log.decided(&rule.name, Outcome::Rejected);
+                return response::bad_request(request, &RequestError::MissingKey(missing));
             }
             Plan::Bypass(bypass) => (&*bypass.name, Due::Nothing(Outcome::Bypassed)),
             Plan::Check { rule, checks } => {
@@ -137,21 +137,21 @@ impl Proxy {
                 (named.map_or("", |rule| &rule.name), Due::of(&checks))
             }
         };
-        if let Some(limited) = self.recall(&due, entry) {
+        if let Some(limited) = self.recall(&due, access_log) {
             return refuse(request, &limited, &policy);
         }
-        let reserved = match self.reserve(&asked, name, entry).await {
+        let reserved = match self.reserve(&asked, name, access_log).await {
             Ok(reserved) => reserved,
             Err(overload) => {
-                entry.decided(name, Outcome::Overloaded);
-                return reply::overloaded(request, overload);
+                access_log.decided(name, Outcome::Overloaded);
+                return response::overloaded(request, overload);
             }
         };
-        let (standing, exceeded) = match self.charge(&due, name, entry).await {
+        let (standing, exceeded) = match self.charge(&due, name, access_log).await {
             Verdict::Pass { standing, exceeded } => (standing, exceeded),
             Verdict::Unchecked => (None, Vec::new()),
             Verdict::Refuse(limited) => return refuse(request, &limited, &policy),
-            Verdict::Unavailable { .. } => return reply::reduced_capacity(request),
+            Verdict::Unavailable { .. } => return response::reduced_capacity(request),
         };
         bypass::remove_secrets(policy.bypasses(), request.headers_mut());
         let believed = policy.client().believes(connection.peer.ip());
@@ -171,7 +171,7 @@ impl Proxy {
         request: &mut Request<Incoming>,
         policy: &Policy,
         connection: &Connection,
-    ) -> Result<Asked, Refused> {
+    ) -> Result<Asked, RequestError> {
         let wish = tunnel::wish(request);
         let expects = request.headers().get(header::EXPECT).is_some_and(is_continue);
         let expects_continue =
@@ -183,35 +183,35 @@ impl Proxy {
     }
 
     /// Looks for a remembered refusal, before the request takes anything that others could use.
-    fn recall<'p>(&self, due: &Due<'p>, entry: &mut Entry<'_>) -> Option<Limited<'p>> {
+    fn recall<'p>(&self, due: &Due<'p>, access_log: &mut AccessLog<'_>) -> Option<Limited<'p>> {
         let Due::Charges(charges) = due else { return None };
         let watch = Stopwatch::start();
         let limited = self.limiter.recall(charges)?;
-        entry.checked(&watch);
-        entry.decided(&limited.rule.name, Outcome::Limited);
+        access_log.checked(&watch);
+        access_log.decided(&limited.rule.name, Outcome::Limited);
         Some(limited)
     }
 
     /// Charges the request, and counts it by the verdict.
-    async fn charge<'p>(&self, due: &Due<'p>, name: &str, entry: &mut Entry<'_>) -> Verdict<'p> {
+    async fn charge<'p>(&self, due: &Due<'p>, name: &str, access_log: &mut AccessLog<'_>) -> Verdict<'p> {
         let charges = match due {
             Due::Charges(charges) => charges,
             Due::Nothing(outcome) => {
-                entry.decided(name, *outcome);
+                access_log.decided(name, *outcome);
                 return Verdict::Pass { standing: None, exceeded: Vec::new() };
             }
         };
         let watch = Stopwatch::start();
         let verdict = self.limiter.charge(charges).await;
-        entry.checked(&watch);
+        access_log.checked(&watch);
         match &verdict {
             Verdict::Pass { exceeded, .. } => match exceeded.first() {
-                Some(rule) => entry.decided(&rule.name, Outcome::ShadowLimited),
-                None => entry.decided(name, Outcome::Allowed),
+                Some(rule) => access_log.decided(&rule.name, Outcome::ShadowLimited),
+                None => access_log.decided(name, Outcome::Allowed),
             },
-            Verdict::Unchecked => entry.decided(name, Outcome::StoreFailedOpen),
-            Verdict::Refuse(limited) => entry.decided(&limited.rule.name, Outcome::Limited),
-            Verdict::Unavailable { rule } => entry.decided(&rule.name, Outcome::StoreFailedClosed),
+            Verdict::Unchecked => access_log.decided(name, Outcome::StoreFailedOpen),
+            Verdict::Refuse(limited) => access_log.decided(&limited.rule.name, Outcome::Limited),
+            Verdict::Unavailable { rule } => access_log.decided(&rule.name, Outcome::StoreFailedClosed),
         }
         verdict
     }
@@ -241,10 +241,10 @@ impl Proxy {
         let answer = sent.and_then(|answer| match (wish, place) {
             (Some(wish), Some(place)) => {
                 let idle_timeout = self.bounds.stream_idle_timeout;
-                match wish.answered(answer, Lease { connection, place, idle_timeout }) {
-                    Granted::Tunnel(answer) => Ok(answer.map(|()| Either::Left(Text::default()))),
-                    Granted::No(answer) => Ok(answer.map(Either::Right)),
-                    Granted::Invalid => Err(UpstreamError::Unsolicited),
+                match wish.answered(answer, TunnelGuards { connection, place, idle_timeout }) {
+                    UpgradeOutcome::Tunnel(answer) => Ok(answer.map(|()| Either::Left(Text::default()))),
+                    UpgradeOutcome::Declined(answer) => Ok(answer.map(Either::Right)),
+                    UpgradeOutcome::Invalid => Err(UpstreamError::Unsolicited),
                 }
             }
             _ => Ok(answer.map(Either::Right)),
@@ -263,7 +263,7 @@ impl Proxy {
                 error.fault().inspect(|fault| fault.count());
                 error.bound().inspect(|bound| bound.exceeded());
                 tracing::debug!(%error, "there is no answer of the upstream");
-                reply::upstream_failed(&error)
+                response::upstream_failed(&error)
             }
         }
     }
@@ -271,7 +271,7 @@ impl Proxy {
 
 /// The refusal of a request by its limits.
 fn refuse(request: Request<Incoming>, limited: &Limited<'_>, policy: &Policy) -> Response<Body> {
-    let mut response = reply::too_many_requests(request, limited);
+    let mut response = response::too_many_requests(request, limited);
     headers::advertise(response.headers_mut(), &limited.standing, policy.x_ratelimit_headers());
     response
 }

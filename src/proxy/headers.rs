@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::facts::{Refused, Target};
+use super::target::{RequestError, Target};
 use crate::bounds::Bounds;
 use crate::connection::Connection;
 use crate::limiter::Standing;
@@ -29,19 +29,19 @@ pub(super) fn clean_request(
     headers: &mut HeaderMap,
     read: &FieldNames,
     bounds: &Bounds,
-) -> Result<(), Refused> {
+) -> Result<(), RequestError> {
     join_cookies(headers);
     // Over HTTP/1 the server has looked before; HTTP/2 knows no number of fields.
     let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if size > bounds.header_bytes {
-        return Err(Refused::LongHeader);
+        return Err(RequestError::LongHeader);
     }
     if headers.len() > bounds.header_fields {
-        return Err(Refused::ManyFields);
+        return Err(RequestError::ManyFields);
     }
     let codings = headers.get_all(header::TRANSFER_ENCODING);
     if codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
-        return Err(Refused::TransferCoding);
+        return Err(RequestError::TransferCoding);
     }
     let trailers = headers.get_all(header::TE).iter().any(accepts_trailers);
     strip_hop_by_hop(headers);

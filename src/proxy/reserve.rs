@@ -1,7 +1,7 @@
 //! What a request takes of this instance before it is charged.
 
-use super::entry::Entry;
-use super::shares::Share;
+use super::access_log::AccessLog;
+use super::concurrency::Share;
 use super::{Asked, Proxy};
 use crate::connection::{Full, Place};
 use crate::metrics::{Bound, UpstreamFault};
@@ -38,28 +38,28 @@ impl Proxy {
         &self,
         asked: &Asked,
         name: &str,
-        entry: &mut Entry<'_>,
+        access_log: &mut AccessLog<'_>,
     ) -> Result<Reserved, Overload> {
         let client = network(asked.client, CLIENT_PREFIX);
         let share = match self.shares.take(client) {
             Some(share) => Some(share),
             None => {
-                entry.waits(name);
+                access_log.waits(name);
                 let share = self.shares.wait(client).await;
-                entry.waits_no_longer();
+                access_log.waits_no_longer();
                 share
             }
         };
         let Some(share) = share else {
-            entry.exceeded(Bound::RequestsPerClient);
+            access_log.exceeded(Bound::RequestsPerClient);
             return Err(Overload::Requests);
         };
         let tunnel = asked.wish.as_ref().map(|_| self.tunnels.take(client)).transpose().map_err(|full| {
-            entry.exceeded(if full == Full::All { Bound::Tunnels } else { Bound::TunnelsPerClient });
+            access_log.exceeded(if full == Full::All { Bound::Tunnels } else { Bound::TunnelsPerClient });
             Overload::Tunnels(full)
         })?;
         let Some(turn) = self.upstream.reserve() else {
-            entry.exceeded(Bound::UpstreamPending);
+            access_log.exceeded(Bound::UpstreamPending);
             UpstreamFault::Full.count();
             return Err(Overload::Upstream);
         };

@@ -28,7 +28,7 @@ const HALF_OPEN: Duration = Duration::from_secs(10);
 
 /// A client that asks for a tunnel.
 #[derive(Debug)]
-pub(super) struct Wish {
+pub(super) struct UpgradeRequest {
     client: OnUpgrade,
     /// Over HTTP/2 the key is ours, and so is the proof to ask for.
     accept: Option<HeaderValue>,
@@ -38,7 +38,7 @@ pub(super) struct Wish {
 
 /// Whether, and how, a request asks for a tunnel: it then is made one that is matched, checked and forwarded like
 /// any other GET. Other protocols are not offered (h2c among them): without their fields the request goes its way.
-pub(super) fn wish(request: &mut Request<Incoming>) -> Option<Wish> {
+pub(super) fn wish(request: &mut Request<Incoming>) -> Option<UpgradeRequest> {
     if request.version() == Version::HTTP_2 {
         let asked = request.extensions_mut().remove::<Protocol>()?;
         if request.method() != Method::CONNECT || !asked.as_ref().eq_ignore_ascii_case(PROTOCOL) {
@@ -52,7 +52,7 @@ pub(super) fn wish(request: &mut Request<Incoming>) -> Option<Wish> {
         headers.insert(header::SEC_WEBSOCKET_KEY, key);
         headers.entry(header::SEC_WEBSOCKET_VERSION).or_insert(HeaderValue::from_static("13"));
         let held = request.extensions_mut().remove::<Held>();
-        return Some(Wish { client, accept: Some(accept), http2: true, held });
+        return Some(UpgradeRequest { client, accept: Some(accept), http2: true, held });
     }
     let asks = request.version() == Version::HTTP_11
         && request.method() == Method::GET
@@ -60,7 +60,7 @@ pub(super) fn wish(request: &mut Request<Incoming>) -> Option<Wish> {
         && lists(request.headers(), &header::CONNECTION, b"upgrade")
         && lists(request.headers(), &header::UPGRADE, PROTOCOL);
     let client = if asks { request.extensions_mut().remove::<OnUpgrade>()? } else { return None };
-    Some(Wish { client, accept: None, http2: false, held: None })
+    Some(UpgradeRequest { client, accept: None, http2: false, held: None })
 }
 
 /// Bytes that need not be secret, only different (RFC 6455, section 4.1).
@@ -87,27 +87,27 @@ pub(super) fn ask(headers: &mut HeaderMap) {
 }
 
 /// What lasts as long as a tunnel.
-pub(super) struct Lease {
+pub(super) struct TunnelGuards {
     pub(super) connection: Arc<Connection>,
     pub(super) place: Place,
     pub(super) idle_timeout: Duration,
 }
 
 /// The application's answer to a wish.
-pub(super) enum Granted<B> {
+pub(super) enum UpgradeOutcome<B> {
     /// The tunnel opens as soon as the client has this answer.
     Tunnel(Response<()>),
     /// It said no.
-    No(Response<B>),
+    Declined(Response<B>),
     /// It changed to something else than was asked for.
     Invalid,
 }
 
-impl Wish {
+impl UpgradeRequest {
     /// Opens the tunnel if the application's answer grants it.
-    pub(super) fn answered<B>(self, mut answer: Response<B>, lease: Lease) -> Granted<B> {
+    pub(super) fn answered<B>(self, mut answer: Response<B>, lease: TunnelGuards) -> UpgradeOutcome<B> {
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Granted::No(answer);
+            return UpgradeOutcome::Declined(answer);
         }
         let headers = answer.headers();
         let switched = lists(headers, &header::CONNECTION, b"upgrade")
@@ -118,7 +118,7 @@ impl Wish {
             .as_ref()
             .is_none_or(|accept| headers.get(header::SEC_WEBSOCKET_ACCEPT) == Some(accept));
         if !switched || !proven {
-            return Granted::Invalid;
+            return UpgradeOutcome::Invalid;
         }
         let application = hyper::upgrade::on(&mut answer);
         let (head, _no_body) = answer.into_parts();
@@ -137,7 +137,7 @@ impl Wish {
             let Ok((client, application)) = tokio::try_join!(self.client, application) else { return };
             run(client, application, lease.idle_timeout).await;
         });
-        Granted::Tunnel(answer)
+        UpgradeOutcome::Tunnel(answer)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::policy::{Facts, path};
 
 /// Why a request is refused before any rule is asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum RequestError {
     /// CONNECT asks for a tunnel to somewhere else, TRACE shows our own headers to whoever asks.
     #[error("the method {0} is not forwarded")]
     Method(Method),
@@ -51,7 +51,7 @@ pub enum Refused {
     MissingKey(String),
 }
 
-impl Refused {
+impl RequestError {
     /// The status to answer with.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -94,16 +94,16 @@ impl Target {
     ///
     /// # Errors
     /// When the request can be read in more than one way, or asks for what no origin serves.
-    pub fn of<B>(request: &Request<B>, reading: &PathPolicy, bounds: &Bounds) -> Result<Self, Refused> {
+    pub fn of<B>(request: &Request<B>, reading: &PathPolicy, bounds: &Bounds) -> Result<Self, RequestError> {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
-            return Err(Refused::Method(request.method().clone()));
+            return Err(RequestError::Method(request.method().clone()));
         }
         let uri = request.uri();
         if uri.path_and_query().is_some_and(|target| target.as_str().len() > bounds.target_bytes) {
-            return Err(Refused::LongTarget);
+            return Err(RequestError::LongTarget);
         }
         if uri.authority().is_some() && uri.scheme().is_none() {
-            return Err(Refused::Form);
+            return Err(RequestError::Form);
         }
         let authority = authority(request)?;
         let host = host(authority)?.to_ascii_lowercase();
@@ -114,12 +114,12 @@ impl Target {
         }
         let path = canonical(raw, reading)?;
         let path_and_query = match uri.query() {
-            Some(query) if query.bytes().any(|b| b.is_ascii_control()) => return Err(Refused::Query),
+            Some(query) if query.bytes().any(|b| b.is_ascii_control()) => return Err(RequestError::Query),
             Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
             None => PathAndQuery::try_from(&*path),
         };
         // Escapes make it longer than it came.
-        let path_and_query = path_and_query.map_err(|_| Refused::LongTarget)?;
+        let path_and_query = path_and_query.map_err(|_| RequestError::LongTarget)?;
         let path = matched(&path, reading).into_owned();
         Ok(Self { authority: authority.to_owned(), host, path_and_query, path })
     }
@@ -150,19 +150,19 @@ impl Target {
 }
 
 /// The one host that the request names.
-fn authority<B>(request: &Request<B>) -> Result<&str, Refused> {
+fn authority<B>(request: &Request<B>) -> Result<&str, RequestError> {
     let from_header = host_header(request.headers())?;
     let from_target = request.uri().authority().map(http::uri::Authority::as_str);
     match (from_target, from_header) {
         (Some(target), Some(header)) if !same_host(target, header, request.uri().scheme_str()) => {
-            Err(Refused::TwoHosts)
+            Err(RequestError::TwoHosts)
         }
         // Also beside an absolute URI: RFC 9112, section 3.2.
-        (Some(_), None) if request.version() == Version::HTTP_11 => Err(Refused::NoHost),
-        (_, Some("")) => Err(Refused::BadHost),
+        (Some(_), None) if request.version() == Version::HTTP_11 => Err(RequestError::NoHost),
+        (_, Some("")) => Err(RequestError::BadHost),
         (Some(one), _) | (None, Some(one)) => Ok(one),
         (None, None) if request.version() == Version::HTTP_10 => Ok(""),
-        (None, None) => Err(Refused::NoHost),
+        (None, None) => Err(RequestError::NoHost),
     }
 }
 
@@ -173,20 +173,20 @@ fn same_host(one: &str, other: &str, scheme: Option<&str>) -> bool {
     one.eq_ignore_ascii_case(other) || bare(one) == bare(other)
 }
 
-fn host_header(headers: &HeaderMap) -> Result<Option<&str>, Refused> {
+fn host_header(headers: &HeaderMap) -> Result<Option<&str>, RequestError> {
     let mut values = headers.get_all(header::HOST).iter();
     let Some(first) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(Refused::TwoHosts);
+        return Err(RequestError::TwoHosts);
     }
-    first.to_str().map(Some).map_err(|_| Refused::BadHost)
+    first.to_str().map(Some).map_err(|_| RequestError::BadHost)
 }
 
 /// The name or address in `authority`, without the port and a trailing dot.
-fn host(authority: &str) -> Result<&str, Refused> {
+fn host(authority: &str) -> Result<&str, RequestError> {
     let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, port)) => {
-            address.parse::<std::net::Ipv6Addr>().map_err(|_| Refused::BadHost)?;
+            address.parse::<std::net::Ipv6Addr>().map_err(|_| RequestError::BadHost)?;
             (address, port)
         }
         None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
@@ -196,7 +196,7 @@ fn host(authority: &str) -> Result<&str, Refused> {
     let number = digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok();
     let port_ok = port.is_empty() || port == ":" || (port.starts_with(':') && number);
     if !host.bytes().all(name) || !port_ok || (host.is_empty() && !authority.is_empty()) {
-        return Err(Refused::BadHost);
+        return Err(RequestError::BadHost);
     }
     Ok(host.strip_suffix('.').unwrap_or(host))
 }

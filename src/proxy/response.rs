@@ -8,9 +8,9 @@ use http_body_util::{BodyExt as _, Either, Full as Text};
 use hyper::body::{Body as _, Incoming};
 use serde_json::{Value, json};
 
-use super::facts::Refused;
 use super::headers::seconds;
 use super::reserve::Overload;
+use super::target::RequestError;
 use crate::connection::{Full, Unreadable};
 use crate::limiter::Limited;
 use crate::policy::Refusal;
@@ -95,7 +95,7 @@ pub(super) fn reduced_capacity(request: Request<Incoming>) -> Response<Body> {
 }
 
 /// 400, 405, 414, 431 or 501: the request is not one that is forwarded.
-pub(super) fn bad_request(request: Request<Incoming>, error: &Refused) -> Response<Body> {
+pub(super) fn bad_request(request: Request<Incoming>, error: &RequestError) -> Response<Body> {
     drain(request);
     let mut response = plain_problem(error.status(), &error.to_string());
     if error.status() == StatusCode::METHOD_NOT_ALLOWED {

@@ -8,7 +8,7 @@ use crate::clock::Stopwatch;
 use crate::metrics::{Bound, Outcome, ProxyMeter};
 
 /// The record of one request. Its line is written when it is dropped, so also for a client that did not wait.
-pub(super) struct Entry<'m> {
+pub(super) struct AccessLog<'m> {
     meter: &'m ProxyMeter,
     peer: SocketAddr,
     method: Method,
@@ -21,7 +21,7 @@ pub(super) struct Entry<'m> {
     status: Option<StatusCode>,
 }
 
-impl<'m> Entry<'m> {
+impl<'m> AccessLog<'m> {
     pub(super) fn new(meter: &'m ProxyMeter, peer: SocketAddr, method: Method) -> Self {
         let (watch, rule) = (Stopwatch::start(), String::new());
         Self { meter, peer, method, watch, rule, outcome: None, waiting: false, reason: None, status: None }
@@ -63,7 +63,7 @@ impl<'m> Entry<'m> {
     }
 }
 
-impl Drop for Entry<'_> {
+impl Drop for AccessLog<'_> {
     fn drop(&mut self) {
         if self.waiting {
             let rule = std::mem::take(&mut self.rule);
