@@ -2,9 +2,8 @@
 
 mod interim;
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use http::StatusCode;
 
@@ -45,73 +44,4 @@ pub struct Unreadable {
     pub status: StatusCode,
     /// What is wrong, in words for the client.
     pub reason: String,
-}
-
-/// So many places, of which one client may take a part.
-#[derive(Debug)]
-pub struct Places {
-    most: usize,
-    most_per_client: usize,
-    taken: Mutex<Taken>,
-}
-
-#[derive(Debug, Default)]
-struct Taken {
-    all: usize,
-    by_client: HashMap<IpAddr, usize, foldhash::fast::RandomState>,
-}
-
-/// Why there is no place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Full {
-    /// All are taken.
-    All,
-    /// The client has its part.
-    Client,
-}
-
-/// A place, free again when it is dropped.
-#[derive(Debug)]
-pub struct Place {
-    places: Arc<Places>,
-    client: IpAddr,
-}
-
-impl Places {
-    /// All free.
-    #[must_use]
-    pub fn new(most: usize, most_per_client: usize) -> Arc<Self> {
-        Arc::new(Self { most, most_per_client, taken: Mutex::default() })
-    }
-
-    /// A place for a client, if there is one.
-    ///
-    /// # Errors
-    /// Which of the two bounds is reached.
-    pub fn take(self: &Arc<Self>, client: IpAddr) -> Result<Place, Full> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.all >= self.most {
-            return Err(Full::All);
-        }
-        let own = taken.by_client.entry(client).or_default();
-        if *own >= self.most_per_client {
-            return Err(Full::Client);
-        }
-        *own += 1;
-        taken.all += 1;
-        Ok(Place { places: Arc::clone(self), client })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.all = taken.all.saturating_sub(1);
-        if let Some(own) = taken.by_client.get_mut(&self.client) {
-            *own = own.saturating_sub(1);
-            if *own == 0 {
-                taken.by_client.remove(&self.client);
-            }
-        }
-    }
 }

@@ -39,6 +39,7 @@
 //! - **shadow**: a rule on trial. It counts and tells, and refuses nobody.
 //! - **outage policy**: what a rule does when its store gives no answer in time.
 
+mod address;
 pub mod app;
 pub mod bounds;
 pub mod cli;
@@ -50,6 +51,7 @@ pub mod limiter;
 pub mod logging;
 pub mod metrics;
 pub mod ops;
+mod permits;
 pub mod policy;
 pub mod proxy;
 pub mod server;

@@ -1,7 +1,6 @@
 //! The life of a request, from its head to the head of the response: [`Proxy::handle`].
 
 mod access_log;
-mod concurrency;
 mod headers;
 mod rejections;
 mod reserve;
@@ -18,14 +17,15 @@ use hyper::body::{Body as _, Incoming};
 
 use crate::bounds::Bounds;
 use crate::clock::Stopwatch;
-use crate::connection::{Connection, Places, Unreadable};
+use crate::connection::{Connection, Unreadable};
 use crate::limiter::{Charges, Limited, Limiter, Verdict};
 use crate::metrics::{Outcome, ProxyMeter};
+use crate::permits::PermitPool;
+use crate::permits::queued::QueuedPermits;
 use crate::policy::live::Live;
 use crate::policy::{Check, Plan, Policy, bypass};
 use crate::upstream::{OnInterim, Outgoing, Upstream, UpstreamError};
 use access_log::AccessLog;
-use concurrency::Shares;
 use rejections::Rejections;
 use reserve::Reserved;
 pub use response::Body;
@@ -40,8 +40,8 @@ pub struct Proxy {
     upstream: Arc<Upstream>,
     meter: Arc<ProxyMeter>,
     bounds: Bounds,
-    shares: Arc<Shares>,
-    tunnels: Arc<Places>,
+    requests: Arc<QueuedPermits>,
+    tunnels: Arc<PermitPool>,
     rejections: Rejections,
 }
 
@@ -82,10 +82,10 @@ impl Proxy {
         meter: Arc<ProxyMeter>,
         bounds: Bounds,
     ) -> Self {
-        let tunnels = Places::new(bounds.tunnels, bounds.tunnels_per_client);
-        let shares = Shares::new(bounds.requests_per_client);
+        let requests = QueuedPermits::new(bounds.requests_per_client);
+        let tunnels = PermitPool::new(bounds.tunnels, bounds.tunnels_per_client);
         let rejections = Rejections::default();
-        Self { policy, limiter, upstream, meter, bounds, shares, tunnels, rejections }
+        Self { policy, limiter, upstream, meter, bounds, requests, tunnels, rejections }
     }
 
     /// Logs what is to be said about requests with wrong secrets. To be called every few seconds.
@@ -224,24 +224,24 @@ impl Proxy {
         connection: Arc<Connection>,
     ) -> Response<Body> {
         let Asked { target, version, wish, expects_continue, .. } = asked;
-        let Reserved { share, tunnel: place, turn: reservation } = reserved;
+        let Reserved { request: request_permit, tunnel: tunnel_permit, turn: reservation } = reserved;
         if wish.is_some() {
             tunnel::ask(request.headers_mut());
         }
         let (path_and_query, upgrade) = (target.path_and_query, wish.is_some());
         let watch = Stopwatch::start();
         let interim = if version == Version::HTTP_11 { pass_interim(&connection) } else { None };
-        let held = Box::new(share);
+        let held = Box::new(request_permit);
         let outgoing =
             Outgoing { request, path_and_query, expects_continue, upgrade, interim, reservation, held };
         let sent = self.upstream.send(outgoing).await;
         if sent.is_ok() {
             self.meter.answered(watch.seconds());
         }
-        let answer = sent.and_then(|answer| match (wish, place) {
-            (Some(wish), Some(place)) => {
+        let answer = sent.and_then(|answer| match (wish, tunnel_permit) {
+            (Some(wish), Some(permit)) => {
                 let idle_timeout = self.bounds.stream_idle_timeout;
-                match wish.answered(answer, TunnelGuards { connection, place, idle_timeout }) {
+                match wish.answered(answer, TunnelGuards { connection, permit, idle_timeout }) {
                     UpgradeOutcome::Tunnel(answer) => Ok(answer.map(|()| Either::Left(Text::default()))),
                     UpgradeOutcome::Declined(answer) => Ok(answer.map(Either::Right)),
                     UpgradeOutcome::Invalid => Err(UpstreamError::Unsolicited),

@@ -23,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::connection::{Connection, Held, Places};
+use crate::connection::{Connection, Held};
 use crate::metrics::{Bound, ConnectionGuard};
-use crate::policy::client::network;
+use crate::permits::PermitPool;
 use conversation::{Conversation, Http};
 pub use entrance::Entrance;
 use entrance::{Entered, LOCAL, Socket, reset};
@@ -38,8 +38,6 @@ const LAST_CALL: Duration = Duration::from_millis(50);
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// After an error such as "too many open files", which accepting again at once would only repeat.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// IPv6 clients are told apart by this many leading bits: one host usually holds a whole /64.
-const CLIENT_PREFIX: u8 = 64;
 
 /// Where clients connect.
 #[derive(Debug)]
@@ -86,7 +84,7 @@ where
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
 {
-    let places = Arc::new(Semaphore::new(entrance.bounds.connections));
+    let permits = Arc::new(Semaphore::new(entrance.bounds.connections));
     let http = Http::new(&entrance.bounds);
     let hall = Arc::new(Hall::new(entrance));
     let open = TaskTracker::new();
@@ -109,12 +107,12 @@ where
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
             Bound::Connections.exceeded();
             continue;
         };
         let (hall, http, handle, drain) = (Arc::clone(&hall), http.clone(), handle.clone(), drain.clone());
-        let held = (open.token(), place, ConnectionGuard::open());
+        let held = (open.token(), permit, ConnectionGuard::open());
         open.spawn(async move {
             let mut entering = pin!(hall.enter(socket, peer, held));
             let entered = tokio::select! {
@@ -135,12 +133,12 @@ where
 /// Where connections are between their acceptance and HTTP.
 struct Hall {
     entrance: Entrance,
-    per_client: Arc<Places>,
+    per_client: Arc<PermitPool>,
 }
 
 impl Hall {
     fn new(entrance: Entrance) -> Self {
-        let per_client = Places::new(usize::MAX, entrance.bounds.connections_per_client);
+        let per_client = PermitPool::new(usize::MAX, entrance.bounds.connections_per_client);
         Self { entrance, per_client }
     }
 
@@ -153,9 +151,8 @@ impl Hall {
     ) -> Option<Conversation> {
         let bounds = &self.entrance.bounds;
         let peer = self.entrance.client(&mut socket, peer).await?;
-        let client = network(peer.ip().to_canonical(), CLIENT_PREFIX);
         // All that come over a Unix socket have one address, which says nothing about them.
-        let own = (peer != LOCAL).then(|| self.per_client.take(client)).transpose();
+        let own = (peer != LOCAL).then(|| self.per_client.try_acquire(peer.ip())).transpose();
         let Ok(own) = own else {
             Bound::ConnectionsPerClient.exceeded();
             return None;

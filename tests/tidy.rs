@@ -26,19 +26,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("app", &[EVERY]),         // the composition root: the one place that sees all parts
     ("cli", &["config", "logging"]),
     ("demo", &[]),
-    // policy: whom an address stands for
-    ("server", &["metrics", "bounds", "connection", "clock", "tls", "trailers", "policy"]),
-    ("connection", &[]), // what server and proxy both know of a client's connection
+    ("server", &["metrics", "bounds", "connection", "permits", "clock", "tls", "trailers"]),
+    ("connection", &[]),       // what server and proxy both know of a client's connection
+    ("permits", &["address"]), // what clients have under way, bounded
+    ("address", &[]),
     ("bounds", &[]),
     ("trailers", &[]), // what neither side of the proxy lets pass in a trailer section
     ("ops", &["connection"]),
-    ("proxy", &["limiter", "policy", "metrics", "clock", "bounds", "connection", "upstream"]),
+    ("proxy", &["limiter", "policy", "metrics", "clock", "bounds", "connection", "permits", "upstream"]),
     ("upstream", &["metrics", "clock", "tls", "trailers"]), // knows neither rules nor clients
     ("limiter", &["store", "table", "policy", "window", "metrics", "clock"]),
     ("store", &["table", "window", "clock", "metrics"]),
     ("table", &[]),
     ("config", &["policy", "window", "tls", "bounds", "spelling"]),
-    ("policy", &["window"]),
+    ("policy", &["window", "address"]),
     ("window", &[]),
     ("tls", &[]),
     ("clock", &[]),
@@ -53,12 +54,13 @@ const EVERY: &str = "*";
 const PURE: &[&str] = &[
     "window",
     "policy",
+    "address",
     "tls",
     "spelling",
     "trailers",
     "config/schema",
     "config/compile",
-    "proxy/facts",
+    "proxy/target",
     "server/http1/head",
     "server/http1/chunks",
     "server/http1/malformed",

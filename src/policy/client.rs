@@ -1,6 +1,6 @@
 //! Whom a request comes from, behind the proxies that are trusted to say so.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
@@ -125,16 +125,4 @@ fn node_address(node: &str) -> Option<IpAddr> {
     let bare = bare.split_once('%').map_or(bare, |(address, _zone)| address);
     let address = bare.parse().or_else(|_| bare.parse::<SocketAddr>().map(|socket| socket.ip()));
     address.ok().map(|address| address.to_canonical())
-}
-
-/// The address with all but the first `prefix` bits cleared, if it is an IPv6 address.
-#[must_use]
-pub fn network(address: IpAddr, prefix: u8) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(prefix.min(128))).unwrap_or(0);
-            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask))
-        }
-    }
 }

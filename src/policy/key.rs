@@ -11,8 +11,9 @@ use std::net::IpAddr;
 
 use http::{HeaderName, header};
 
+use super::Facts;
 use super::template::Template;
-use super::{Facts, client};
+use crate::address::network;
 
 /// One part of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -189,7 +190,7 @@ fn is_plain(value: &str) -> bool {
 
 fn push_address(text: &mut String, address: IpAddr, ipv6_prefix: u8) {
     // Writing to a String cannot fail.
-    let _ = match client::network(address, ipv6_prefix) {
+    let _ = match network(address, ipv6_prefix) {
         IpAddr::V4(v4) => write!(text, "{v4}"),
         IpAddr::V6(v6) => write!(text, "{v6}/{ipv6_prefix}"),
     };

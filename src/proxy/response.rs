@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use super::headers::seconds;
 use super::reserve::Overload;
 use super::target::RequestError;
-use crate::connection::{Full, Unreadable};
+use crate::connection::Unreadable;
 use crate::limiter::Limited;
+use crate::permits::Exhausted;
 use crate::policy::Refusal;
 use crate::upstream::{Answer, UpstreamError};
 
@@ -114,8 +115,10 @@ pub(super) fn overloaded(request: Request<Incoming>, overload: Overload) -> Resp
     drain(request);
     let (status, detail) = match overload {
         Overload::Requests => (StatusCode::TOO_MANY_REQUESTS, "The client has too many requests under way."),
-        Overload::Tunnels(Full::All) => (StatusCode::SERVICE_UNAVAILABLE, "There are too many open tunnels."),
-        Overload::Tunnels(Full::Client) => {
+        Overload::Tunnels(Exhausted::Total) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "There are too many open tunnels.")
+        }
+        Overload::Tunnels(Exhausted::Client) => {
             (StatusCode::TOO_MANY_REQUESTS, "The client has too many open tunnels.")
         }
         Overload::Upstream => return upstream_failed(&UpstreamError::Full),

@@ -14,8 +14,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::time::timeout;
 
 use crate::clock::Stopwatch;
-use crate::connection::{Connection, Held, Place};
+use crate::connection::{Connection, Held};
 use crate::metrics::{Bound, TunnelGuard};
+use crate::permits::Permit;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const PROTOCOL: &[u8] = b"websocket";
@@ -89,7 +90,7 @@ pub(super) fn ask(headers: &mut HeaderMap) {
 /// What lasts as long as a tunnel.
 pub(super) struct TunnelGuards {
     pub(super) connection: Arc<Connection>,
-    pub(super) place: Place,
+    pub(super) permit: Permit,
     pub(super) idle_timeout: Duration,
 }
 
@@ -132,7 +133,7 @@ impl UpgradeRequest {
         }
         tokio::spawn(async move {
             let _counted = TunnelGuard::open();
-            let _held = (lease.connection, lease.place, self.held);
+            let _held = (lease.connection, lease.permit, self.held);
             // The client's side is there once it has the answer; a client that left before never has it.
             let Ok((client, application)) = tokio::try_join!(self.client, application) else { return };
             run(client, application, lease.idle_timeout).await;
