@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, Method};
 use tidegate::config::{Overrides, compile_text};
+use tidegate::policy::client::Client;
 use tidegate::policy::path::{PathPolicy, canonical};
 use tidegate::policy::{Facts, Policy};
 
@@ -40,9 +41,7 @@ fn matcher(criterion: &mut Criterion) {
             query: "",
             headers: &headers,
             websocket: false,
-            peer: address,
-            direct: true,
-            client: address,
+            client: Client { peer: address, address, direct: true, trusted_peer: true },
             names: &[],
         };
         group.bench_with_input(BenchmarkId::new("rule", count), &facts, |bencher, facts| {

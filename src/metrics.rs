@@ -227,13 +227,13 @@ impl ProxyMeter {
         counter.increment(1);
     }
 
-    /// Notes how long a decision took.
-    pub fn decided(&self, seconds: f64) {
+    /// Records how long a decision of the limiter took.
+    pub fn limiter_decided(&self, seconds: f64) {
         self.decision.record(seconds);
     }
 
-    /// Notes how long the upstream took for the head of its answer.
-    pub fn answered(&self, seconds: f64) {
+    /// Records how long the upstream took for the head of its response.
+    pub fn upstream_responded(&self, seconds: f64) {
         self.upstream.record(seconds);
     }
 }

@@ -13,14 +13,13 @@ pub mod matcher;
 pub mod path;
 pub mod template;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::window::Limit;
 use bypass::Bypass;
-use client::ClientIdentity;
+use client::{Client, ClientIdentity};
 use fields::FieldNames;
 use key::{HashKey, KeySpec, Resolved};
 use matcher::{Index, Match};
@@ -42,12 +41,8 @@ pub struct Facts<'a> {
     /// Whether the request is an upgrade to WebSocket, over HTTP/1.1 (RFC 6455) or HTTP/2 (RFC 8441), which is
     /// forwarded as one. Its fields are hidden from the rules ([`fields::is_hidden`]), and its method is GET.
     pub websocket: bool,
-    /// Who holds the other end of the connection.
-    pub peer: IpAddr,
-    /// The peer speaks for itself, and forwards for nobody.
-    pub direct: bool,
-    /// Who the request comes from: the peer, or whom the trusted proxies say it forwards.
-    pub client: IpAddr,
+    /// The sender of the request.
+    pub client: Client,
     /// The verified names in the certificate that the peer showed: URIs first, then DNS names. Empty if it showed
     /// none.
     pub names: &'a [String],
@@ -58,7 +53,7 @@ impl<'a> Facts<'a> {
     /// for whom it forwards.
     #[must_use]
     pub fn own_names(&self) -> &'a [String] {
-        if self.direct { self.names } else { &[] }
+        if self.client.direct { self.names } else { &[] }
     }
 }
 

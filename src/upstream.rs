@@ -18,7 +18,7 @@ use tokio::time::Sleep;
 
 use crate::clock::Stopwatch;
 use crate::metrics::{self, Bound};
-pub use connect::{Address, Protocol, Tls};
+pub use connect::{Address, ConnectionKind, Protocol, Tls};
 pub use error::UpstreamError;
 pub use exchange::BodyError;
 use exchange::{BodyState, Exchange, RequestBody};
@@ -72,8 +72,8 @@ pub struct Outgoing {
     pub path_and_query: PathAndQuery,
     /// Whether the client waits for 100 (Continue).
     pub expects_continue: bool,
-    /// Whether it asks to leave HTTP.
-    pub upgrade: bool,
+    /// The connection that it needs.
+    pub kind: ConnectionKind,
     /// Who is told of interim answers, 100 (Continue) apart.
     pub interim: Option<OnInterim>,
     /// The right to wait for a connection, and to have one.
@@ -126,7 +126,7 @@ impl Upstream {
         outgoing: Outgoing,
         deadline: Option<Pin<Box<Sleep>>>,
     ) -> Result<Response<Answer>, UpstreamError> {
-        let Outgoing { request, path_and_query, expects_continue, upgrade, interim, reservation, held } =
+        let Outgoing { request, path_and_query, expects_continue, kind, interim, reservation, held } =
             outgoing;
         let patience = match speaks_grpc(request.headers()) {
             true => (self.options.stream_idle_timeout, Bound::StreamIdle),
@@ -143,7 +143,7 @@ impl Upstream {
         let (mut place, mut waited) = self.turn(reservation).await?;
         let (mut attempts, mut spare) = (0, None);
         let (answer, sender) = loop {
-            let (taken, mut sender) = self.occupy(place, waited, attempts > 0, upgrade).await?;
+            let (taken, mut sender) = self.occupy(place, waited, attempts > 0, kind).await?;
             self.address(&mut request, &path_and_query, &sender)?;
             if expects_continue || interim.is_some() {
                 listen(&mut request, Arc::clone(&exchange), interim.clone());
@@ -172,7 +172,7 @@ impl Upstream {
             (place, waited, attempts) = (taken, Duration::ZERO, attempts + 1);
         };
         let (place, mut sender) = sender;
-        self.judge(&answer, upgrade)?;
+        self.judge(&answer, kind)?;
         let bound = match is_event_stream(answer.headers()) {
             true => {
                 exchange.be_patient(self.options.stream_idle_timeout);
@@ -207,10 +207,13 @@ impl Upstream {
         place: Place,
         waited: Duration,
         fresh: bool,
-        upgrade: bool,
+        kind: ConnectionKind,
     ) -> Result<(Place, Sender), UpstreamError> {
         let connecting = async {
-            let sender = if upgrade { self.pool.own().await } else { self.pool.sender(fresh).await };
+            let sender = match kind {
+                ConnectionKind::Upgrade => self.pool.open(kind).await,
+                ConnectionKind::Pooled => self.pool.sender(fresh).await,
+            };
             Ok((place, sender.map_err(UpstreamError::unreachable)?))
         };
         let left = self.options.connect_timeout.saturating_sub(waited);
@@ -319,8 +322,8 @@ impl Upstream {
     }
 
     /// Whether an answer can be read in one way only, and was asked for.
-    fn judge(&self, answer: &Response<Incoming>, upgrade: bool) -> Result<(), UpstreamError> {
-        if answer.status() == StatusCode::SWITCHING_PROTOCOLS && !upgrade {
+    fn judge(&self, answer: &Response<Incoming>, kind: ConnectionKind) -> Result<(), UpstreamError> {
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS && kind != ConnectionKind::Upgrade {
             return Err(UpstreamError::Unsolicited);
         }
         if has_two_ends(answer.headers()) {

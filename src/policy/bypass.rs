@@ -85,7 +85,7 @@ impl Bypass {
         match &self.on {
             Condition::Paths(paths) => paths.iter().any(|path| path.matches(facts.path)),
             Condition::Networks(networks) => {
-                facts.direct && networks.iter().any(|network| network.contains(&facts.peer))
+                facts.client.direct && networks.iter().any(|network| network.contains(&facts.client.peer))
             }
             Condition::Names(patterns) => {
                 facts.own_names().iter().any(|name| patterns.iter().any(|pattern| pattern.admits(name)))

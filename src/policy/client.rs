@@ -16,6 +16,19 @@ pub enum ForwardedHeader {
     Forwarded,
 }
 
+/// The sender of a request, as far as the connection and the trusted proxies identify it.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    /// The other end of the connection.
+    pub peer: IpAddr,
+    /// The client's address: that of the peer, or the one for which trusted proxies forward.
+    pub address: IpAddr,
+    /// Whether the request is the peer's own: the peer is not a trusted proxy, or forwards for no other client.
+    pub direct: bool,
+    /// Whether fields of the peer that name the request's origin may reach the upstream.
+    pub trusted_peer: bool,
+}
+
 /// How the client's address is found.
 #[derive(Clone, Debug)]
 pub struct ClientIdentity {
@@ -36,6 +49,17 @@ impl Default for ClientIdentity {
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 impl ClientIdentity {
+    /// Identifies the sender of a request with these fields that came from `peer`.
+    #[must_use]
+    pub fn identify(&self, peer: IpAddr, headers: &HeaderMap) -> Client {
+        Client {
+            peer: peer.to_canonical(),
+            address: self.address(peer, headers),
+            direct: self.is_direct(peer, headers),
+            trusted_peer: self.trusts_origin(peer),
+        }
+    }
+
     /// The client's address: that of the peer, or, if the peer is a trusted proxy, the first address from the
     /// right of the header that is not. What cannot be read ends the walk at the last hop that could. Empty elements
     /// of the list are ignored (RFC 9110, section 5.6.1.2): sending one does not make another client.
@@ -65,18 +89,17 @@ impl ClientIdentity {
         client
     }
 
-    /// Whether the peer speaks for itself: it is no trusted proxy, or forwards for nobody. What a proxy says in a
-    /// header that cannot be read, or in the other one, is not nobody.
-    #[must_use]
-    pub fn is_direct(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+    /// Whether the request is the peer's own. A trusted proxy forwards for a client also if its field cannot be read,
+    /// or is the field that the configuration does not name.
+    fn is_direct(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
         let forwards = headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(header::FORWARDED);
         !(forwards && self.trusts(peer.to_canonical()))
     }
 
-    /// Whether what the peer says of those before it may reach the application. Without any declared proxy nobody
-    /// knows better: an ingress that nobody declared must not lose its word.
-    #[must_use]
-    pub fn believes(&self, peer: IpAddr) -> bool {
+    /// Whether the peer's fields about the request's origin may reach the upstream. Without any trusted proxy in the
+    /// configuration they do: the peer may be an ingress that the configuration does not name, and the upstream may
+    /// need its fields.
+    fn trusts_origin(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.is_empty() || self.trusts(peer.to_canonical())
     }
 

@@ -133,7 +133,7 @@ impl KeySpec {
             }
             let found: Found<Value<'_>> = match part {
                 KeyPart::ClientIp => {
-                    push_address(&mut text, facts.client, ipv6_prefix);
+                    push_address(&mut text, facts.client.address, ipv6_prefix);
                     continue;
                 }
                 KeyPart::Header(name) => header_value(facts, name),
@@ -151,7 +151,7 @@ impl KeySpec {
                 (_, OnMissing::Reject) => return Resolved::Reject(part.to_string()),
                 (Found::None, OnMissing::ClientIp) | (Found::Several, _) => {
                     text.push('@');
-                    push_address(&mut text, facts.client, ipv6_prefix);
+                    push_address(&mut text, facts.client.address, ipv6_prefix);
                 }
             }
         }

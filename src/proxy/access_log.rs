@@ -1,13 +1,15 @@
-//! What is kept of a request: counted when it is decided, logged when it is over.
+//! The access log: a request is counted when it is decided, and logged when it ends.
 
 use std::net::SocketAddr;
 
 use http::{Method, StatusCode};
 
+use super::Passed;
+use super::refusal::Refusal;
 use crate::clock::Stopwatch;
 use crate::metrics::{Bound, Outcome, ProxyMeter};
 
-/// The record of one request. Its line is written when it is dropped, so also for a client that did not wait.
+/// The record of one request. Dropping it writes its line, so a request whose client has left is logged too.
 pub(super) struct AccessLog<'m> {
     meter: &'m ProxyMeter,
     peer: SocketAddr,
@@ -15,7 +17,7 @@ pub(super) struct AccessLog<'m> {
     watch: Stopwatch,
     rule: String,
     outcome: Option<Outcome>,
-    /// Whether it waits for its client's share, so that it is not decided yet.
+    /// Whether the request waits for a permit of its client, so that it is not decided yet.
     waiting: bool,
     reason: Option<Bound>,
     status: Option<StatusCode>,
@@ -27,37 +29,43 @@ impl<'m> AccessLog<'m> {
         Self { meter, peer, method, watch, rule, outcome: None, waiting: false, reason: None, status: None }
     }
 
-    /// Counts the request, once. `rule` is the name of the rule or bypass that decided, or empty.
-    pub(super) fn decided(&mut self, rule: &str, outcome: Outcome) {
+    /// Counts a request that is forwarded.
+    pub(super) fn admitted(&mut self, passed: &Passed<'_>) {
+        self.decided(passed.rule, passed.outcome);
+    }
+
+    /// Counts a request that is refused, and the bound that it reached if it reached one.
+    pub(super) fn refused(&mut self, refusal: &Refusal<'_>) {
+        self.decided(refusal.rule(), refusal.outcome());
+        self.reason = refusal.bound();
+        self.reason.inspect(|bound| bound.exceeded());
+    }
+
+    fn decided(&mut self, rule: &str, outcome: Outcome) {
         self.meter.request(rule, outcome);
         rule.clone_into(&mut self.rule);
         self.outcome = Some(outcome);
     }
 
-    /// Counts the bound that the request was refused at, and names it in the log.
-    pub(super) fn exceeded(&mut self, bound: Bound) {
-        bound.exceeded();
-        self.reason = Some(bound);
-    }
-
-    /// The request waits for its client's share from now on. If its client leaves meanwhile, it was overloaded, too.
+    /// Notes that the request waits for a permit of its client. If the client leaves meanwhile, the request is counted
+    /// as overloaded.
     pub(super) fn waits(&mut self, rule: &str) {
         rule.clone_into(&mut self.rule);
         self.waiting = true;
     }
 
-    /// The wait is over.
+    /// Notes that the wait has ended.
     pub(super) fn waits_no_longer(&mut self) {
         self.waiting = false;
     }
 
-    /// The limiter has decided, and that took so long.
+    /// Records how long the limiter took for its decision.
     pub(super) fn checked(&self, watch: &Stopwatch) {
-        self.meter.decided(watch.seconds());
+        self.meter.limiter_decided(watch.seconds());
     }
 
-    /// Counts the answer.
-    pub(super) fn answered(&mut self, status: StatusCode) {
+    /// Counts the response.
+    pub(super) fn responded(&mut self, status: StatusCode) {
         self.meter.response(status.as_u16());
         self.status = Some(status);
     }
@@ -74,7 +82,7 @@ impl Drop for AccessLog<'_> {
             target: "access",
             peer = %self.peer,
             method = %self.method,
-            // 0: the client left before there was an answer.
+            // 0: the client left before there was a response.
             status = self.status.map_or(0, |status| status.as_u16()),
             rule = self.rule,
             outcome = self.outcome.map(Outcome::label),

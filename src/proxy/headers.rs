@@ -67,21 +67,21 @@ fn strip_imitations(headers: &mut HeaderMap, read: &FieldNames) {
     }
 }
 
-/// Tells the application where a request came from. What the peer says of those before it is kept if it is
-/// `believed`: it is then truer than what we see. `forwarded`: by the standard's field (RFC 7239) as well.
-pub(super) fn tell_origin(
+/// Sets the fields that name the request's origin to the upstream. Fields of a trusted peer are kept: the peer has
+/// seen the client, and tidegate has not. `forwarded`: the standard's field (RFC 7239) is set as well.
+pub(super) fn set_origin(
     headers: &mut HeaderMap,
     target: &Target,
     connection: &Connection,
-    believed: bool,
+    trusted_peer: bool,
     forwarded: bool,
 ) {
-    if !believed {
-        let told = |name: &&HeaderName| {
+    if !trusted_peer {
+        let names_origin = |name: &&HeaderName| {
             let text = name.as_str();
             text.starts_with("x-forwarded-") || text == "x-real-ip" || *name == header::FORWARDED
         };
-        let forged: Vec<HeaderName> = headers.keys().filter(told).cloned().collect();
+        let forged: Vec<HeaderName> = headers.keys().filter(names_origin).cloned().collect();
         for name in forged {
             headers.remove(name);
         }

@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::HeaderMap;
+
 use crate::clock::Stopwatch;
 use crate::metrics;
+use crate::policy::bypass::{self, Bypass};
 
 /// The time between two lines about one bypass, in milliseconds.
 const LOG_EVERY_MS: i64 = 60_000;
@@ -42,8 +45,14 @@ impl Default for Rejections {
 }
 
 impl Rejections {
-    /// Counts a request of this client.
-    pub(super) fn note(&self, bypass: &Arc<str>, client: IpAddr) {
+    /// Counts a request of this client for each bypass whose field holds another value than a secret.
+    pub(super) fn note(&self, bypasses: &[Bypass], headers: &HeaderMap, client: IpAddr) {
+        for bypass in bypass::rejecting(bypasses, headers) {
+            self.count(&bypass.name, client);
+        }
+    }
+
+    fn count(&self, bypass: &Arc<str>, client: IpAddr) {
         metrics::bypass_rejected(bypass);
         let mut by_bypass = self.by_bypass.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = || Recent { requests: 0, client, logged_ms: None };
@@ -95,11 +104,11 @@ mod tests {
     fn a_line_stands_for_all_requests_since_the_last_one() {
         let (rejections, name) = (Rejections::default(), Arc::from("internal"));
         assert_eq!(rejections.due(0), []);
-        rejections.note(&name, client(1));
-        rejections.note(&name, client(2));
+        rejections.count(&name, client(1));
+        rejections.count(&name, client(2));
         assert_eq!(rejections.due(10), [line("internal", 2, 2)]);
         for last in 3..9 {
-            rejections.note(&name, client(last));
+            rejections.count(&name, client(last));
             assert_eq!(rejections.due(10 + LOG_EVERY_MS - 1), []);
         }
         assert_eq!(rejections.due(10 + LOG_EVERY_MS), [line("internal", 6, 8)]);
@@ -108,16 +117,16 @@ mod tests {
     #[test]
     fn one_bypass_keeps_no_other_quiet() {
         let rejections = Rejections::default();
-        rejections.note(&Arc::from("internal"), client(1));
+        rejections.count(&Arc::from("internal"), client(1));
         assert_eq!(rejections.due(0), [line("internal", 1, 1)]);
-        rejections.note(&Arc::from("partner"), client(2));
+        rejections.count(&Arc::from("partner"), client(2));
         assert_eq!(rejections.due(1), [line("partner", 1, 2)]);
     }
 
     #[test]
     fn a_bypass_without_news_is_forgotten() {
         let rejections = Rejections::default();
-        rejections.note(&Arc::from("internal"), client(1));
+        rejections.count(&Arc::from("internal"), client(1));
         assert_eq!(rejections.due(0), [line("internal", 1, 1)]);
         assert_eq!(rejections.due(LOG_EVERY_MS), []);
         assert!(rejections.by_bypass.lock().expect("no test panics with it").is_empty());

@@ -4,11 +4,9 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, StatusCode, Version, header};
 
 use crate::bounds::Bounds;
-use crate::connection::Connection;
 use crate::metrics::Bound;
-use crate::policy::client::ClientIdentity;
+use crate::policy::path;
 use crate::policy::path::{Ambiguous, PathPolicy, canonical, matched};
-use crate::policy::{Facts, path};
 
 /// Why a request is refused before any rule is asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,9 +44,6 @@ pub enum RequestError {
     /// The query cannot be forwarded.
     #[error("the query holds a character that no URI can hold")]
     Query,
-    /// The rule's key needs this, and the request lacks it.
-    #[error("the request must carry {0}, once and not empty")]
-    MissingKey(String),
 }
 
 impl RequestError {
@@ -122,30 +117,6 @@ impl Target {
         let path_and_query = path_and_query.map_err(|_| RequestError::LongTarget)?;
         let path = matched(&path, reading).into_owned();
         Ok(Self { authority: authority.to_owned(), host, path_and_query, path })
-    }
-
-    /// All that the rules may ask about the request. `websocket`: it is an upgrade to WebSocket.
-    #[must_use]
-    pub fn facts<'a, B>(
-        &'a self,
-        request: &'a Request<B>,
-        connection: &'a Connection,
-        client: &ClientIdentity,
-        websocket: bool,
-    ) -> Facts<'a> {
-        let peer = connection.peer.ip();
-        Facts {
-            method: request.method(),
-            host: &self.host,
-            path: &self.path,
-            query: self.path_and_query.query().unwrap_or_default(),
-            headers: request.headers(),
-            websocket,
-            peer: peer.to_canonical(),
-            direct: client.is_direct(peer, request.headers()),
-            client: client.address(peer, request.headers()),
-            names: &connection.names,
-        }
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) struct UpgradeRequest {
 
 /// Whether, and how, a request asks for a tunnel: it then is made one that is matched, checked and forwarded like
 /// any other GET. Other protocols are not offered (h2c among them): without their fields the request goes its way.
-pub(super) fn wish(request: &mut Request<Incoming>) -> Option<UpgradeRequest> {
+pub(super) fn take_upgrade(request: &mut Request<Incoming>) -> Option<UpgradeRequest> {
     if request.version() == Version::HTTP_2 {
         let asked = request.extensions_mut().remove::<Protocol>()?;
         if request.method() != Method::CONNECT || !asked.as_ref().eq_ignore_ascii_case(PROTOCOL) {

@@ -34,6 +34,15 @@ pub enum Protocol {
     Tls(Arc<ArcSwap<Tls>>),
 }
 
+/// The connection that a request needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionKind {
+    /// A connection of HTTP/1.1 or HTTP/2 that serves other requests too.
+    Pooled,
+    /// A connection of HTTP/1.1 for this request alone, which leaves HTTP if the upstream accepts the upgrade.
+    Upgrade,
+}
+
 /// TLS towards the application.
 #[derive(Clone, Debug)]
 pub struct Tls {
@@ -49,7 +58,7 @@ pub(super) type Stream = Either<Either<TcpStream, UnixStream>, Box<TlsStream<Eit
 pub(super) async fn connect(
     address: &Address,
     protocol: &Protocol,
-    http1_only: bool,
+    kind: ConnectionKind,
 ) -> io::Result<(Stream, bool)> {
     let socket = match address {
         Address::Tcp(host, port) => Either::Left(tcp(host, *port).await?),
@@ -57,13 +66,13 @@ pub(super) async fn connect(
     };
     match protocol {
         Protocol::Http1 => Ok((Either::Left(socket), false)),
-        Protocol::H2c => Ok((Either::Left(socket), !http1_only)),
+        Protocol::H2c => Ok((Either::Left(socket), kind == ConnectionKind::Pooled)),
         Protocol::Tls(tls) => {
             let tls = tls.load_full();
             let mut config = ClientConfig::clone(&tls.config);
-            config.alpn_protocols = match http1_only {
-                true => vec![b"http/1.1".to_vec()],
-                false => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            config.alpn_protocols = match kind {
+                ConnectionKind::Upgrade => vec![b"http/1.1".to_vec()],
+                ConnectionKind::Pooled => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
             };
             let stream =
                 TlsConnector::from(Arc::new(config)).connect(tls.server_name.clone(), socket).await?;

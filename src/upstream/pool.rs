@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-use super::connect::{Address, Protocol, connect};
+use super::connect::{Address, ConnectionKind, Protocol, connect};
 use super::exchange::RequestBody;
 use crate::clock::Stopwatch;
 use crate::metrics::UpstreamConnectionGuard;
@@ -176,10 +176,10 @@ impl Pool {
         }
         let may_share = !matches!(self.protocol, Protocol::Http1) && self.http2.load(Ordering::Relaxed);
         if !may_share {
-            return self.open(false).await;
+            return self.open(ConnectionKind::Pooled).await;
         }
         if fresh {
-            return self.open(false).await;
+            return self.open(ConnectionKind::Pooled).await;
         }
         if let Some(sender) = self.share() {
             return Ok(sender);
@@ -187,13 +187,8 @@ impl Pool {
         let _one_at_a_time = self.opening.lock().await;
         match self.share() {
             Some(sender) => Ok(sender),
-            None => self.open(false).await,
+            None => self.open(ConnectionKind::Pooled).await,
         }
-    }
-
-    /// A connection of HTTP/1.1 for this one request: it will leave HTTP.
-    pub(super) async fn own(self: &Arc<Self>) -> io::Result<Sender> {
-        self.open(true).await
     }
 
     /// The idle connection that was used last: so those that are not needed grow old.
@@ -241,8 +236,9 @@ impl Pool {
         Some(Sender::Http2 { sender: free.sender.clone(), _under_way: Arc::clone(&free.under_way) })
     }
 
-    async fn open(self: &Arc<Self>, own: bool) -> io::Result<Sender> {
-        let (stream, http2) = connect(&self.address, &self.protocol, own).await?;
+    /// Opens a connection of this kind.
+    pub(super) async fn open(self: &Arc<Self>, kind: ConnectionKind) -> io::Result<Sender> {
+        let (stream, http2) = connect(&self.address, &self.protocol, kind).await?;
         let io = TokioIo::new(stream);
         let counted = UpstreamConnectionGuard::open();
         if http2 {
@@ -278,12 +274,15 @@ impl Pool {
         let (sender, connection) = builder.handshake(io).await.map_err(io::Error::other)?;
         let driver = tokio::spawn(async move {
             let _counted = counted;
-            let ended = if own { connection.with_upgrades().await } else { connection.await };
+            let ended = match kind {
+                ConnectionKind::Upgrade => connection.with_upgrades().await,
+                ConnectionKind::Pooled => connection.await,
+            };
             if let Err(error) = ended {
                 tracing::debug!(%error, "a connection to the application ended");
             }
         });
-        if !own {
+        if kind == ConnectionKind::Pooled {
             self.http2.store(false, Ordering::Relaxed);
         }
         let driver = Driver(Some(driver.abort_handle()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method};
 use tidegate::bounds::Bounds;
 use tidegate::config::{Listen, Overrides, StoreSettings};
-use tidegate::policy::client::ForwardedHeader;
+use tidegate::policy::client::{Client, ForwardedHeader};
 use tidegate::policy::key::{KeyPart, OnMissing};
 use tidegate::policy::{Facts, Mode, OnOutage, Plan, Policy, Rule};
 
@@ -26,9 +26,7 @@ fn facts<'a>(
         query: "",
         headers,
         websocket: false,
-        peer,
-        direct: true,
-        client: peer,
+        client: Client { peer, address: peer, direct: true, trusted_peer: true },
         names: &[],
     }
 }

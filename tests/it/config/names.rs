@@ -1,6 +1,7 @@
 //! The names in clients' certificates: as a key, and as a way past the rules.
 
 use http::{HeaderMap, Method};
+use tidegate::policy::client::Client;
 use tidegate::policy::key::KeyPart;
 use tidegate::policy::{Facts, Plan, Policy};
 
@@ -9,7 +10,7 @@ use super::{Wrong, assert_wrong, file, right};
 /// What is done with a request of a peer whose certificate has these names.
 fn plan<'p>(policy: &'p Policy, names: &[&str], direct: bool) -> Plan<'p> {
     let peer = "192.0.2.1".parse().unwrap();
-    let client = if direct { peer } else { "203.0.113.9".parse().unwrap() };
+    let address = if direct { peer } else { "203.0.113.9".parse().unwrap() };
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let (method, headers) = (Method::GET, HeaderMap::new());
     let facts = Facts {
@@ -19,9 +20,7 @@ fn plan<'p>(policy: &'p Policy, names: &[&str], direct: bool) -> Plan<'p> {
         query: "",
         headers: &headers,
         websocket: false,
-        peer,
-        direct,
-        client,
+        client: Client { peer, address, direct, trusted_peer: true },
         names: &names,
     };
     policy.plan(&facts)

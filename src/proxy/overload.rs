@@ -1,0 +1,26 @@
+//! What a request can be too much of, on this instance.
+
+use crate::metrics::Bound;
+use crate::permits::Exhausted;
+
+/// What there is too much of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Overload {
+    /// Requests of the client.
+    Requests,
+    /// Tunnels, in total or of the client.
+    Tunnels(Exhausted),
+    /// Requests that wait for the upstream.
+    Upstream,
+}
+
+impl Overload {
+    pub(super) fn bound(self) -> Bound {
+        match self {
+            Self::Requests => Bound::RequestsPerClient,
+            Self::Tunnels(Exhausted::Total) => Bound::Tunnels,
+            Self::Tunnels(Exhausted::Client) => Bound::TunnelsPerClient,
+            Self::Upstream => Bound::UpstreamPending,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Why tidegate refuses a request itself, how that is counted, and how it responds.
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use super::overload::Overload;
+use super::response::{self, Body};
+use super::target::RequestError;
+use crate::connection::Unreadable;
+use crate::limiter::Limited;
+use crate::metrics::{Bound, Outcome};
+use crate::policy::{Policy, Rule};
+
+/// The reason for a refusal.
+#[derive(Debug)]
+pub(super) enum Refusal<'p> {
+    /// The server could not read the request.
+    Unreadable(Unreadable),
+    /// The request can be read in more than one way, or asks for what tidegate does not forward.
+    Invalid(RequestError),
+    /// The key of `rule` needs a part that the request lacks.
+    MissingKey { rule: &'p Rule, missing: String },
+    /// A limit had no room for the request.
+    Limited(Limited<'p>),
+    /// Too much is under way. `rule` is the name of the rule or bypass of the request.
+    Overloaded { rule: &'p str, overload: Overload },
+    /// The store gave no decision in time, and `rule` refuses what it cannot check.
+    Unavailable { rule: &'p Rule },
+}
+
+impl From<RequestError> for Refusal<'_> {
+    fn from(error: RequestError) -> Self {
+        Self::Invalid(error)
+    }
+}
+
+impl Refusal<'_> {
+    /// Returns the name of the rule or bypass that the refusal is counted under; empty if there is none.
+    pub(super) fn rule(&self) -> &str {
+        match self {
+            Self::Unreadable(_) | Self::Invalid(_) => "",
+            Self::MissingKey { rule, .. } | Self::Unavailable { rule } => &rule.name,
+            Self::Limited(limited) => &limited.rule.name,
+            Self::Overloaded { rule, .. } => rule,
+        }
+    }
+
+    /// Returns the outcome that the refusal is counted under.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Unreadable(_) | Self::Invalid(_) | Self::MissingKey { .. } => Outcome::Rejected,
+            Self::Limited(_) => Outcome::Limited,
+            Self::Overloaded { .. } => Outcome::Overloaded,
+            Self::Unavailable { .. } => Outcome::StoreFailedClosed,
+        }
+    }
+
+    /// Returns the bound that the request reached, if it was refused for one. The server has counted the bounds of
+    /// requests that it could not read.
+    pub(super) fn bound(&self) -> Option<Bound> {
+        match self {
+            Self::Invalid(error) => error.bound(),
+            Self::Overloaded { overload, .. } => Some(overload.bound()),
+            Self::Unreadable(_) | Self::MissingKey { .. } | Self::Limited(_) | Self::Unavailable { .. } => {
+                None
+            }
+        }
+    }
+
+    /// Responds to the refused request, and reads what is left of it if that is little.
+    pub(super) fn into_response(self, request: Request<Incoming>, policy: &Policy) -> Response<Body> {
+        let response = match &self {
+            // Its connection ends: the rest cannot be read either.
+            Self::Unreadable(unreadable) => return response::unreadable(unreadable),
+            Self::Invalid(error) => response::invalid(error),
+            Self::MissingKey { missing, .. } => response::missing_key(missing),
+            Self::Limited(limited) => {
+                response::limited(request.headers(), limited, policy.x_ratelimit_headers())
+            }
+            Self::Overloaded { overload, .. } => response::overloaded(*overload),
+            Self::Unavailable { .. } => response::reduced_capacity(request.headers()),
+        };
+        response::drain(request);
+        response
+    }
+}
