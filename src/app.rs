@@ -1,7 +1,7 @@
 //! The composition root: builds all parts, and owns the order in which they start and end.
 
 mod bind;
-mod front;
+mod listener;
 mod redis;
 mod reload;
 mod signals;
@@ -28,10 +28,10 @@ use crate::metrics::{self, ProxyMeter};
 use crate::ops::Ops;
 use crate::policy::live::Live;
 use crate::proxy::Proxy;
-use crate::server::{self, Drain, Entrance, Listener};
+use crate::server::{self, Drain, Handshake, Listener};
 use crate::store::{MemoryStore, RedisStore, Store};
 use crate::upstream::Upstream;
-use front::Front;
+use listener::ClientListener;
 use reload::{Reloader, Renewable, Source};
 use signals::{Signals, Wish};
 
@@ -68,7 +68,7 @@ pub fn run(file: Option<PathBuf>, overrides: &Overrides, log: &str) -> Result<()
     block_on(serve(config, source, &log, |_, _| Ok(())))
 }
 
-/// `tidegate demo`: the shipped limits in front of a small application of our own.
+/// `tidegate demo`: the shipped limits in clients of a small application of our own.
 ///
 /// # Errors
 /// When a listener cannot be opened.
@@ -88,7 +88,7 @@ pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &str) -> Result<(),
                 .map_err(Failure::Config)?;
         tokio::spawn(server::run(
             Listener::Tcp(listener),
-            Entrance::default(),
+            Handshake::default(),
             Drain::default(),
             |request, _| async move { demo::answer(&request) },
         ));
@@ -146,9 +146,9 @@ async fn serve(
     let warnings = config.warnings_at(clock::unix_time());
     let Config { settings, policy, .. } = config;
     raise_file_limit(&settings);
-    let (front, ops_listener) =
-        (Front::open(&settings).await?, bind::tcp("ops_listen", settings.ops_listen).await?);
-    let (address, ops_address) = (front.address.clone(), ops_listener.local_addr()?);
+    let (clients, ops_listener) =
+        (ClientListener::open(&settings).await?, bind::tcp("ops_listen", settings.ops_listen).await?);
+    let (address, ops_address) = (clients.address.clone(), ops_listener.local_addr()?);
     let (options, upstream_tls) = upstream::options(&settings)?;
     for warning in &warnings {
         tracing::warn!("{warning}");
@@ -164,8 +164,11 @@ async fn serve(
     let watching = source.is_some();
     if let Some(source) = source {
         let (live, meter, asked) = (Arc::clone(&live), Arc::clone(&meter), Arc::clone(&asked));
-        let renewable =
-            Renewable { limiter: Arc::clone(&limiter), server_tls: front.entrance.tls.clone(), upstream_tls };
+        let renewable = Renewable {
+            limiter: Arc::clone(&limiter),
+            server_tls: clients.handshake.tls.clone(),
+            upstream_tls,
+        };
         let reloader = Reloader { source, running: settings.clone(), live, renewable, meter, asked };
         tokio::spawn(reloader.run());
     }
@@ -174,7 +177,7 @@ async fn serve(
     let told = Arc::clone(&limiter);
     let ops = Ops::new(metrics.clone(), drain.leaving.clone(), move || status::report(&told));
     let ops_listener = Listener::Tcp(ops_listener);
-    tokio::spawn(server::run(ops_listener, Entrance::default(), ops_drain, move |request, _| {
+    tokio::spawn(server::run(ops_listener, Handshake::default(), ops_drain, move |request, _| {
         let answer = ops.handle(&request);
         async move { answer }
     }));
@@ -182,8 +185,8 @@ async fn serve(
     let (used, bounds) = (Arc::clone(&application), settings.bounds.clone());
     let proxy = Arc::new(Proxy::new(live, Arc::clone(&limiter), used, meter, bounds));
     let rejections = Arc::clone(&proxy);
-    let Front { listener, entrance, socket, .. } = front;
-    let serving = server::run(listener, entrance, drain.clone(), move |request, connection| {
+    let ClientListener { listener, handshake, socket, .. } = clients;
+    let serving = server::run(listener, handshake, drain.clone(), move |request, connection| {
         let proxy = Arc::clone(&proxy);
         async move { proxy.handle(request, connection).await }
     });

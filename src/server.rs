@@ -1,10 +1,13 @@
-//! Accepting connections, bounding them, and letting them go without losing a request.
+//! Accepts connections, bounds them, and closes them without losing a request.
 
-mod activity;
-mod conversation;
-mod entrance;
+mod body;
+mod h2_stall;
+mod handshake;
 mod http1;
 mod http2;
+mod http_connection;
+mod idle;
+mod listener;
 mod proxy_protocol;
 
 use std::net::SocketAddr;
@@ -15,7 +18,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
-use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::either::Either;
@@ -26,76 +28,51 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::connection::{Connection, Held};
 use crate::metrics::{Bound, ConnectionGuard};
 use crate::permits::PermitPool;
-use conversation::{Conversation, Http};
-pub use entrance::Entrance;
-use entrance::{Entered, LOCAL, Socket, reset};
-use http1::screen::Screen;
+pub use handshake::Handshake;
+use handshake::{Accepted, LOCAL, Socket, reset};
+use http_connection::{HttpConfig, HttpConnection};
+use http1::strict::StrictHttp1;
 use http2::guard::FloodGuard;
+pub use listener::Listener;
 
-/// How long what the kernel has accepted for us is still taken from it when the listener is to close.
-const LAST_CALL: Duration = Duration::from_millis(50);
-/// How long a connection without a request is kept from then on.
-const LAST_WORDS: Duration = Duration::from_millis(500);
-/// After an error such as "too many open files", which accepting again at once would only repeat.
+/// How long to keep draining the accept backlog after shutdown begins.
+const BACKLOG_DRAIN: Duration = Duration::from_millis(50);
+/// How long a handshake may still take once shutdown has begun.
+const HANDSHAKE_DRAIN: Duration = Duration::from_millis(500);
+/// The pause after an error such as "too many open files", which accepting again at once would only repeat.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// Where clients connect.
-#[derive(Debug)]
-pub enum Listener {
-    /// By TCP.
-    Tcp(TcpListener),
-    /// On this machine.
-    Unix(UnixListener),
-}
-
-impl Listener {
-    async fn accept(&self) -> std::io::Result<(Socket, SocketAddr)> {
-        match self {
-            Self::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                // Answers are written whole; waiting to fill a packet (Nagle's algorithm) only delays them. (It fails
-                // for a connection that is gone, which is found out soon enough.)
-                let _ = stream.set_nodelay(true);
-                Ok((Socket::Left(stream), peer))
-            }
-            Self::Unix(listener) => {
-                let (stream, _unnamed) = listener.accept().await?;
-                Ok((Socket::Right(stream), LOCAL))
-            }
-        }
-    }
-}
 
 /// The two steps in which a listener ends.
 #[derive(Clone, Debug, Default)]
 pub struct Drain {
-    /// Still accepting, but each answer of HTTP/1 says `Connection: close`: clients leave of their own accord.
+    /// The listener still accepts, but each response over HTTP/1 has `Connection: close`, so that clients connect
+    /// elsewhere.
     pub leaving: CancellationToken,
-    /// No longer accepting; requests under way are finished, idle connections closed.
+    /// The listener no longer accepts. Requests under way are finished, idle connections are closed.
     pub closing: CancellationToken,
 }
 
-/// Serves `listener` until `drain` says otherwise, and returns when the last connection is gone, tunnels included.
-/// `handle` answers one request; one with [`crate::connection::Unreadable`] in its extensions stands for one that
-/// could not be read.
-pub async fn run<H, F, B>(listener: Listener, entrance: Entrance, drain: Drain, handle: H)
+/// Serves `listener` until `drain` ends it, and returns when the last connection has closed, tunnels included.
+/// `handle` responds to one request. A request with [`crate::connection::Unreadable`] in its extensions stands for one
+/// that the server could not read.
+pub async fn run<H, F, B>(listener: Listener, handshake: Handshake, drain: Drain, handle: H)
 where
     H: Fn(Request<Incoming>, Arc<Connection>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
 {
-    let permits = Arc::new(Semaphore::new(entrance.bounds.connections));
-    let http = Http::new(&entrance.bounds);
-    let hall = Arc::new(Hall::new(entrance));
+    let permits = Arc::new(Semaphore::new(handshake.bounds.connections));
+    let http = HttpConfig::new(&handshake.bounds);
+    let acceptor = Arc::new(Acceptor::new(handshake));
     let open = TaskTracker::new();
-    let mut last_call = pin!(async {
+    let mut backlog_drained = pin!(async {
         drain.closing.cancelled().await;
-        tokio::time::sleep(LAST_CALL).await;
+        tokio::time::sleep(BACKLOG_DRAIN).await;
     });
     loop {
         let accepted = tokio::select! {
             biased;
-            () = &mut last_call => break,
+            () = &mut backlog_drained => break,
             accepted = listener.accept() => accepted,
         };
         let (socket, peer) = match accepted {
@@ -111,17 +88,18 @@ where
             Bound::Connections.exceeded();
             continue;
         };
-        let (hall, http, handle, drain) = (Arc::clone(&hall), http.clone(), handle.clone(), drain.clone());
+        let (acceptor, http, handle, drain) =
+            (Arc::clone(&acceptor), http.clone(), handle.clone(), drain.clone());
         let held = (open.token(), permit, ConnectionGuard::open());
         open.spawn(async move {
-            let mut entering = pin!(hall.enter(socket, peer, held));
-            let entered = tokio::select! {
-                entered = &mut entering => entered,
-                // Who is asking just now is answered; who has asked nothing loses nothing.
-                () = drain.closing.cancelled() => timeout(LAST_WORDS, entering).await.ok().flatten(),
+            let mut accepting = pin!(acceptor.accept(socket, peer, held));
+            let accepted = tokio::select! {
+                accepted = &mut accepting => accepted,
+                // A request that is just arriving is served. A client that has sent none loses nothing.
+                () = drain.closing.cancelled() => timeout(HANDSHAKE_DRAIN, accepting).await.ok().flatten(),
             };
-            if let Some(conversation) = entered {
-                conversation.serve(http, drain, handle).await;
+            if let Some(connection) = accepted {
+                connection.serve(http, drain, handle).await;
             }
         });
     }
@@ -130,47 +108,47 @@ where
     open.wait().await;
 }
 
-/// Where connections are between their acceptance and HTTP.
-struct Hall {
-    entrance: Entrance,
+/// Takes connections from their acceptance to HTTP.
+struct Acceptor {
+    handshake: Handshake,
     per_client: Arc<PermitPool>,
 }
 
-impl Hall {
-    fn new(entrance: Entrance) -> Self {
-        let per_client = PermitPool::new(usize::MAX, entrance.bounds.connections_per_client);
-        Self { entrance, per_client }
+impl Acceptor {
+    fn new(handshake: Handshake) -> Self {
+        let per_client = PermitPool::new(usize::MAX, handshake.bounds.connections_per_client);
+        Self { handshake, per_client }
     }
 
-    /// None: the connection was closed, and counted if a bound was reached.
-    async fn enter(
+    /// Returns a connection on which HTTP begins. None: the connection was closed, and counted if a bound was reached.
+    async fn accept(
         &self,
         mut socket: Socket,
         peer: SocketAddr,
         held: (TaskTrackerToken, OwnedSemaphorePermit, ConnectionGuard),
-    ) -> Option<Conversation> {
-        let bounds = &self.entrance.bounds;
-        let peer = self.entrance.client(&mut socket, peer).await?;
-        // All that come over a Unix socket have one address, which says nothing about them.
+    ) -> Option<HttpConnection> {
+        let bounds = &self.handshake.bounds;
+        let peer = self.handshake.resolve_peer(&mut socket, peer).await?;
+        // All clients on a Unix socket have the same address, so it cannot tell them apart.
         let own = (peer != LOCAL).then(|| self.per_client.try_acquire(peer.ip())).transpose();
         let Ok(own) = own else {
             Bound::ConnectionsPerClient.exceeded();
             return None;
         };
-        let Entered { stream, read, http2, names, secure } = self.entrance.enter(socket).await?;
-        let screen = match http2 {
-            false => Screen::http1(Either::Left(stream), read, bounds, |stream| {
+        let Accepted { stream, read, http2, names, secure } = self.handshake.accept(socket).await?;
+        let stream = match http2 {
+            false => StrictHttp1::http1(Either::Left(stream), read, bounds, |stream| {
                 if let Either::Left(stream) = stream {
                     reset(stream);
                 }
             }),
             true => {
                 let guard = FloodGuard::new(stream, &read, bounds);
-                Screen::http2(Either::Right(guard), read, bounds)
+                StrictHttp1::http2(Either::Right(guard), read, bounds)
             }
         };
-        let interim = (!http2).then(|| screen.interim());
+        let interim = (!http2).then(|| stream.interim());
         let connection = Connection { peer, secure, names, interim, held: Held(Arc::new((held, own))) };
-        Some(Conversation { screen, http2, connection: Arc::new(connection) })
+        Some(HttpConnection { stream, http2, connection: Arc::new(connection) })
     }
 }

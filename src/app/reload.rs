@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use tokio::sync::Notify;
 
-use super::{front, redis, upstream};
+use super::{listener, redis, upstream};
 use crate::clock;
 use crate::config::{self, Config, Overrides, ServerTls, Settings, Sources, StoreSettings, UpstreamProtocol};
 use crate::limiter::Limiter;
@@ -129,7 +129,7 @@ impl Reloader {
         let Renewable { limiter, server_tls, upstream_tls } = &self.renewable;
         let differs = settings.tls != self.running.tls;
         let server = settings.tls.as_ref().filter(|_| differs);
-        let server = server.map(front::server_config).transpose().map_err(told)?;
+        let server = server.map(listener::server_config).transpose().map_err(told)?;
         let application = match &settings.upstream.protocol {
             UpstreamProtocol::Tls(tls) if settings.upstream != self.running.upstream => {
                 Some(upstream::tls(tls, &settings.upstream).map_err(told)?)

@@ -2,15 +2,15 @@
 //! differently.
 
 pub(super) mod chunks;
-pub(super) mod gate;
 pub(super) mod head;
 pub(super) mod linger;
 pub(super) mod malformed;
-mod outlet;
 mod prefix;
-pub(super) mod screen;
+mod response_writer;
+pub(super) mod strict;
 #[cfg(test)]
 mod tests;
+pub(super) mod upgrade_gate;
 
 /// The method of the request that stands for an unreadable one. Clients' own requests never have it.
 pub(super) const STAND_IN: &str = "-";

@@ -15,7 +15,7 @@ use crate::connection::Interim;
 use crate::metrics::Bound;
 
 /// The way out of one connection.
-pub(super) struct Outlet {
+pub(super) struct ResponseWriter {
     timeout: Duration,
     /// Runs while the client takes nothing of what it is sent.
     stuck: Option<Pin<Box<Sleep>>>,
@@ -26,7 +26,7 @@ pub(super) struct Outlet {
     unsent: BytesMut,
 }
 
-impl Outlet {
+impl ResponseWriter {
     pub(super) fn new(timeout: Duration) -> Self {
         Self {
             timeout,

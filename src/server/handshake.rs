@@ -32,7 +32,7 @@ pub(super) const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALH
 
 /// How clients come in.
 #[derive(Clone, Debug, Default)]
-pub struct Entrance {
+pub struct Handshake {
     /// With TLS, by whatever configuration is in force when a client comes. None: without.
     pub tls: Option<Arc<ArcSwap<ServerConfig>>>,
     /// Peers whose connections begin with a header of the PROXY protocol.
@@ -42,7 +42,7 @@ pub struct Entrance {
 }
 
 /// A connection on which HTTP is about to begin.
-pub(super) struct Entered {
+pub(super) struct Accepted {
     pub(super) stream: Stream,
     /// What was read already.
     pub(super) read: BytesMut,
@@ -51,9 +51,9 @@ pub(super) struct Entered {
     pub(super) secure: bool,
 }
 
-impl Entrance {
+impl Handshake {
     /// Whom the connection of `peer` is of. None: a header was due and is not there, or is wrong.
-    pub(super) async fn client(&self, socket: &mut Socket, peer: SocketAddr) -> Option<SocketAddr> {
+    pub(super) async fn resolve_peer(&self, socket: &mut Socket, peer: SocketAddr) -> Option<SocketAddr> {
         let address = peer.ip().to_canonical();
         if !self.proxy_protocol.iter().any(|network| network.contains(&address)) {
             return Some(peer);
@@ -74,7 +74,7 @@ impl Entrance {
     }
 
     /// TLS, and the first bytes. None: they do not come, or are none of TLS.
-    pub(super) async fn enter(&self, socket: Socket) -> Option<Entered> {
+    pub(super) async fn accept(&self, socket: Socket) -> Option<Accepted> {
         let (mut stream, names) = match &self.tls {
             None => (Stream::Left(socket), Vec::new()),
             Some(config) => {
@@ -101,7 +101,7 @@ impl Entrance {
             return None;
         };
         let (read, http2) = first?;
-        Some(Entered { stream, read, http2, names, secure: self.tls.is_some() })
+        Some(Accepted { stream, read, http2, names, secure: self.tls.is_some() })
     }
 }
 

@@ -14,12 +14,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::chunks::{Chunks, Scanned};
-use super::gate::Gate;
 use super::head::{self, Following, HeadBounds};
 use super::linger::Linger;
 use super::malformed::Malformed;
-use super::outlet::Outlet;
 use super::prefix::Prefix;
+use super::response_writer::ResponseWriter;
+use super::upgrade_gate::UpgradeGate;
 use crate::bounds::Bounds;
 use crate::connection::Interim;
 
@@ -45,9 +45,9 @@ enum Part {
 }
 
 /// A client's stream, screened.
-pub(in crate::server) struct Screen<S> {
+pub(in crate::server) struct StrictHttp1<S> {
     inner: S,
-    gate: Arc<Gate>,
+    gate: Arc<UpgradeGate>,
     bounds: HeadBounds,
     header_timeout: Duration,
     part: Part,
@@ -59,7 +59,7 @@ pub(in crate::server) struct Screen<S> {
     cleared: usize,
     /// Runs from the first byte of a head to its end.
     late: Option<Pin<Box<Sleep>>>,
-    outlet: Outlet,
+    writer: ResponseWriter,
     lingering: Option<Linger>,
     /// Whether an answer has ended too early, and its client knows its end by that of the connection only.
     cut_short: Arc<AtomicBool>,
@@ -67,7 +67,7 @@ pub(in crate::server) struct Screen<S> {
     reset: fn(&S),
 }
 
-impl<S> Drop for Screen<S> {
+impl<S> Drop for StrictHttp1<S> {
     fn drop(&mut self) {
         if self.cut_short.load(Ordering::Relaxed) {
             (self.reset)(&self.inner);
@@ -75,7 +75,7 @@ impl<S> Drop for Screen<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Screen<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> StrictHttp1<S> {
     /// HTTP/1, of which `read` was read already. `reset` has the stream end with a reset when it is dropped.
     pub(in crate::server) fn http1(inner: S, read: BytesMut, bounds: &Bounds, reset: fn(&S)) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Screen<S> {
             buffer: read,
             cleared: 0,
             late: None,
-            outlet: Outlet::new(bounds.body_idle_timeout),
+            writer: ResponseWriter::new(bounds.body_idle_timeout),
             lingering: None,
             cut_short: Arc::default(),
             reset,
@@ -97,12 +97,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Screen<S> {
 
     /// HTTP/2, which has one way to read it: only what was read already is handed on first.
     pub(in crate::server) fn http2(inner: S, read: BytesMut, bounds: &Bounds) -> Self {
-        let mut screen = Self::http1(inner, read, bounds, |_| ());
-        (screen.part, screen.cleared) = (Part::Anything, screen.buffer.len());
-        screen
+        let mut strict = Self::http1(inner, read, bounds, |_| ());
+        (strict.part, strict.cleared) = (Part::Anything, strict.buffer.len());
+        strict
     }
 
-    pub(in crate::server) fn gate(&self) -> Arc<Gate> {
+    pub(in crate::server) fn gate(&self) -> Arc<UpgradeGate> {
         Arc::clone(&self.gate)
     }
 
@@ -113,12 +113,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Screen<S> {
 
     /// Whether all that was written has gone out.
     pub(in crate::server) fn flushed(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.outlet.flushed)
+        Arc::clone(&self.writer.flushed)
     }
 
     /// The way for interim answers.
     pub(in crate::server) fn interim(&self) -> Arc<Interim> {
-        Arc::clone(&self.outlet.interim)
+        Arc::clone(&self.writer.interim)
     }
 
     /// Hands on what is cleared.
@@ -280,7 +280,7 @@ fn invalid(fault: Malformed) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, fault)
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Screen<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for StrictHttp1<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -288,8 +288,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Screen<S> {
     ) -> Poll<io::Result<()>> {
         if !matches!(self.part, Part::Anything) {
             // hyper reads on while it has no answer: that is when interim ones can be written.
-            let Self { inner, outlet, .. } = &mut *self;
-            outlet.poll_interim(inner, context);
+            let Self { inner, writer, .. } = &mut *self;
+            writer.poll_interim(inner, context);
         }
         loop {
             if self.cleared > 0 {
@@ -339,16 +339,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Screen<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Screen<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StrictHttp1<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let Self { inner, outlet, .. } = &mut *self;
-        std::task::ready!(outlet.poll_ready(inner, context))?;
+        let Self { inner, writer, .. } = &mut *self;
+        std::task::ready!(writer.poll_ready(inner, context))?;
         let polled = Pin::new(inner).poll_write(context, bytes);
-        outlet.watched(context, polled)
+        writer.watched(context, polled)
     }
 
     fn poll_write_vectored(
@@ -356,10 +356,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Screen<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let Self { inner, outlet, .. } = &mut *self;
-        std::task::ready!(outlet.poll_ready(inner, context))?;
+        let Self { inner, writer, .. } = &mut *self;
+        std::task::ready!(writer.poll_ready(inner, context))?;
         let polled = Pin::new(inner).poll_write_vectored(context, slices);
-        outlet.watched(context, polled)
+        writer.watched(context, polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -367,10 +367,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Screen<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { inner, outlet, .. } = &mut *self;
+        let Self { inner, writer, .. } = &mut *self;
         let polled = Pin::new(inner).poll_flush(context);
-        std::task::ready!(outlet.watched(context, polled))?;
-        outlet.flushed();
+        std::task::ready!(writer.watched(context, polled))?;
+        writer.flushed();
         Poll::Ready(Ok(()))
     }
 

@@ -17,13 +17,15 @@ use hyper_util::server::conn::auto;
 use tokio_util::either::Either;
 
 use super::Drain;
-use super::activity::{Activity, Served, Streams};
-use super::entrance::Stream;
+use super::body::TrackedBody;
+use super::h2_stall::StreamExecutor;
+use super::handshake::Stream;
 use super::http1::STAND_IN;
-use super::http1::gate::Gate;
 use super::http1::malformed::Malformed;
-use super::http1::screen::Screen;
+use super::http1::strict::StrictHttp1;
+use super::http1::upgrade_gate::UpgradeGate;
 use super::http2::guard::FloodGuard;
+use super::idle::IdleTracker;
 use crate::bounds::Bounds;
 use crate::connection::{Connection, Held, Unreadable};
 use crate::metrics::{self, Bound};
@@ -42,24 +44,24 @@ const GOODBYE: Duration = Duration::from_secs(2);
 const HEAD_SLACK: usize = 8 * 1024;
 
 /// A connection on which HTTP begins.
-pub(super) struct Conversation {
-    pub(super) screen: Screen<Either<Stream, FloodGuard<Stream>>>,
+pub(super) struct HttpConnection {
+    pub(super) stream: StrictHttp1<Either<Stream, FloodGuard<Stream>>>,
     pub(super) http2: bool,
     pub(super) connection: Arc<Connection>,
 }
 
-impl Conversation {
+impl HttpConnection {
     /// Serves the connection to its end. What leaves HTTP goes on without it.
-    pub(super) async fn serve<H, F, B>(self, http: Http, drain: Drain, handle: H)
+    pub(super) async fn serve<H, F, B>(self, http: HttpConfig, drain: Drain, handle: H)
     where
         H: Fn(Request<Incoming>, Arc<Connection>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<B>> + Send + 'static,
         B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static,
     {
-        let Self { screen, http2, connection } = self;
+        let Self { stream, http2, connection } = self;
         let Drain { leaving, closing } = drain;
-        let (gate, activity, peer) = (screen.gate(), Activity::start(screen.flushed()), connection.peer);
-        let cut_short = screen.cut_short();
+        let (gate, activity, peer) = (stream.gate(), IdleTracker::start(stream.flushed()), connection.peer);
+        let cut_short = stream.cut_short();
         let (streams, number) = (http.streams, AtomicU64::new(0));
         let begun = Arc::clone(&activity);
         let service = service_fn(move |mut request: Request<Incoming>| {
@@ -86,11 +88,11 @@ impl Conversation {
                 if leaving.is_cancelled() && !keeps {
                     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok::<_, Infallible>(answer.map(|body| Served::new(body, under_way, cut_short)))
+                Ok::<_, Infallible>(answer.map(|body| TrackedBody::new(body, under_way, cut_short)))
             }
         });
         let builder = if http2 { http.builder.http2_only() } else { http.builder.http1_only() };
-        let mut talk = pin!(builder.serve_connection_with_upgrades(TokioIo::new(screen), service));
+        let mut talk = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
         let ended = tokio::select! {
             // The connection first: what it has been sent already is answered, then it is told to end.
             biased;
@@ -122,7 +124,7 @@ impl Conversation {
 }
 
 /// Tells whoever answers a stand-in what it stands for.
-fn stand_in(request: &mut Request<Incoming>, gate: &Gate, peer: SocketAddr) {
+fn stand_in(request: &mut Request<Incoming>, gate: &UpgradeGate, peer: SocketAddr) {
     if request.method().as_str() != STAND_IN || request.version() > Version::HTTP_11 {
         return;
     }
@@ -163,15 +165,15 @@ fn is_flood(error: &(dyn Error + 'static)) -> bool {
 
 /// How HTTP is spoken on a listener.
 #[derive(Clone)]
-pub(super) struct Http {
-    builder: auto::Builder<Streams>,
+pub(super) struct HttpConfig {
+    builder: auto::Builder<StreamExecutor>,
     streams: usize,
     idle_timeout: Duration,
 }
 
-impl Http {
+impl HttpConfig {
     pub(super) fn new(bounds: &Bounds) -> Self {
-        let mut builder = auto::Builder::new(Streams { timeout: bounds.body_idle_timeout });
+        let mut builder = auto::Builder::new(StreamExecutor { timeout: bounds.body_idle_timeout });
         // Times are kept before and around hyper: it has one for the header and the idle connection together.
         builder
             .http1()

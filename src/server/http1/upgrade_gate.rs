@@ -7,7 +7,7 @@ use super::malformed::Malformed;
 
 /// Between the screen and the service of one connection. Requests are numbered from 0, and served in order.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Gate(Mutex<State>);
+pub(in crate::server) struct UpgradeGate(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -28,7 +28,7 @@ enum Upgrade {
     Answered { tunnel: bool },
 }
 
-impl Gate {
+impl UpgradeGate {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! Where clients come in: the listener, and what they pass there.
+//! The listener for clients, made from the settings.
 
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
@@ -10,23 +10,23 @@ use rustls::ServerConfig;
 
 use super::bind;
 use crate::config::{Listen, ServerTls, Settings};
-use crate::server::{Entrance, Listener};
+use crate::server::{Handshake, Listener};
 use crate::tls::{self, Clients};
 
-/// The front of the proxy.
-pub(super) struct Front {
+/// The bound listener for clients.
+pub(super) struct ClientListener {
     pub(super) listener: Listener,
-    /// Where it listens: with the port that it got.
+    /// The address with the port that the system chose.
     pub(super) address: Listen,
-    pub(super) entrance: Entrance,
-    /// To be kept as long as it listens.
+    pub(super) handshake: Handshake,
+    /// To be kept while the listener is open.
     pub(super) socket: Option<SocketFile>,
 }
 
-impl Front {
+impl ClientListener {
     pub(super) async fn open(settings: &Settings) -> anyhow::Result<Self> {
         let tls = settings.tls.as_ref().map(server_config).transpose()?;
-        let entrance = Entrance {
+        let handshake = Handshake {
             tls: tls.map(|config| Arc::new(ArcSwap::from_pointee(config))),
             proxy_protocol: settings.proxy_protocol.clone(),
             bounds: settings.bounds.clone(),
@@ -38,18 +38,18 @@ impl Front {
                 (Listener::Tcp(listener), address, None)
             }
             Listen::Unix(path) => {
-                forsaken(path).await?;
+                remove_stale_socket(path).await?;
                 let listener = Listener::Unix(bind::unix(path, settings.listen_mode)?);
                 (listener, settings.listen.clone(), Some(SocketFile::new(path)))
             }
         };
-        Ok(Self { listener, address, entrance, socket })
+        Ok(Self { listener, address, handshake, socket })
     }
 }
 
-/// Clears away the socket of a process that ended without doing so. One that somebody listens on stays, and so does
-/// what is no socket.
-async fn forsaken(path: &Path) -> anyhow::Result<()> {
+/// Removes the socket of a process that ended without removing it. A socket on which a process listens stays, and so
+/// does a file that is not a socket.
+async fn remove_stale_socket(path: &Path) -> anyhow::Result<()> {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     let refused = |error: std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
     if is_socket && tokio::net::UnixStream::connect(path).await.is_err_and(refused) {
@@ -78,7 +78,7 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if self.identity.is_some() && self.identity == identity(&self.path) {
-            // If that fails, the next process finds it forsaken.
+            // If that fails, the next process finds it remove_stale_socket.
             let _ = std::fs::remove_file(&self.path);
         }
     }
