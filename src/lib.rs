@@ -58,6 +58,7 @@ pub mod server;
 mod spelling;
 pub mod store;
 mod table;
+mod timer;
 pub mod tls;
 mod trailers;
 pub mod upstream;

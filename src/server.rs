@@ -144,7 +144,7 @@ impl Acceptor {
             }),
             true => {
                 let guard = FloodGuard::new(stream, &read, bounds);
-                StrictHttp1::http2(Either::Right(guard), read, bounds)
+                StrictHttp1::pass_through(Either::Right(guard), read, bounds)
             }
         };
         let interim = (!http2).then(|| stream.interim());

@@ -26,18 +26,22 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("app", &[EVERY]),         // the composition root: the one place that sees all parts
     ("cli", &["config", "logging"]),
     ("demo", &[]),
-    ("server", &["metrics", "bounds", "connection", "permits", "clock", "tls", "trailers"]),
+    ("server", &["metrics", "bounds", "connection", "permits", "clock", "tls", "trailers", "timer"]),
     ("connection", &[]),       // what server and proxy both know of a client's connection
     ("permits", &["address"]), // what clients have under way, bounded
     ("address", &[]),
     ("bounds", &[]),
     ("trailers", &[]), // what neither side of the proxy lets pass in a trailer section
     ("ops", &["connection"]),
-    ("proxy", &["limiter", "policy", "metrics", "clock", "bounds", "connection", "permits", "upstream"]),
-    ("upstream", &["metrics", "clock", "tls", "trailers"]), // knows neither rules nor clients
+    (
+        "proxy",
+        &["limiter", "policy", "metrics", "clock", "bounds", "connection", "permits", "timer", "upstream"],
+    ),
+    ("upstream", &["metrics", "clock", "timer", "tls", "trailers"]), // knows neither rules nor clients
     ("limiter", &["store", "table", "policy", "window", "metrics", "clock"]),
     ("store", &["table", "window", "clock", "metrics"]),
     ("table", &[]),
+    ("timer", &["clock"]),
     ("config", &["policy", "window", "tls", "bounds", "spelling"]),
     ("policy", &["window", "address"]),
     ("window", &[]),
@@ -63,6 +67,7 @@ const PURE: &[&str] = &[
     "proxy/target",
     "server/http1/head",
     "server/http1/chunks",
+    "server/http1/framing",
     "server/http1/malformed",
     "server/http1/prefix",
     "server/http2/budget",

@@ -13,10 +13,10 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::time::timeout;
 
-use crate::clock::Stopwatch;
 use crate::connection::{Connection, Held};
 use crate::metrics::{Bound, TunnelGuard};
 use crate::permits::Permit;
+use crate::timer::LastMove;
 
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const PROTOCOL: &[u8] = b"websocket";
@@ -146,51 +146,28 @@ impl UpgradeRequest {
 async fn run(client: Upgraded, application: Upgraded, idle_timeout: Duration) {
     let (from_client, to_client) = tokio::io::split(TokioIo::new(client));
     let (from_application, to_application) = tokio::io::split(TokioIo::new(application));
-    let quiet = Quiet { watch: Stopwatch::start(), moved_ms: 0.into() };
-    let mut up = std::pin::pin!(carry(from_client, to_application, &quiet));
-    let mut down = std::pin::pin!(carry(from_application, to_client, &quiet));
+    let last_byte = LastMove::start();
+    let mut up = std::pin::pin!(carry(from_client, to_application, &last_byte));
+    let mut down = std::pin::pin!(carry(from_application, to_client, &last_byte));
     tokio::select! {
         ended = &mut up => if ended.is_ok() { let _ = timeout(HALF_OPEN, down).await; },
         ended = &mut down => if ended.is_ok() { let _ = timeout(HALF_OPEN, up).await; },
-        () = quiet.lasts(idle_timeout) => Bound::StreamIdle.exceeded(),
+        () = last_byte.lasts(idle_timeout) => Bound::StreamIdle.exceeded(),
     }
 }
 
 type Reader = ReadHalf<TokioIo<Upgraded>>;
 type Writer = WriteHalf<TokioIo<Upgraded>>;
 
-async fn carry(mut from: Reader, mut to: Writer, quiet: &Quiet) -> std::io::Result<()> {
+async fn carry(mut from: Reader, mut to: Writer, last_byte: &LastMove) -> std::io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     loop {
         let length = from.read(&mut buffer).await?;
         if length == 0 {
             return to.shutdown().await;
         }
-        quiet.is_over();
+        last_byte.note();
         to.write_all(buffer.get(..length).unwrap_or_default()).await?;
         to.flush().await?;
-    }
-}
-
-/// How long nothing has come, from either side.
-struct Quiet {
-    watch: Stopwatch,
-    moved_ms: std::sync::atomic::AtomicI64,
-}
-
-impl Quiet {
-    fn is_over(&self) {
-        self.moved_ms.store(self.watch.millis(), std::sync::atomic::Ordering::Relaxed);
-    }
-
-    async fn lasts(&self, timeout: Duration) {
-        loop {
-            let quiet = self.watch.millis() - self.moved_ms.load(std::sync::atomic::Ordering::Relaxed);
-            let quiet = Duration::from_millis(u64::try_from(quiet).unwrap_or_default());
-            if quiet >= timeout {
-                return;
-            }
-            tokio::time::sleep(timeout - quiet).await;
-        }
     }
 }

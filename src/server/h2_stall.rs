@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use hyper::rt::Executor;
 use pin_project_lite::pin_project;
-use tokio::time::Sleep;
 
 use crate::clock::Stopwatch;
 use crate::metrics::Bound;
+use crate::timer::LazyTimer;
 
 tokio::task_local! {
     /// The client's progress on the stream that a task serves.
@@ -60,8 +60,12 @@ pub(super) struct StreamExecutor {
 impl<F: Future<Output: Send> + Send + 'static> Executor<F> for StreamExecutor {
     fn execute(&self, stream: F) {
         let progress = Arc::new(ClientProgress { started: Stopwatch::start(), handed: AtomicI64::new(-1) });
-        let stream =
-            WatchedStream { stream, progress: Arc::clone(&progress), timeout: self.timeout, timer: None };
+        let stream = WatchedStream {
+            stream,
+            progress: Arc::clone(&progress),
+            timeout: self.timeout,
+            timer: LazyTimer::default(),
+        };
         tokio::spawn(PROGRESS.scope(progress, stream));
     }
 }
@@ -72,8 +76,7 @@ pin_project! {
         stream: F,
         progress: Arc<ClientProgress>,
         timeout: Duration,
-        // None until the client has something to take.
-        timer: Option<Pin<Box<Sleep>>>,
+        timer: LazyTimer,
     }
 }
 
@@ -92,9 +95,7 @@ impl<F: Future> Future for WatchedStream<F> {
                 return Poll::Ready(());
             }
             let left = this.timeout.saturating_sub(waiting);
-            let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(left)));
-            std::task::ready!(timer.as_mut().poll(context));
-            *this.timer = None;
+            std::task::ready!(this.timer.poll(left, context));
         }
     }
 }

@@ -2,6 +2,7 @@
 //! differently.
 
 pub(super) mod chunks;
+mod framing;
 pub(super) mod head;
 pub(super) mod linger;
 pub(super) mod malformed;

@@ -1,26 +1,24 @@
 //! How many requests are under way on a connection, and since when there are none.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::clock::Stopwatch;
+use crate::timer::LastMove;
 
 /// Tracks the requests of one connection.
 #[derive(Debug)]
 pub(super) struct IdleTracker {
-    started: Stopwatch,
     under_way: AtomicUsize,
-    /// When the last request ended, in milliseconds since the start.
-    last_end: AtomicI64,
+    /// When the last request ended.
+    last_end: LastMove,
     /// Whether the client has been sent all that hyper has written.
     flushed: Arc<AtomicBool>,
 }
 
 impl IdleTracker {
     pub(super) fn start(flushed: Arc<AtomicBool>) -> Arc<Self> {
-        let (started, under_way) = (Stopwatch::start(), AtomicUsize::new(0));
-        Arc::new(Self { started, under_way, last_end: AtomicI64::new(0), flushed })
+        Arc::new(Self { under_way: AtomicUsize::new(0), last_end: LastMove::start(), flushed })
     }
 
     /// Notes that a request begins, and returns how many are under way with it. The request ends when the guard is
@@ -32,10 +30,8 @@ impl IdleTracker {
 
     /// Returns how long no request has been under way, or `None` if one is.
     fn idle(&self) -> Option<Duration> {
-        let idle = self.started.millis() - self.last_end.load(Ordering::Relaxed);
-        let idle = Duration::from_millis(u64::try_from(idle).unwrap_or_default());
         let quiet = self.under_way.load(Ordering::Relaxed) == 0 && self.flushed.load(Ordering::Relaxed);
-        quiet.then_some(idle)
+        quiet.then(|| self.last_end.elapsed())
     }
 
     /// Waits until no request has been under way for `timeout`, and at most a quarter of it longer: looking now and
@@ -64,7 +60,7 @@ impl Clone for UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.last_end.store(self.0.started.millis(), Ordering::Relaxed);
+        self.0.last_end.note();
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,17 +1,16 @@
 //! One request and its answer on their way: how far they are, and whose turn it is.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::Sleep;
 
-use crate::clock::Stopwatch;
 use crate::metrics::Bound;
+use crate::timer::{LastMove, LazyTimer};
 use crate::trailers;
 
 /// How long a client's body is held back for the application to say 100 (Continue). It may never have heard of that
@@ -36,11 +35,10 @@ pub(super) enum BodyState {
 /// How far a request and its answer have come.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    started: Stopwatch,
-    /// When a part of either body last went on, in milliseconds since the start.
-    moved_ms: AtomicI64,
-    /// How long both may stand still, in milliseconds.
-    patience_ms: AtomicI64,
+    /// When a part of either body was last sent on.
+    last_move: LastMove,
+    /// How long both bodies may stall, in milliseconds.
+    patience_ms: AtomicU64,
     body: AtomicU8,
     /// Whether the body is held back.
     held: AtomicBool,
@@ -52,9 +50,8 @@ pub(super) struct Exchange {
 impl Exchange {
     pub(super) fn start(patience: Duration, held: bool) -> Arc<Self> {
         let exchange = Self {
-            started: Stopwatch::start(),
-            moved_ms: AtomicI64::new(0),
-            patience_ms: AtomicI64::new(0),
+            last_move: LastMove::start(),
+            patience_ms: AtomicU64::new(0),
             body: AtomicU8::new(BodyState::Untouched as u8),
             held: AtomicBool::new(held),
             unwanted: AtomicBool::new(false),
@@ -65,24 +62,22 @@ impl Exchange {
     }
 
     pub(super) fn be_patient(&self, patience: Duration) {
-        self.patience_ms.store(i64::try_from(patience.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
+        self.patience_ms.store(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     pub(super) fn moved(&self) {
-        self.moved_ms.store(self.started.millis(), Ordering::Relaxed);
+        self.last_move.note();
     }
 
     /// How long nothing has gone on.
     pub(super) fn idle(&self) -> Duration {
-        let idle = self.started.millis() - self.moved_ms.load(Ordering::Relaxed);
-        Duration::from_millis(u64::try_from(idle).unwrap_or_default())
+        self.last_move.elapsed()
     }
 
     /// How much longer it may stand still. None: it has, for too long.
     pub(super) fn patience(&self) -> Option<Duration> {
-        let idle = self.started.millis() - self.moved_ms.load(Ordering::Relaxed);
-        let left = self.patience_ms.load(Ordering::Relaxed).saturating_sub(idle);
-        u64::try_from(left).ok().filter(|&left| left > 0).map(Duration::from_millis)
+        let patience = Duration::from_millis(self.patience_ms.load(Ordering::Relaxed));
+        patience.checked_sub(self.idle()).filter(|left| !left.is_zero())
     }
 
     pub(super) fn body(&self) -> BodyState {
@@ -123,7 +118,7 @@ impl Exchange {
 #[derive(Debug, Default)]
 pub(super) struct Stillness {
     waiting: bool,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: LazyTimer,
 }
 
 impl Stillness {
@@ -140,9 +135,7 @@ impl Stillness {
         }
         loop {
             let Some(patience) = exchange.patience() else { return Poll::Ready(()) };
-            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
-            std::task::ready!(timer.as_mut().poll(context));
-            self.timer = None;
+            std::task::ready!(self.timer.poll(patience, context));
         }
     }
 }
@@ -171,7 +164,7 @@ pub(super) struct RequestBody {
     body: Option<Incoming>,
     exchange: Arc<Exchange>,
     stillness: Stillness,
-    holding: Option<Pin<Box<Sleep>>>,
+    continue_timer: LazyTimer,
 }
 
 impl RequestBody {
@@ -179,13 +172,18 @@ impl RequestBody {
         if body.is_end_stream() {
             exchange.set_body(BodyState::Ended);
         }
-        Self { body: Some(body), exchange, stillness: Stillness::default(), holding: None }
+        Self {
+            body: Some(body),
+            exchange,
+            stillness: Stillness::default(),
+            continue_timer: LazyTimer::default(),
+        }
     }
 
     /// That of a request without one.
     pub(super) fn none(exchange: Arc<Exchange>) -> Self {
         exchange.set_body(BodyState::Ended);
-        Self { body: None, exchange, stillness: Stillness::default(), holding: None }
+        Self { body: None, exchange, stillness: Stillness::default(), continue_timer: LazyTimer::default() }
     }
 
     /// Waits until the application wants it, or until it does not look as if it would say so.
@@ -194,8 +192,7 @@ impl RequestBody {
             return Poll::Ready(());
         }
         *self.exchange.holder.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
-        let timer = self.holding.get_or_insert_with(|| Box::pin(tokio::time::sleep(CONTINUE)));
-        if timer.as_mut().poll(context).is_ready() {
+        if self.continue_timer.poll(CONTINUE, context).is_ready() {
             self.exchange.release();
         }
         if self.exchange.held.load(Ordering::Acquire) { Poll::Pending } else { Poll::Ready(()) }

@@ -1,4 +1,4 @@
-//! What goes out to a client: hyper's bytes, interim answers between them, and nothing to a client that takes none.
+//! Writes hyper's bytes to a client, with interim responses between them, and gives up on a client that takes none.
 
 use std::io;
 use std::pin::Pin;
@@ -9,20 +9,20 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use tokio::io::AsyncWrite;
-use tokio::time::Sleep;
 
 use crate::connection::Interim;
 use crate::metrics::Bound;
+use crate::timer::LazyTimer;
 
-/// The way out of one connection.
+/// The writing half of one connection.
 pub(super) struct ResponseWriter {
     timeout: Duration,
     /// Runs while the client takes nothing of what it is sent.
-    stuck: Option<Pin<Box<Sleep>>>,
+    stall_timer: LazyTimer,
     pub(super) interim: Arc<Interim>,
-    /// hyper has nothing in its own buffer: the last thing it did was to flush that.
+    /// Whether hyper's own buffer is empty: the last thing that hyper did was to flush it.
     pub(super) flushed: Arc<AtomicBool>,
-    /// Begun, and so to be ended before anything else.
+    /// The rest of an interim response, which must be written before anything else.
     unsent: BytesMut,
 }
 
@@ -30,20 +30,20 @@ impl ResponseWriter {
     pub(super) fn new(timeout: Duration) -> Self {
         Self {
             timeout,
-            stuck: None,
+            stall_timer: LazyTimer::default(),
             interim: Arc::default(),
             flushed: Arc::new(AtomicBool::new(true)),
             unsent: BytesMut::new(),
         }
     }
 
-    /// Writes interim answers, if there are any and this is the place for them.
+    /// Writes interim responses, if there are any and hyper is not in the middle of a response.
     pub(super) fn poll_interim<S: AsyncWrite + Unpin>(&mut self, inner: &mut S, context: &mut Context<'_>) {
         if self.flushed.load(Ordering::Relaxed) && self.unsent.is_empty() {
             self.unsent.extend_from_slice(&self.interim.take(context));
         }
         if !self.unsent.is_empty() {
-            // If it fails, so will what comes after it, and that is told.
+            // If it fails, so does the next write of hyper, which reports it.
             let _ = self.poll_unsent(inner, context);
         }
     }
@@ -61,7 +61,7 @@ impl ResponseWriter {
         Pin::new(inner).poll_flush(context)
     }
 
-    /// Before hyper writes.
+    /// Prepares for a write of hyper.
     pub(super) fn poll_ready<S: AsyncWrite + Unpin>(
         &mut self,
         inner: &mut S,
@@ -71,24 +71,22 @@ impl ResponseWriter {
         if self.unsent.is_empty() { Poll::Ready(Ok(())) } else { self.poll_unsent(inner, context) }
     }
 
-    /// After hyper flushed.
+    /// Notes that hyper has flushed.
     pub(super) fn flushed(&mut self) {
         self.flushed.store(true, Ordering::Relaxed);
     }
 
-    /// Notes whether the client takes what it is sent.
+    /// Fails a write that the client has not taken for too long.
     pub(super) fn watched<T>(
         &mut self,
         context: &mut Context<'_>,
         polled: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if polled.is_ready() {
-            self.stuck = None;
+            self.stall_timer.stop();
             return polled;
         }
-        let timeout = self.timeout;
-        let stuck = self.stuck.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-        std::task::ready!(stuck.as_mut().poll(context));
+        std::task::ready!(self.stall_timer.poll(self.timeout, context));
         Bound::BodyIdle.exceeded();
         Poll::Ready(Err(io::Error::new(
             io::ErrorKind::TimedOut,
