@@ -47,6 +47,8 @@ pub mod clock;
 pub mod config;
 pub mod connection;
 pub mod demo;
+mod grpc;
+mod h2_error;
 pub mod limiter;
 pub mod logging;
 pub mod metrics;

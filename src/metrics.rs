@@ -3,19 +3,21 @@
 //! Labels come from the configuration and from closed sets alone. No client, path or user is ever in one.
 
 mod bound;
+mod gauge_guard;
 mod store;
 mod upstream;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use metrics::{Counter, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-pub use bound::{Bound, TunnelGuard};
+pub use bound::{Bound, tunnel};
+pub use gauge_guard::GaugeGuard;
 use store::STORE_SECONDS;
 pub use store::{StoreMeter, fallback_evicted, instances, settled, store_outage, store_up};
-pub use upstream::{UpstreamConnectionGuard, UpstreamFault, upstream_retry};
+pub use upstream::{UpstreamFault, upstream_connection, upstream_retry};
 
 const BUILD_INFO: &str = "tidegate_build_info";
 const REQUESTS: &str = "tidegate_requests_total";
@@ -281,24 +283,10 @@ impl Origins {
     }
 }
 
-/// Counts a client connection for as long as it lives.
-#[derive(Debug)]
-pub struct ConnectionGuard(Gauge);
-
-impl ConnectionGuard {
-    /// A connection was opened.
-    #[must_use]
-    pub fn open() -> Self {
-        let gauge = gauge!(CONNECTIONS);
-        gauge.increment(1.0);
-        Self(gauge)
-    }
-}
-
-impl Drop for ConnectionGuard {
-    fn drop(&mut self) {
-        self.0.decrement(1.0);
-    }
+/// Counts a connection of a client until the guard is dropped.
+#[must_use]
+pub fn client_connection() -> GaugeGuard {
+    GaugeGuard::new(gauge!(CONNECTIONS))
 }
 
 /// A request had a wrong secret of this bypass.

@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::connection::{Connection, Held};
-use crate::metrics::{Bound, ConnectionGuard};
+use crate::metrics::{self, Bound, GaugeGuard};
 use crate::permits::PermitPool;
 pub use handshake::Handshake;
 use handshake::{Accepted, LOCAL, Socket, reset};
@@ -90,7 +90,7 @@ where
         };
         let (acceptor, http, handle, drain) =
             (Arc::clone(&acceptor), http.clone(), handle.clone(), drain.clone());
-        let held = (open.token(), permit, ConnectionGuard::open());
+        let held = (open.token(), permit, metrics::client_connection());
         open.spawn(async move {
             let mut accepting = pin!(acceptor.accept(socket, peer, held));
             let accepted = tokio::select! {
@@ -125,7 +125,7 @@ impl Acceptor {
         &self,
         mut socket: Socket,
         peer: SocketAddr,
-        held: (TaskTrackerToken, OwnedSemaphorePermit, ConnectionGuard),
+        held: (TaskTrackerToken, OwnedSemaphorePermit, GaugeGuard),
     ) -> Option<HttpConnection> {
         let bounds = &self.handshake.bounds;
         let peer = self.handshake.resolve_peer(&mut socket, peer).await?;

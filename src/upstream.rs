@@ -17,6 +17,8 @@ use hyper::body::{Body as _, Incoming};
 use tokio::time::Sleep;
 
 use crate::clock::Stopwatch;
+use crate::grpc::is_grpc;
+use crate::h2_error;
 use crate::metrics::{self, Bound};
 pub use connect::{Address, ConnectionKind, Protocol, Tls};
 pub use error::UpstreamError;
@@ -128,7 +130,7 @@ impl Upstream {
     ) -> Result<Response<Answer>, UpstreamError> {
         let Outgoing { request, path_and_query, expects_continue, kind, interim, reservation, held } =
             outgoing;
-        let patience = match speaks_grpc(request.headers()) {
+        let patience = match is_grpc(request.headers()) {
             true => (self.options.stream_idle_timeout, Bound::StreamIdle),
             false => (self.options.body_idle_timeout, Bound::BodyIdle),
         };
@@ -365,21 +367,12 @@ fn has_two_ends(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Whether the application has said that it has not looked at the request (RFC 9113, section 8.7).
+/// Returns whether the upstream reported that it has not processed the request (RFC 9113, section 8.7).
 fn is_unprocessed(error: &UpstreamError) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<h2::Error>() {
-            let going = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
-            return error.is_remote() && (going || error.reason() == Some(h2::Reason::REFUSED_STREAM));
-        }
-        cause = error.source();
-    }
-    false
-}
-
-fn speaks_grpc(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+    std::error::Error::source(error).and_then(h2_error::find).is_some_and(|error| {
+        let shutdown = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+        error.is_remote() && (shutdown || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

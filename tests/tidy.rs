@@ -26,7 +26,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("app", &[EVERY]),         // the composition root: the one place that sees all parts
     ("cli", &["config", "logging"]),
     ("demo", &[]),
-    ("server", &["metrics", "bounds", "connection", "permits", "clock", "tls", "trailers", "timer"]),
+    (
+        "server",
+        &["metrics", "bounds", "connection", "permits", "clock", "tls", "trailers", "timer", "h2_error"],
+    ),
     ("connection", &[]),       // what server and proxy both know of a client's connection
     ("permits", &["address"]), // what clients have under way, bounded
     ("address", &[]),
@@ -35,12 +38,25 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ops", &["connection"]),
     (
         "proxy",
-        &["limiter", "policy", "metrics", "clock", "bounds", "connection", "permits", "timer", "upstream"],
+        &[
+            "limiter",
+            "policy",
+            "metrics",
+            "clock",
+            "bounds",
+            "connection",
+            "permits",
+            "timer",
+            "grpc",
+            "upstream",
+        ],
     ),
-    ("upstream", &["metrics", "clock", "timer", "tls", "trailers"]), // knows neither rules nor clients
+    ("upstream", &["metrics", "clock", "timer", "tls", "trailers", "grpc", "h2_error"]), // knows neither rules nor clients
     ("limiter", &["store", "table", "policy", "window", "metrics", "clock"]),
     ("store", &["table", "window", "clock", "metrics"]),
     ("table", &[]),
+    ("grpc", &[]),
+    ("h2_error", &[]),
     ("timer", &["clock"]),
     ("config", &["policy", "window", "tls", "bounds", "spelling"]),
     ("policy", &["window", "address"]),
@@ -59,6 +75,8 @@ const PURE: &[&str] = &[
     "window",
     "policy",
     "address",
+    "grpc",
+    "h2_error",
     "tls",
     "spelling",
     "trailers",

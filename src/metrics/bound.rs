@@ -1,6 +1,8 @@
 //! Bounds that were reached, each with a counter.
 
-use metrics::{Gauge, counter, gauge};
+use metrics::{counter, gauge};
+
+use super::gauge_guard::GaugeGuard;
 
 const EXCEEDED: &str = "tidegate_bound_exceeded_total";
 const TUNNELS: &str = "tidegate_tunnels";
@@ -122,22 +124,8 @@ pub(super) fn describe() {
     gauge!(TUNNELS).set(0.0);
 }
 
-/// Counts a tunnel for as long as it lives.
-#[derive(Debug)]
-pub struct TunnelGuard(Gauge);
-
-impl TunnelGuard {
-    /// A tunnel was opened.
-    #[must_use]
-    pub fn open() -> Self {
-        let gauge = gauge!(TUNNELS);
-        gauge.increment(1.0);
-        Self(gauge)
-    }
-}
-
-impl Drop for TunnelGuard {
-    fn drop(&mut self) {
-        self.0.decrement(1.0);
-    }
+/// Counts a tunnel until the guard is dropped.
+#[must_use]
+pub fn tunnel() -> GaugeGuard {
+    GaugeGuard::new(gauge!(TUNNELS))
 }

@@ -1,6 +1,8 @@
 //! The upstream's connections, and the requests that it gave no response to.
 
-use metrics::{Gauge, counter, describe_counter, describe_gauge, gauge};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+
+use super::gauge_guard::GaugeGuard;
 
 const ERRORS: &str = "tidegate_upstream_errors_total";
 const RETRIES: &str = "tidegate_upstream_retries_total";
@@ -55,24 +57,10 @@ pub(super) fn describe() {
     gauge!(CONNECTIONS).set(0.0);
 }
 
-/// Counts a connection to the upstream for as long as it lives.
-#[derive(Debug)]
-pub struct UpstreamConnectionGuard(Gauge);
-
-impl UpstreamConnectionGuard {
-    /// A connection was opened.
-    #[must_use]
-    pub fn open() -> Self {
-        let gauge = gauge!(CONNECTIONS);
-        gauge.increment(1.0);
-        Self(gauge)
-    }
-}
-
-impl Drop for UpstreamConnectionGuard {
-    fn drop(&mut self) {
-        self.0.decrement(1.0);
-    }
+/// Counts a connection to the upstream until the guard is dropped.
+#[must_use]
+pub fn upstream_connection() -> GaugeGuard {
+    GaugeGuard::new(gauge!(CONNECTIONS))
 }
 
 /// A request was sent once more.

@@ -12,6 +12,7 @@ use super::headers::{self, seconds};
 use super::overload::Overload;
 use super::target::RequestError;
 use crate::connection::Unreadable;
+use crate::grpc::is_grpc;
 use crate::limiter::Limited;
 use crate::permits::Exhausted;
 use crate::policy::Refusal;
@@ -172,10 +173,6 @@ fn problem(status: StatusCode, problem: &Value) -> Response<Body> {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// The form in which gRPC refuses: HTTP 200, the status where the trailers would be, and when to try again

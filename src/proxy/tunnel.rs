@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::time::timeout;
 
 use crate::connection::{Connection, Held};
-use crate::metrics::{Bound, TunnelGuard};
+use crate::metrics::{self, Bound};
 use crate::permits::Permit;
 use crate::timer::LastMove;
 
@@ -132,7 +132,7 @@ impl UpgradeRequest {
             ask(answer.headers_mut());
         }
         tokio::spawn(async move {
-            let _counted = TunnelGuard::open();
+            let _counted = metrics::tunnel();
             let _held = (lease.connection, lease.permit, self.held);
             // The client's side is there once it has the answer; a client that left before never has it.
             let Ok((client, application)) = tokio::try_join!(self.client, application) else { return };

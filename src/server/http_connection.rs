@@ -28,6 +28,7 @@ use super::http2::guard::FloodGuard;
 use super::idle::IdleTracker;
 use crate::bounds::Bounds;
 use crate::connection::{Connection, Held, Unreadable};
+use crate::h2_error;
 use crate::metrics::{self, Bound};
 
 /// HTTP/2. The connection's window is fixed: one that adapts is misled by small frames (h2 >= 0.4.16).
@@ -151,16 +152,10 @@ fn bound(fault: Malformed) -> Option<Bound> {
     }
 }
 
-/// Whether the HTTP/2 library has ended the connection because of what the client made it do.
+/// Returns whether the HTTP/2 library has ended the connection because of a flood.
 fn is_flood(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<h2::Error>() {
-            return error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
-        }
-        cause = error.source();
-    }
-    false
+    h2_error::find(error)
+        .is_some_and(|error| error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM))
 }
 
 /// How HTTP is spoken on a listener.

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use super::connect::{Address, ConnectionKind, Protocol, connect};
 use super::exchange::RequestBody;
 use crate::clock::Stopwatch;
-use crate::metrics::UpstreamConnectionGuard;
+use crate::metrics;
 
 /// The most requests at once on one HTTP/2 connection, if the application allows more: beyond it a second one is
 /// opened, so that one lost packet does not hold up everything.
@@ -240,7 +240,7 @@ impl Pool {
     pub(super) async fn open(self: &Arc<Self>, kind: ConnectionKind) -> io::Result<Sender> {
         let (stream, http2) = connect(&self.address, &self.protocol, kind).await?;
         let io = TokioIo::new(stream);
-        let counted = UpstreamConnectionGuard::open();
+        let counted = metrics::upstream_connection();
         if http2 {
             let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
