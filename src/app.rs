@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::clock::{self, Clock};
-use crate::config::{self, Config, Listen, Overrides, Problem, Settings, Shutdown, StoreSettings};
+use crate::config::{self, Config, Diagnostic, Listen, Overrides, Settings, Shutdown, StoreSettings};
 use crate::demo;
 use crate::limiter::Limiter;
 use crate::logging::{self, Log};
@@ -45,7 +45,7 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub enum Failure {
     /// The configuration is wrong.
-    Config(Vec<Problem>),
+    Config(Vec<Diagnostic>),
     /// Anything else.
     Other(anyhow::Error),
 }
@@ -104,14 +104,14 @@ pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &str) -> Result<(),
 /// Problems go to standard error.
 ///
 /// # Errors
-/// The problems of all files that cannot be run.
+/// The diagnostics of all files that cannot be run.
 pub fn check(files: &[PathBuf], overrides: &Overrides) -> Result<(), Failure> {
     use std::io::Write as _;
     let mut sources: Vec<Option<&Path>> = files.iter().map(|file| Some(&**file)).collect();
     if sources.is_empty() {
         sources.push(None);
     }
-    let mut wrong: Vec<Problem> = Vec::new();
+    let mut wrong: Vec<Diagnostic> = Vec::new();
     for file in sources {
         match config::load(file, overrides) {
             Ok(config) => {
@@ -123,10 +123,10 @@ pub fn check(files: &[PathBuf], overrides: &Overrides) -> Result<(), Failure> {
                 let name = file.unwrap_or(Path::new("flags"));
                 writeln!(std::io::stdout(), "{}: ok, {rules} rule{plural}", name.display())?;
             }
-            Err(problems) => {
+            Err(diagnostics) => {
                 // A fault of a flag is the same beside each file.
-                let new = |problem: &Problem| problem.file.is_some() || !wrong.contains(problem);
-                let new: Vec<Problem> = problems.into_iter().filter(new).collect();
+                let new = |diagnostic: &Diagnostic| diagnostic.file.is_some() || !wrong.contains(diagnostic);
+                let new: Vec<Diagnostic> = diagnostics.into_iter().filter(new).collect();
                 wrong.extend(new);
             }
         }

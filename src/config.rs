@@ -1,17 +1,17 @@
 //! Configuration: one YAML file, flags over it, secrets beside it.
 //!
 //! Two stages, both pure: the text is read into the file's shape (`schema`), and the shape is compiled into
-//! [`Settings`] and a [`Policy`] (`compile`). Whatever is wrong is noted with its place and the walk goes on, so
+//! [`Settings`] and a [`Policy`] (`compile`). Whatever is wrong is noted with its location and the walk goes on, so
 //! that one attempt shows every fault. Only [`load`] does I/O.
 
 mod bypass;
 mod certificates;
 mod compile;
+mod diagnostic;
 mod flags;
 mod header;
 mod listen;
 mod network;
-mod problem;
 mod rate;
 mod reader;
 mod report;
@@ -29,11 +29,11 @@ use std::time::Duration;
 
 use crate::policy::Policy;
 pub use certificates::Certificates;
+pub use diagnostic::Diagnostic;
+use diagnostic::Fault;
 pub use listen::Listen;
-pub use problem::Problem;
-use problem::Wrong;
 use reader::Cursor;
-use report::{Located, Place, Report};
+use report::{Located, Location, Report};
 pub use secret::{SecretSource, Secrets};
 pub use settings::{
     ClientTls, Credentials, Identity, RedisAddress, RedisSettings, RedisTopology, Secret, ServerTls,
@@ -49,7 +49,7 @@ pub struct Config {
     /// The rules.
     pub policy: Policy,
     /// What is allowed, but hardly meant.
-    pub warnings: Vec<Problem>,
+    pub warnings: Vec<Diagnostic>,
     /// Each file of certificates that it names.
     pub certificates: Vec<Certificates>,
 }
@@ -57,7 +57,7 @@ pub struct Config {
 impl Config {
     /// Returns all warnings, those about certificates that are not valid at this time since 1970 included.
     #[must_use]
-    pub fn warnings_at(&self, now: Duration) -> Vec<Problem> {
+    pub fn warnings_at(&self, now: Duration) -> Vec<Diagnostic> {
         let outdated = self.certificates.iter().filter_map(|file| file.warning(now));
         self.warnings.iter().cloned().chain(outdated).collect()
     }
@@ -72,7 +72,7 @@ pub struct Overrides {
     pub ops_listen: Option<SocketAddr>,
     /// `--upstream`
     pub upstream: Option<String>,
-    /// `--redis`: the URL of a Redis store, in the place of whatever servers the file names. The rest stays the
+    /// `--redis`: the URL of a Redis store, instead of whatever servers the file names. The rest stays the
     /// file's.
     pub redis: Option<String>,
     /// The memory store, whatever the file says.
@@ -90,8 +90,8 @@ impl Overrides {
     }
 
     /// Where the value of a flag was given: in the flag, or in its variable.
-    fn place(&self, flag: &str) -> Place {
-        Place::Flag(self.variable(flag).unwrap_or(flag).to_owned())
+    fn location(&self, flag: &str) -> Location {
+        Location::Flag(self.variable(flag).unwrap_or(flag).to_owned())
     }
 }
 
@@ -103,13 +103,16 @@ const MAX_PEM: usize = 1 << 20;
 /// Reads and compiles a file, or the flags alone. Secret files are named relative to the file's directory.
 ///
 /// # Errors
-/// Everything that is wrong, at least one problem.
-pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<Problem>> {
+/// Everything that is wrong, at least one diagnostic.
+pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<Diagnostic>> {
     load_watched(file, overrides).0
 }
 
 /// The same, with the files that were read or should have been: when they change, it is time to read again.
-pub fn load_watched(file: Option<&Path>, overrides: &Overrides) -> (Result<Config, Vec<Problem>>, Sources) {
+pub fn load_watched(
+    file: Option<&Path>,
+    overrides: &Overrides,
+) -> (Result<Config, Vec<Diagnostic>>, Sources) {
     let reader = sources::Reader::default();
     let config = read_and_compile(file, overrides, &reader);
     (config, reader.sources())
@@ -119,34 +122,34 @@ fn read_and_compile(
     file: Option<&Path>,
     overrides: &Overrides,
     reader: &sources::Reader,
-) -> Result<Config, Vec<Problem>> {
+) -> Result<Config, Vec<Diagnostic>> {
     let base = file.and_then(Path::parent).unwrap_or(Path::new(""));
     let secrets = |source: &SecretSource| read_secret(base, source, reader);
     let Some(path) = file else { return compile(None, overrides, &secrets) };
     let name = path.to_string_lossy();
     let text = reader.read(path, yaml::MAX_BYTES).map_err(|error| {
-        vec![Problem {
+        vec![Diagnostic {
             file: Some(name.clone().into_owned()),
             line: None,
             column: None,
             path: overrides.variable("--config").unwrap_or_default().to_owned(),
             message: format!("the file cannot be read: {error}"),
-            remedy: "name a file that tidegate may read".to_owned(),
+            help: "name a file that tidegate may read".to_owned(),
         }]
     })?;
     compile(Some((&name, &text)), overrides, &secrets)
 }
 
-/// Compiles a text as [`load`] does with a file's. `name` stands in the problems. Pure, if `secrets` is.
+/// Compiles a text as [`load`] does with a file's. `name` stands in the diagnostics. Pure, if `secrets` is.
 ///
 /// # Errors
-/// Everything that is wrong, at least one problem.
+/// Everything that is wrong, at least one diagnostic.
 pub fn compile_text(
     name: &str,
     text: &[u8],
     overrides: &Overrides,
     secrets: &Secrets<'_>,
-) -> Result<Config, Vec<Problem>> {
+) -> Result<Config, Vec<Diagnostic>> {
     compile(Some((name, text)), overrides, secrets)
 }
 
@@ -154,7 +157,7 @@ fn compile(
     source: Option<(&str, &[u8])>,
     overrides: &Overrides,
     secrets: &Secrets<'_>,
-) -> Result<Config, Vec<Problem>> {
+) -> Result<Config, Vec<Diagnostic>> {
     let mut report = Report::default();
     let flags = flags::rules(overrides, &mut report);
     let mut text = None;
@@ -179,22 +182,22 @@ fn compile(
 }
 
 fn read_shape(root: &yaml::Node, report: &mut Report) -> Option<schema::File> {
-    let place = Place::root();
+    let location = Location::root();
     if matches!(root, yaml::Node::Null) {
-        report.error(&place, Wrong::new("the file is empty", "write at least upstream: and rules:"));
+        report.error(&location, Fault::new("the file is empty", "write at least upstream: and rules:"));
         return None;
     }
-    schema::file(&Cursor { node: root, place }, report)
+    schema::file(&Cursor { node: root, location }, report)
 }
 
-fn unreadable(name: &str, error: yaml::SyntaxError) -> Vec<Problem> {
-    vec![Problem {
+fn unreadable(name: &str, error: yaml::SyntaxError) -> Vec<Diagnostic> {
+    vec![Diagnostic {
         file: Some(name.to_owned()),
         line: error.at.map(|(line, _)| line),
         column: error.at.map(|(_, column)| column),
         path: String::new(),
-        message: error.wrong.message,
-        remedy: error.wrong.remedy,
+        message: error.fault.message,
+        help: error.fault.help,
     }]
 }
 

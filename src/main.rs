@@ -24,9 +24,9 @@ fn main() -> ExitCode {
     let mut stderr = std::io::stderr();
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Config(problems)) => {
-            for problem in problems {
-                let _ = writeln!(stderr, "{problem}");
+        Err(Failure::Config(diagnostics)) => {
+            for diagnostic in diagnostics {
+                let _ = writeln!(stderr, "{diagnostic}");
             }
             EX_CONFIG.into()
         }

@@ -83,8 +83,8 @@ impl Reloader {
                 self.source.sources = sources;
                 match loaded {
                     Ok(config) => self.accept(config).err(),
-                    Err(problems) => {
-                        Some(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+                    Err(diagnostics) => {
+                        Some(diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
                     }
                 }
             }

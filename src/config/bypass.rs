@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use http::{HeaderName, HeaderValue};
 
+use super::diagnostic::{Fault, shown};
 use super::header::{Purpose, readable};
 use super::network::covers_all;
-use super::problem::{Wrong, shown};
-use super::report::{At, Report};
+use super::report::{Report, Spanned};
 use super::rules::template;
 use super::schema;
 use super::secret::{self, SecretSource, Secrets};
@@ -25,7 +25,7 @@ pub(super) fn compile(
     secrets: &Secrets<'_>,
     report: &mut Report,
 ) -> Option<Bypass> {
-    const REMEDY: &str = "give one of paths, cidrs, client_san, or header with secret_file or secret_env";
+    const HELP: &str = "give one of paths, cidrs, client_san, or header with secret_file or secret_env";
     let before = report.errors();
     let secret = shape.secret_file.as_ref().or(shape.secret_env.as_ref());
     let on = match (&shape.paths, &shape.cidrs, &shape.client_san, &shape.header) {
@@ -36,21 +36,21 @@ pub(super) fn compile(
         // What is there could not be read, and the report says so.
         (None, None, None, None) if !shape.sound => None,
         (None, None, None, None) => {
-            report.error(&shape.place, Wrong::new("the bypass has no condition", REMEDY));
+            report.error(&shape.location, Fault::new("the bypass has no condition", HELP));
             None
         }
         _ => {
             report.error(
-                &shape.place,
-                Wrong::new("the bypass has more than one condition", format!("{REMEDY}; write two bypasses")),
+                &shape.location,
+                Fault::new("the bypass has more than one condition", format!("{HELP}; write two bypasses")),
             );
             None
         }
     };
     if let (None, Some(secret)) = (&shape.header, secret) {
-        let wrong =
-            Wrong::new("the secret has no header", "name the header that holds it: header: X-Internal-Token");
-        report.error(&secret.place.clone().key(), wrong);
+        let fault =
+            Fault::new("the secret has no header", "name the header that holds it: header: X-Internal-Token");
+        report.error(&secret.location.clone().key(), fault);
     }
     let empty = match &on {
         Some(Condition::Paths(list)) => list.is_empty(),
@@ -60,21 +60,21 @@ pub(super) fn compile(
     };
     if empty && shape.sound && report.errors() == before {
         report.error(
-            &shape.place,
-            Wrong::new("the list of the bypass is empty", "add an item, or remove the bypass"),
+            &shape.location,
+            Fault::new("the list of the bypass is empty", "add an item, or remove the bypass"),
         );
     }
     let (on, name) = (on?, shape.name.as_ref()?);
     (report.errors() == before).then(|| Bypass { name: name.value.as_str().into(), on })
 }
 
-fn paths(texts: &[At<String>], reading: &PathPolicy, report: &mut Report) -> Condition {
+fn paths(texts: &[Spanned<String>], reading: &PathPolicy, report: &mut Report) -> Condition {
     let mut templates = Vec::with_capacity(texts.len());
     for at in texts {
-        let Some(template) = report.take(&at.place, template(&at.value, reading)) else { continue };
+        let Some(template) = report.take(&at.location, template(&at.value, reading)) else { continue };
         if template.is_open() && template.segments().is_empty() {
             report.warn(
-                &at.place,
+                &at.location,
                 "this lets every request through: no rule is ever asked",
                 "name the paths",
             );
@@ -84,65 +84,69 @@ fn paths(texts: &[At<String>], reading: &PathPolicy, report: &mut Report) -> Con
     Condition::Paths(templates)
 }
 
-fn networks(networks: &[At<ipnet::IpNet>], report: &mut Report) -> Condition {
+fn networks(networks: &[Spanned<ipnet::IpNet>], report: &mut Report) -> Condition {
     for at in networks.iter().filter(|at| covers_all(&at.value)) {
-        report.warn(&at.place, "this lets every address through: no rule is ever asked", "name the networks");
+        report.warn(
+            &at.location,
+            "this lets every address through: no rule is ever asked",
+            "name the networks",
+        );
     }
     Condition::Networks(networks.iter().map(|at| at.value).collect())
 }
 
 fn by_secret(
-    header: &At<String>,
+    header: &Spanned<String>,
     shape: &schema::Bypass,
     secrets: &Secrets<'_>,
     report: &mut Report,
 ) -> Option<Condition> {
     let name = HeaderName::from_bytes(header.value.as_bytes()).map_err(|_| {
-        Wrong::new(
+        Fault::new(
             format!("'{}' is no header name", shown(&header.value)),
             "write a name such as X-Internal-Token",
         )
     });
     let name = name.and_then(|name| readable(&name, Purpose::Secret).map(|()| name));
-    let name = report.take(&header.place, name);
-    let (source, place) = match (&shape.secret_file, &shape.secret_env) {
-        (Some(file), None) => (SecretSource::File(PathBuf::from(&file.value)), &file.place),
+    let name = report.take(&header.location, name);
+    let (source, location) = match (&shape.secret_file, &shape.secret_env) {
+        (Some(file), None) => (SecretSource::File(PathBuf::from(&file.value)), &file.location),
         (None, Some(variable)) => (
-            SecretSource::Env(report.take(&variable.place, variable_name(&variable.value))?),
-            &variable.place,
+            SecretSource::Env(report.take(&variable.location, variable_name(&variable.value))?),
+            &variable.location,
         ),
         (Some(_), Some(variable)) => {
-            let wrong = Wrong::new("there are two secrets", "keep either secret_file or secret_env");
-            report.error(&variable.place.clone().key(), wrong);
+            let fault = Fault::new("there are two secrets", "keep either secret_file or secret_env");
+            report.error(&variable.location.clone().key(), fault);
             return None;
         }
         // It may be there, under a name that is not known.
         (None, None) if !shape.sound => return None,
         (None, None) => {
             report.error(
-                &header.place.clone().key(),
-                Wrong::new("the header has no secret", "give secret_file or secret_env"),
+                &header.location.clone().key(),
+                Fault::new("the header has no secret", "give secret_file or secret_env"),
             );
             return None;
         }
     };
-    let secret = report.take(place, secret::read(&source, secrets))?;
+    let secret = report.take(location, secret::read(&source, secrets))?;
     let Some(secret) = secret else {
         report.error(
-            place,
-            Wrong::new("the environment variable is not set, or empty", "set it to the secret"),
+            location,
+            Fault::new("the environment variable is not set, or empty", "set it to the secret"),
         );
         return None;
     };
     if HeaderValue::from_bytes(&secret).is_err() || secret.trim_ascii() != secret {
         let message =
             "the secret can never arrive: it holds a line break, a control character, or a blank at an end";
-        report.error(place, Wrong::new(message, "put the secret on one line, and nothing else"));
+        report.error(location, Fault::new(message, "put the secret on one line, and nothing else"));
         return None;
     }
     if secret.len() < 16 {
         report.warn(
-            place,
+            location,
             "the secret is shorter than 16 bytes: it can be guessed",
             "use 32 random bytes in hexadecimal",
         );
@@ -150,13 +154,13 @@ fn by_secret(
     name.map(|name| Condition::secret(name, &secret))
 }
 
-fn variable_name(name: &str) -> Result<String, Wrong> {
+fn variable_name(name: &str) -> Result<String, Fault> {
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     let fits = plain && !name.starts_with(|c: char| c.is_ascii_digit());
-    let wrong = || {
-        Wrong::new(format!("'{}' is no environment variable", shown(name)), "write letters, digits and '_'")
+    let fault = || {
+        Fault::new(format!("'{}' is no environment variable", shown(name)), "write letters, digits and '_'")
     };
-    fits.then(|| name.to_owned()).ok_or_else(wrong)
+    fits.then(|| name.to_owned()).ok_or_else(fault)
 }
 
 /// Compiles how clients are told apart.
@@ -167,7 +171,7 @@ pub(super) fn client(
 ) -> (ClientIdentity, HashKey) {
     for at in shape.trusted_proxies.iter().filter(|at| covers_all(&at.value)) {
         report.warn(
-            &at.place,
+            &at.location,
             "every client is a trusted proxy, and may claim any address: a limit per client_ip holds nobody",
             "list the networks of your own proxies only",
         );
@@ -181,7 +185,7 @@ pub(super) fn client(
     };
     let secret = shape.hash_secret_file.as_ref().and_then(|at| {
         let source = SecretSource::File(PathBuf::from(&at.value));
-        report.take(&at.place, secret::read(&source, secrets)).flatten()
+        report.take(&at.location, secret::read(&source, secrets)).flatten()
     });
     (identity, secret.map(|secret| HashKey::new(&secret)).unwrap_or_default())
 }

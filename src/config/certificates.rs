@@ -2,26 +2,26 @@
 
 use std::time::Duration;
 
-use super::problem::{Problem, shown};
+use super::diagnostic::{Diagnostic, shown};
 use crate::tls::{Outdated, Validity};
 
 /// The certificates of one file.
 #[derive(Clone, Debug)]
 pub struct Certificates {
     /// Where the configuration names the file. It has no message yet.
-    at: Problem,
+    at: Diagnostic,
     file: String,
     validities: Vec<Option<Validity>>,
 }
 
 impl Certificates {
-    pub(super) fn new(at: Problem, file: String, validities: Vec<Option<Validity>>) -> Self {
+    pub(super) fn new(at: Diagnostic, file: String, validities: Vec<Option<Validity>>) -> Self {
         Self { at, file, validities }
     }
 
     /// Returns a warning if one of them is not valid at this time since 1970. There is one for each file, as a collection
     /// of authorities may hold many that have expired.
-    pub(super) fn warning(&self, now: Duration) -> Option<Problem> {
+    pub(super) fn warning(&self, now: Duration) -> Option<Diagnostic> {
         let mut outdated = (1..).zip(&self.validities).filter_map(|(number, validity)| {
             validity.and_then(|validity| validity.outdated(now)).map(|outdated| (number, outdated))
         });
@@ -35,15 +35,15 @@ impl Certificates {
             1 => ", and another one is not valid now".to_owned(),
             others => format!(", and {others} others are not valid now"),
         };
-        let remedy = match first {
+        let help = match first {
             Outdated::Expired(_) | Outdated::Never => "expected a certificate that is valid now: renew it",
             Outdated::NotYetValid(_) => {
                 "expected a certificate that is valid now: is the clock of this machine right?"
             }
         };
-        Some(Problem {
+        Some(Diagnostic {
             message: format!("{certificate} in '{}' {first}{others}", shown(&self.file)),
-            remedy: remedy.to_owned(),
+            help: help.to_owned(),
             ..self.at.clone()
         })
     }

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::problem::Wrong;
-use super::report::{Place, Report};
+use super::diagnostic::Fault;
+use super::report::{Location, Report};
 use super::rules::{self, Defaults};
 use super::secret::Secrets;
 use super::{bypass, schema};
@@ -35,7 +35,7 @@ pub(super) fn policy(
     }
     if file.rules.is_empty() && file.global.is_empty() && flags.is_empty() {
         report.warn(
-            &Place::root(),
+            &Location::root(),
             "there are no rules: every request passes",
             "add rules:, or give --limit",
         );
@@ -55,19 +55,19 @@ pub(super) fn policy(
 fn unique_names(file: &schema::File, flags: &[schema::Rule], report: &mut Report) {
     let rules = flags.iter().chain(&file.rules).chain(&file.global).filter_map(|rule| rule.name.as_ref());
     let bypasses = file.bypass.iter().filter_map(|bypass| bypass.name.as_ref());
-    let mut seen: HashMap<&str, &Place> = HashMap::new();
+    let mut seen: HashMap<&str, &Location> = HashMap::new();
     for name in rules.chain(bypasses) {
         match seen.get(&*name.value) {
-            None => drop(seen.insert(&name.value, &name.place)),
+            None => drop(seen.insert(&name.value, &name.location)),
             Some(first) => {
                 let message = format!("the name '{}' is taken", name.value);
-                let remedy = match name.place {
-                    Place::Flag(_) => {
+                let help = match name.location {
+                    Location::Flag(_) => {
                         "add ,name=NAME to one of the limits: counters and metrics go by the name"
                     }
-                    Place::File { .. } => "give it another name: counters and metrics go by it",
+                    Location::File { .. } => "give it another name: counters and metrics go by it",
                 };
-                report.collision(&name.place, Wrong::new(message, remedy), first);
+                report.collision(&name.location, Fault::new(message, help), first);
             }
         }
     }
@@ -75,20 +75,24 @@ fn unique_names(file: &schema::File, flags: &[schema::Rule], report: &mut Report
 
 /// A rule whose requests an earlier one takes, all of them.
 fn unreachable(rules: &[rules::Compiled], report: &mut Report) {
-    for (place, later) in rules.iter().enumerate() {
-        let mut before = rules.iter().take(place);
+    for (index, later) in rules.iter().enumerate() {
+        let mut before = rules.iter().take(index);
         let Some(earlier) = before.find(|earlier| earlier.rule.matches.covers(&later.rule.matches)) else {
             continue;
         };
         let (name, taker) = (&later.rule.name, &earlier.rule.name);
         let message = format!("the rule '{name}' is never reached: '{taker}' takes all of its requests");
-        match (&later.place, &earlier.place) {
-            (Place::File { .. }, Place::Flag(_)) => {
-                report.warn(&later.place, message, "that is right if the flag is meant to replace the rule");
+        match (&later.location, &earlier.location) {
+            (Location::File { .. }, Location::Flag(_)) => {
+                report.warn(
+                    &later.location,
+                    message,
+                    "that is right if the flag is meant to replace the rule",
+                );
             }
             _ => {
-                let remedy = format!("move it above '{taker}', or remove it");
-                report.collision(&later.place, Wrong::new(message, remedy), &earlier.place);
+                let help = format!("move it above '{taker}', or remove it");
+                report.collision(&later.location, Fault::new(message, help), &earlier.location);
             }
         }
     }
@@ -106,18 +110,19 @@ fn bypassed(rules: &[rules::Compiled], bypasses: &[Bypass], report: &mut Report)
                 "the rule '{}' is never asked: the bypass '{}' lets its requests through",
                 rule.rule.name, bypass.name
             );
-            report.warn(&rule.place, message, "narrow the bypass, or remove the rule");
+            report.warn(&rule.location, message, "narrow the bypass, or remove the rule");
         }
     }
 }
 
 /// What goes by the names in clients' certificates, which nobody asks for.
 fn nameless<'r>(rules: impl Iterator<Item = &'r rules::Compiled>, file: &schema::File, report: &mut Report) {
-    let keyed = rules.filter(|rule| rule.rule.key.parts.contains(&KeyPart::TlsSan)).map(|rule| &rule.place);
+    let keyed =
+        rules.filter(|rule| rule.rule.key.parts.contains(&KeyPart::TlsSan)).map(|rule| &rule.location);
     let bypasses =
-        file.bypass.iter().filter(|bypass| bypass.client_san.is_some()).map(|bypass| &bypass.place);
-    for place in keyed.chain(bypasses) {
+        file.bypass.iter().filter(|bypass| bypass.client_san.is_some()).map(|bypass| &bypass.location);
+    for location in keyed.chain(bypasses) {
         let message = "no client has such a name: clients are not asked for certificates";
-        report.warn(place, message, "name the authority of their certificates in tls.client_ca_file");
+        report.warn(location, message, "name the authority of their certificates in tls.client_ca_file");
     }
 }

@@ -1,30 +1,30 @@
 //! The text of `--limit`: `[METHODS ]PATH=RATE[,burst=N][,slices=N][,key=PART]...[,mode=MODE][,name=NAME]`. Pure.
 
 use super::Overrides;
-use super::problem::{Wrong, nearest, shown};
+use super::diagnostic::{Fault, nearest, shown};
 use super::rate;
-use super::report::{At, Place, Report};
+use super::report::{Location, Report, Spanned};
 use super::schema::{Limit, MAX_NAME, MODES, Match, Refusal, Rule, is_name};
 use crate::policy::Mode;
 
-const REMEDY: &str = "write '[METHODS ]PATH=RATE[,burst=N][,slices=N][,key=PART][,mode=MODE][,name=NAME]', \
+const HELP: &str = "write '[METHODS ]PATH=RATE[,burst=N][,slices=N][,key=PART][,mode=MODE][,name=NAME]', \
                       such as 'GET|POST /api/*=100/min,burst=10'";
-const NAME_REMEDY: &str = "expected name=NAME, 1 to 64 letters, digits, '.', '_' or '-'";
+const NAME_HELP: &str = "expected name=NAME, 1 to 64 letters, digits, '.', '_' or '-'";
 
 /// Reads all `--limit` flags.
 pub(super) fn rules(overrides: &Overrides, report: &mut Report) -> Vec<Rule> {
     let flag = overrides.variable("--limit").unwrap_or("--limit");
     let rule = |text: &String| {
-        let place = Place::Flag(format!("{flag} '{}'", shown(text)));
-        let rule = rule(text, &place);
-        report.take(&place, rule)
+        let location = Location::Flag(format!("{flag} '{}'", shown(text)));
+        let rule = rule(text, &location);
+        report.take(&location, rule)
     };
     overrides.limits.iter().filter_map(rule).collect()
 }
 
-fn rule(text: &str, place: &Place) -> Result<Rule, Wrong> {
-    fn at<T>(value: T, place: &Place) -> At<T> {
-        At { value, place: place.clone() }
+fn rule(text: &str, location: &Location) -> Result<Rule, Fault> {
+    fn at<T>(value: T, location: &Location) -> Spanned<T> {
+        Spanned { value, location: location.clone() }
     }
     let text = text.trim();
     let (methods, rest) = match text.split_once(char::is_whitespace) {
@@ -33,23 +33,23 @@ fn rule(text: &str, place: &Place) -> Result<Rule, Wrong> {
     };
     let mut options = rest.split(',');
     let first = options.next().unwrap_or_default();
-    let (path, rate) = first.rsplit_once('=').ok_or_else(|| Wrong::new("this is no limit", REMEDY))?;
-    let mut limit = Limit { rate: at(rate::rate(rate)?, place), burst: None, slices: None };
+    let (path, rate) = first.rsplit_once('=').ok_or_else(|| Fault::new("this is no limit", HELP))?;
+    let mut limit = Limit { rate: at(rate::rate(rate)?, location), burst: None, slices: None };
     let mut matches = Match::any();
-    matches.path = Some(at(path.trim().to_owned(), place));
+    matches.path = Some(at(path.trim().to_owned(), location));
     if methods != "*" {
-        matches.methods = methods.split('|').map(|method| at(method.to_owned(), place)).collect();
+        matches.methods = methods.split('|').map(|method| at(method.to_owned(), location)).collect();
     }
-    let mut key: Option<Vec<At<String>>> = None;
+    let mut key: Option<Vec<Spanned<String>>> = None;
     let (mut mode, mut name) = (None, None);
     for option in options {
         let (option, value) = option.split_once('=').unwrap_or((option, ""));
         match option.trim() {
             "burst" if limit.burst.is_none() => {
-                limit.burst = Some(at(number(value, 0, i64::from(u32::MAX))?, place))
+                limit.burst = Some(at(number(value, 0, i64::from(u32::MAX))?, location))
             }
             "slices" if limit.slices.is_none() => {
-                limit.slices = Some(at(number(value, 1, crate::window::Limit::MAX_SLICES)?, place));
+                limit.slices = Some(at(number(value, 1, crate::window::Limit::MAX_SLICES)?, location));
             }
             "mode" if mode.is_none() => mode = Some(read_mode(value)?),
             "name" if name.is_none() => name = Some(read_name(value)?),
@@ -57,18 +57,18 @@ fn rule(text: &str, place: &Place) -> Result<Rule, Wrong> {
             "key" => {
                 let parts = key.get_or_insert_default();
                 parts.extend(
-                    Some(value).filter(|value| !value.is_empty()).map(|value| at(value.to_owned(), place)),
+                    Some(value).filter(|value| !value.is_empty()).map(|value| at(value.to_owned(), location)),
                 );
             }
             "burst" | "slices" | "mode" | "name" => {
-                return Err(Wrong::new(format!("'{}' stands twice", shown(option)), "keep one of the two"));
+                return Err(Fault::new(format!("'{}' stands twice", shown(option)), "keep one of the two"));
             }
             other => {
                 let guess = nearest(other, &["burst", "slices", "key", "mode", "name"]);
                 let guess = guess.map(|meant| format!("did you mean '{meant}'? ")).unwrap_or_default();
-                return Err(Wrong::new(
+                return Err(Fault::new(
                     format!("there is no option '{}'", shown(other)),
-                    format!("{guess}{REMEDY}"),
+                    format!("{guess}{HELP}"),
                 ));
             }
         }
@@ -81,7 +81,7 @@ fn rule(text: &str, place: &Place) -> Result<Rule, Wrong> {
         given => given,
     };
     Ok(Rule {
-        name: name.map(|name| at(name, place)),
+        name: name.map(|name| at(name, location)),
         matches,
         key,
         on_missing: None,
@@ -92,28 +92,28 @@ fn rule(text: &str, place: &Place) -> Result<Rule, Wrong> {
     })
 }
 
-fn number(text: &str, least: i64, most: i64) -> Result<i64, Wrong> {
+fn number(text: &str, least: i64, most: i64) -> Result<i64, Fault> {
     let value = text.parse().ok().filter(|value| (least..=most).contains(value));
-    let wrong = || Wrong::new(format!("'{}' is no number from {least} to {most}", shown(text)), REMEDY);
-    value.ok_or_else(wrong)
+    let fault = || Fault::new(format!("'{}' is no number from {least} to {most}", shown(text)), HELP);
+    value.ok_or_else(fault)
 }
 
-fn read_mode(text: &str) -> Result<Mode, Wrong> {
+fn read_mode(text: &str) -> Result<Mode, Fault> {
     let found = MODES.iter().find(|(name, _)| *name == text).map(|(_, mode)| *mode);
     found.ok_or_else(|| {
-        Wrong::new(format!("'{}' is no mode", shown(text)), "write mode=enforce, mode=shadow or mode=off")
+        Fault::new(format!("'{}' is no mode", shown(text)), "write mode=enforce, mode=shadow or mode=off")
     })
 }
 
-fn read_name(text: &str) -> Result<String, Wrong> {
+fn read_name(text: &str) -> Result<String, Fault> {
     let fits = is_name(text, MAX_NAME).then(|| text.to_owned());
-    fits.ok_or_else(|| Wrong::new(format!("invalid name '{}'", shown(text)), NAME_REMEDY))
+    fits.ok_or_else(|| Fault::new(format!("invalid name '{}'", shown(text)), NAME_HELP))
 }
 
 /// The name of a limit that has no `name=`: its methods in lower case and in the order of the alphabet, then its path,
 /// so `GET|POST /api/*` is `get-post-api`. It depends on nothing else, as counters in Redis go by it: adding, removing
 /// or reordering other limits must not give a limit another's counter.
-fn derived_name(methods: &str, path: &str) -> Result<String, Wrong> {
+fn derived_name(methods: &str, path: &str) -> Result<String, Fault> {
     let mut parts: Vec<String> = match methods {
         "*" => Vec::new(),
         _ => methods.split('|').map(str::to_ascii_lowercase).collect(),
@@ -125,7 +125,7 @@ fn derived_name(methods: &str, path: &str) -> Result<String, Wrong> {
         _ => slug(path),
     };
     if path.is_empty() {
-        return Err(Wrong::new("the path has no letter or digit to name the limit by", "add ,name=NAME"));
+        return Err(Fault::new("the path has no letter or digit to name the limit by", "add ,name=NAME"));
     }
     parts.push(path);
     let mut name = slug(&parts.join("-"));

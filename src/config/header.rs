@@ -3,7 +3,7 @@
 use http::HeaderName;
 use http::header::{CONNECTION, HOST, PROXY_AUTHORIZATION, TE, UPGRADE};
 
-use super::problem::Wrong;
+use super::diagnostic::Fault;
 use crate::policy::fields;
 
 /// What a field is read for.
@@ -19,7 +19,7 @@ pub(super) enum Purpose {
 
 /// Refuses a field that requests do not have any more when rules and bypasses read them: what depends on it would
 /// silently never apply.
-pub(super) fn readable(name: &HeaderName, purpose: Purpose) -> Result<(), Wrong> {
+pub(super) fn readable(name: &HeaderName, purpose: Purpose) -> Result<(), Fault> {
     if *name == HOST {
         return Err(host(purpose));
     }
@@ -33,18 +33,18 @@ pub(super) fn readable(name: &HeaderName, purpose: Purpose) -> Result<(), Wrong>
         Purpose::Key => "expected a header that reaches the upstream, such as header:X-Api-Key".to_owned(),
         Purpose::Secret => OWN_HEADER.to_owned(),
     };
-    Err(Wrong::new(message, help))
+    Err(Fault::new(message, help))
 }
 
 const OWN_HEADER: &str = "expected a header of its own, such as X-Internal-Token";
 
-fn host(purpose: Purpose) -> Wrong {
+fn host(purpose: Purpose) -> Fault {
     match purpose {
         Purpose::Condition => {
-            Wrong::new("the host has a condition of its own", "write hosts: [api.example.com]")
+            Fault::new("the host has a condition of its own", "write hosts: [api.example.com]")
         }
-        Purpose::Key => Wrong::new("the host has a key of its own", "write host"),
-        Purpose::Secret => Wrong::new("the header host cannot hold a secret", OWN_HEADER),
+        Purpose::Key => Fault::new("the host has a key of its own", "write host"),
+        Purpose::Secret => Fault::new("the header host cannot hold a secret", OWN_HEADER),
     }
 }
 

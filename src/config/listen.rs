@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
-use super::problem::{Wrong, shown};
+use super::diagnostic::{Fault, shown};
 
 /// Where requests come in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,45 +30,45 @@ impl FromStr for Listen {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        listen(text).map_err(|Wrong { message, remedy }| format!("{message}; {remedy}"))
+        listen(text).map_err(|Fault { message, help }| format!("{message}; {help}"))
     }
 }
 
-pub(super) const LISTEN_REMEDY: &str =
+pub(super) const LISTEN_HELP: &str =
     "write IP:PORT, such as 0.0.0.0:8080 or [::]:8080, or unix:/PATH, such as unix:/run/tidegate.sock";
-const SOCKET_REMEDY: &str = "write unix: and the path of the socket, such as unix:/run/app.sock";
+const SOCKET_HELP: &str = "write unix: and the path of the socket, such as unix:/run/app.sock";
 /// Linux has room for 108 bytes in an address (`sun_path`), and the last one is zero.
 const MAX_SOCKET_PATH: usize = 107;
 
-pub(super) fn listen(text: &str) -> Result<Listen, Wrong> {
+pub(super) fn listen(text: &str) -> Result<Listen, Fault> {
     if let Some(path) = text.strip_prefix("unix:") {
         return socket_path(path).map(Listen::Unix);
     }
-    let wrong = |_| Wrong::new(format!("'{}' is no address to listen on", shown(text)), LISTEN_REMEDY);
-    text.parse().map(Listen::Tcp).map_err(wrong)
+    let fault = |_| Fault::new(format!("'{}' is no address to listen on", shown(text)), LISTEN_HELP);
+    text.parse().map(Listen::Tcp).map_err(fault)
 }
 
 /// The path of a Unix socket: what follows `unix:`.
-pub(super) fn socket_path(text: &str) -> Result<PathBuf, Wrong> {
-    let wrong = |message: &str| Err(Wrong::new(message, SOCKET_REMEDY));
+pub(super) fn socket_path(text: &str) -> Result<PathBuf, Fault> {
+    let fault = |message: &str| Err(Fault::new(message, SOCKET_HELP));
     // `unix:///run/app.sock` is how other programs write it, with an empty host.
     let path = match text.strip_prefix("//") {
         Some(path) if path.starts_with('/') => path,
         // Not shown: there may be a password in it.
-        Some(_) => return wrong("a Unix socket has no host"),
+        Some(_) => return fault("a Unix socket has no host"),
         None => text,
     };
     match path {
-        "" => wrong("the path of the socket is missing"),
-        _ if path.starts_with('@') => wrong("sockets without a file (abstract ones) are not supported"),
-        _ if path.contains('\0') => wrong("the path of the socket holds a NUL"),
-        _ if path.ends_with('/') => wrong("this is the path of a folder, not of a socket"),
+        "" => fault("the path of the socket is missing"),
+        _ if path.starts_with('@') => fault("sockets without a file (abstract ones) are not supported"),
+        _ if path.contains('\0') => fault("the path of the socket holds a NUL"),
+        _ if path.ends_with('/') => fault("this is the path of a folder, not of a socket"),
         _ if path.len() > MAX_SOCKET_PATH => {
             let message = format!(
                 "the path of the socket has {} bytes, and {MAX_SOCKET_PATH} is the most there can be",
                 path.len()
             );
-            Err(Wrong::new(message, "give the socket a shorter path, such as unix:/run/app.sock"))
+            Err(Fault::new(message, "give the socket a shorter path, such as unix:/run/app.sock"))
         }
         _ => Ok(PathBuf::from(path)),
     }
@@ -80,21 +80,21 @@ pub(super) const MODE_HELP: &str = "expected permissions as octal digits in quot
 const OWNER: u32 = 0o600;
 
 /// The permission bits of a Unix socket, as chmod(1) takes them: `0660`.
-pub(super) fn socket_mode(text: &str) -> Result<u32, Wrong> {
-    let invalid = || Wrong::new(format!("invalid mode '{}'", shown(text)), MODE_HELP);
+pub(super) fn socket_mode(text: &str) -> Result<u32, Fault> {
+    let invalid = || Fault::new(format!("invalid mode '{}'", shown(text)), MODE_HELP);
     let octal = matches!(text.len(), 3 | 4) && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
     let mode = u32::from_str_radix(text, 8).ok().filter(|_| octal).ok_or_else(invalid)?;
     match mode {
         _ if mode > 0o777 => {
             let message = format!("mode '{text}' sets more than permissions");
-            Err(Wrong::new(
+            Err(Fault::new(
                 message,
                 "expected \"0600\" to \"0777\": setuid, setgid and sticky mean nothing here",
             ))
         }
         _ if mode & OWNER != OWNER => {
             let message = format!("mode '{text}' locks tidegate's own user out");
-            Err(Wrong::new(message, "expected read and write for the owner, as in \"0600\" or \"0660\""))
+            Err(Fault::new(message, "expected read and write for the owner, as in \"0600\" or \"0660\""))
         }
         _ => Ok(mode),
     }

@@ -4,18 +4,18 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::problem::{Wrong, shown};
-use super::report::{At, Report};
+use super::diagnostic::{Fault, shown};
+use super::report::{Report, Spanned};
 
 /// Reads a network. What it covers must be what it seems to cover.
-pub(super) fn network(at: At<String>, report: &mut Report) -> Option<At<IpNet>> {
-    let At { value: text, place } = at;
+pub(super) fn network(at: Spanned<String>, report: &mut Report) -> Option<Spanned<IpNet>> {
+    let Spanned { value: text, location } = at;
     let address = text.parse::<IpAddr>().map(IpNet::from);
     let Ok(network) = address.or_else(|_| text.parse::<IpNet>()) else {
         let message = format!("'{}' is no network", shown(&text));
         report.error(
-            &place,
-            Wrong::new(message, "write a network such as 10.0.0.0/8 or fd00::/8, or one address"),
+            &location,
+            Fault::new(message, "write a network such as 10.0.0.0/8 or fd00::/8, or one address"),
         );
         return None;
     };
@@ -23,18 +23,18 @@ pub(super) fn network(at: At<String>, report: &mut Report) -> Option<At<IpNet>> 
         && v6.network().to_ipv4_mapped().is_some()
     {
         let message = format!("'{}' never matches: such addresses are compared as IPv4", shown(&text));
-        report.error(&place, Wrong::new(message, "write the IPv4 network, such as 10.0.0.0/8"));
+        report.error(&location, Fault::new(message, "write the IPv4 network, such as 10.0.0.0/8"));
         return None;
     }
     if network.addr() != network.network() {
         let meant = network.trunc();
         report.warn(
-            &place,
+            &location,
             format!("'{}' covers all of {meant}", shown(&text)),
             format!("write {meant} if you mean the network, {} if you mean the one address", network.addr()),
         );
     }
-    Some(At { value: network.trunc(), place })
+    Some(Spanned { value: network.trunc(), location })
 }
 
 /// Whether it covers every address of its family.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::problem::{Wrong, shown};
+use super::diagnostic::{Fault, shown};
 
 /// So many per window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,13 +11,13 @@ pub(super) struct Rate {
     pub(super) window_ms: i64,
 }
 
-const RATE_REMEDY: &str = "write N/s, N/min, N/h, N/day or N/DURATION, such as 30/min or 100/90s";
-const DURATION_REMEDY: &str = "write numbers with units, such as 20ms, 3s, 5m, 1h30m or 2d";
+const RATE_HELP: &str = "write N/s, N/min, N/h, N/day or N/DURATION, such as 30/min or 100/90s";
+const DURATION_HELP: &str = "write numbers with units, such as 20ms, 3s, 5m, 1h30m or 2d";
 
 /// Reads a rate.
-pub(super) fn rate(text: &str) -> Result<Rate, Wrong> {
-    let wrong = |message: String| Wrong::new(message, RATE_REMEDY);
-    let no_rate = || wrong(format!("'{}' is no rate", shown(text)));
+pub(super) fn rate(text: &str) -> Result<Rate, Fault> {
+    let fault = |message: String| Fault::new(message, RATE_HELP);
+    let no_rate = || fault(format!("'{}' is no rate", shown(text)));
     let (count, window) = text.split_once('/').ok_or_else(no_rate)?;
     let (count, window) = (count.trim(), window.trim());
     let quota = match whole(count) {
@@ -28,7 +28,7 @@ pub(super) fn rate(text: &str) -> Result<Rate, Wrong> {
                 shown(text),
                 shown(count)
             );
-            return Err(Wrong::new(
+            return Err(Fault::new(
                 message,
                 "write a longer window instead: half a request per second is 1/2s",
             ));
@@ -41,10 +41,10 @@ pub(super) fn rate(text: &str) -> Result<Rate, Wrong> {
 }
 
 /// Reads a duration.
-pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
+pub(super) fn duration(text: &str) -> Result<Duration, Fault> {
     let millis = milliseconds(text.trim()).and_then(|millis| u64::try_from(millis).ok());
-    let wrong = || Wrong::new(format!("'{}' is no duration", shown(text)), DURATION_REMEDY);
-    millis.map(Duration::from_millis).ok_or_else(wrong)
+    let fault = || Fault::new(format!("'{}' is no duration", shown(text)), DURATION_HELP);
+    millis.map(Duration::from_millis).ok_or_else(fault)
 }
 
 /// The length of a window as it stands in the name of a limit: seconds where that is exact.
@@ -138,8 +138,8 @@ mod tests {
         ] {
             assert!(rate(text).is_err(), "{text}");
         }
-        let half = rate("0.5/s").map_err(|wrong| wrong.remedy);
-        assert!(half.is_err_and(|remedy| remedy.contains("1/2s")));
+        let half = rate("0.5/s").map_err(|fault| fault.help);
+        assert!(half.is_err_and(|help| help.contains("1/2s")));
     }
 
     #[test]

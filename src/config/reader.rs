@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::problem::{Wrong, nearest, shown};
+use super::diagnostic::{Fault, nearest, shown};
 use super::rate;
-use super::report::{At, Place, Report};
+use super::report::{Location, Report, Spanned};
 use super::size;
 use super::yaml::{Node, Step};
 
@@ -23,63 +23,63 @@ pub(super) struct Keys {
 #[derive(Clone, Debug)]
 pub(super) struct Cursor<'n> {
     pub(super) node: &'n Node,
-    pub(super) place: Place,
+    pub(super) location: Location,
 }
 
 /// The entries of a mapping.
 pub(super) struct Fields<'n> {
     entries: &'n [(String, Node)],
-    pub(super) place: Place,
+    pub(super) location: Location,
 }
 
 impl<'n> Fields<'n> {
     /// The value of a key. A duplicate has been noted; the first one counts.
     pub(super) fn get(&self, key: &str) -> Option<Cursor<'n>> {
-        let place = self.entries.iter().position(|(name, _)| name == key)?;
-        self.entries.get(place).map(|entry| self.cursor(place, entry))
+        let index = self.entries.iter().position(|(name, _)| name == key)?;
+        self.entries.get(index).map(|entry| self.cursor(index, entry))
     }
 
-    fn cursor(&self, place: usize, (name, node): &'n (String, Node)) -> Cursor<'n> {
-        Cursor { node, place: self.place.then(Step::Entry(place, name.clone())) }
+    fn cursor(&self, location: usize, (name, node): &'n (String, Node)) -> Cursor<'n> {
+        Cursor { node, location: self.location.then(Step::Entry(location, name.clone())) }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'n str, Cursor<'n>)> {
-        self.entries.iter().enumerate().map(|(place, entry)| (&*entry.0, self.cursor(place, entry)))
+        self.entries.iter().enumerate().map(|(index, entry)| (&*entry.0, self.cursor(index, entry)))
     }
 
-    /// The place of a key that is not there.
-    pub(super) fn absent(&self, key: &'static str) -> Place {
-        self.place.then(Step::Absent(key))
+    /// The location of a key that is not there.
+    pub(super) fn absent(&self, key: &'static str) -> Location {
+        self.location.then(Step::Absent(key))
     }
 }
 
 impl<'n> Cursor<'n> {
-    fn unlike(&self, report: &mut Report, wanted: &str, remedy: &str) {
+    fn unlike(&self, report: &mut Report, wanted: &str, help: &str) {
         report.error(
-            &self.place,
-            Wrong::new(format!("expected {wanted}, found {}", self.node.describe()), remedy),
+            &self.location,
+            Fault::new(format!("expected {wanted}, found {}", self.node.describe()), help),
         );
     }
 
     /// The entries of a mapping with any keys; each key once.
-    pub(super) fn entries(&self, report: &mut Report, remedy: &str) -> Option<Fields<'n>> {
+    pub(super) fn entries(&self, report: &mut Report, help: &str) -> Option<Fields<'n>> {
         let Node::Map(entries) = self.node else {
-            self.unlike(report, "a mapping", remedy);
+            self.unlike(report, "a mapping", help);
             return None;
         };
         if !self.bounded(entries.len(), report) {
             return None;
         }
-        let fields = Fields { entries, place: self.place.clone() };
-        let mut seen: HashMap<&str, Place> = HashMap::new();
+        let fields = Fields { entries, location: self.location.clone() };
+        let mut seen: HashMap<&str, Location> = HashMap::new();
         for (name, cursor) in fields.iter() {
-            let place = cursor.place.key();
+            let location = cursor.location.key();
             if let Some(first) = seen.get(name) {
-                let wrong =
-                    Wrong::new(format!("the key '{}' stands twice", shown(name)), "keep one of the two");
-                report.collision(&place, wrong, first);
+                let fault =
+                    Fault::new(format!("the key '{}' stands twice", shown(name)), "keep one of the two");
+                report.collision(&location, fault, first);
             } else {
-                seen.insert(name, place);
+                seen.insert(name, location);
             }
         }
         Some(fields)
@@ -91,32 +91,32 @@ impl<'n> Cursor<'n> {
             self.entries(report, &format!("write keys and values; the keys are {}", keys.known.join(", ")))?;
         for (name, cursor) in fields.iter().filter(|(name, _)| !keys.known.contains(name)) {
             let hint = keys.hints.iter().find(|(hinted, ..)| *hinted == name);
-            let wrong = match (hint, nearest(name, keys.known)) {
-                (Some((_, message, remedy)), _) => Wrong::new(*message, *remedy),
-                (None, Some(meant)) => Wrong::new(
+            let fault = match (hint, nearest(name, keys.known)) {
+                (Some((_, message, help)), _) => Fault::new(*message, *help),
+                (None, Some(meant)) => Fault::new(
                     format!("there is no key '{}' here", shown(name)),
                     format!("did you mean '{meant}'? The keys are {}", keys.known.join(", ")),
                 ),
-                (None, None) => Wrong::new(
+                (None, None) => Fault::new(
                     format!("there is no key '{}' here", shown(name)),
                     format!("the keys are {}", keys.known.join(", ")),
                 ),
             };
-            report.error(&cursor.place.key(), wrong);
+            report.error(&cursor.location.key(), fault);
         }
         Some(fields)
     }
 
     /// The items of a list.
-    pub(super) fn items(&self, report: &mut Report, remedy: &str) -> Vec<Cursor<'n>> {
+    pub(super) fn items(&self, report: &mut Report, help: &str) -> Vec<Cursor<'n>> {
         let Node::List(items) = self.node else {
-            self.unlike(report, "a list", remedy);
+            self.unlike(report, "a list", help);
             return Vec::new();
         };
         if !self.bounded(items.len(), report) {
             return Vec::new();
         }
-        let cursor = |(place, node)| Cursor { node, place: self.place.then(Step::Item(place)) };
+        let cursor = |(location, node)| Cursor { node, location: self.location.then(Step::Item(location)) };
         items.iter().enumerate().map(cursor).collect()
     }
 
@@ -124,29 +124,29 @@ impl<'n> Cursor<'n> {
     fn bounded(&self, count: usize, report: &mut Report) -> bool {
         if count > MAX_ITEMS {
             let message = format!("{count} entries are too many");
-            report.error(&self.place, Wrong::new(message, format!("keep it to {MAX_ITEMS}")));
+            report.error(&self.location, Fault::new(message, format!("keep it to {MAX_ITEMS}")));
         }
         count <= MAX_ITEMS
     }
 
     /// Texts: a list of them, or a single one.
-    pub(super) fn texts(&self, report: &mut Report, remedy: &str) -> Vec<At<String>> {
+    pub(super) fn texts(&self, report: &mut Report, help: &str) -> Vec<Spanned<String>> {
         if let Node::Text(_) = self.node {
-            return self.text(report, remedy).into_iter().collect();
+            return self.text(report, help).into_iter().collect();
         }
-        self.items(report, remedy).iter().filter_map(|item| item.text(report, remedy)).collect()
+        self.items(report, help).iter().filter_map(|item| item.text(report, help)).collect()
     }
 
     /// A text that is not empty.
-    pub(super) fn text(&self, report: &mut Report, remedy: &str) -> Option<At<String>> {
+    pub(super) fn text(&self, report: &mut Report, help: &str) -> Option<Spanned<String>> {
         match self.node {
             Node::Text(text) if text.is_empty() => {
-                report.error(&self.place, Wrong::new("the text is empty", remedy));
+                report.error(&self.location, Fault::new("the text is empty", help));
                 None
             }
-            Node::Text(text) => Some(At { value: text.clone(), place: self.place.clone() }),
+            Node::Text(text) => Some(Spanned { value: text.clone(), location: self.location.clone() }),
             _ => {
-                self.unlike(report, "a text", remedy);
+                self.unlike(report, "a text", help);
                 None
             }
         }
@@ -156,12 +156,12 @@ impl<'n> Cursor<'n> {
     pub(super) fn parsed<T>(
         &self,
         report: &mut Report,
-        remedy: &str,
-        parse: impl FnOnce(&str) -> Result<T, Wrong>,
-    ) -> Option<At<T>> {
-        let text = self.text(report, remedy)?;
-        let value = report.take(&text.place, parse(&text.value))?;
-        Some(At { value, place: text.place })
+        help: &str,
+        parse: impl FnOnce(&str) -> Result<T, Fault>,
+    ) -> Option<Spanned<T>> {
+        let text = self.text(report, help)?;
+        let value = report.take(&text.location, parse(&text.value))?;
+        Some(Spanned { value, location: text.location })
     }
 
     /// A boolean.
@@ -174,37 +174,39 @@ impl<'n> Cursor<'n> {
     }
 
     /// A whole number within bounds.
-    pub(super) fn integer(&self, report: &mut Report, least: i64, most: i64) -> Option<At<i64>> {
-        let remedy = format!("write a whole number from {least} to {most}");
+    pub(super) fn integer(&self, report: &mut Report, least: i64, most: i64) -> Option<Spanned<i64>> {
+        let help = format!("write a whole number from {least} to {most}");
         let Node::Int(value) = self.node else {
-            self.unlike(report, "a whole number", &remedy);
+            self.unlike(report, "a whole number", &help);
             return None;
         };
         match i64::try_from(*value) {
-            Ok(value) if (least..=most).contains(&value) => Some(At { value, place: self.place.clone() }),
+            Ok(value) if (least..=most).contains(&value) => {
+                Some(Spanned { value, location: self.location.clone() })
+            }
             _ => {
-                report.error(&self.place, Wrong::new(format!("{value} is out of range"), remedy));
+                report.error(&self.location, Fault::new(format!("{value} is out of range"), help));
                 None
             }
         }
     }
 
     /// A size in bytes, within bounds.
-    pub(super) fn size(&self, report: &mut Report, least: i64, most: i64) -> Option<At<i64>> {
-        let remedy = format!("write a size from {} to {}", size::written(least), size::written(most));
+    pub(super) fn size(&self, report: &mut Report, least: i64, most: i64) -> Option<Spanned<i64>> {
+        let help = format!("write a size from {} to {}", size::written(least), size::written(most));
         let bytes = match self.node {
             Node::Int(bytes) => i64::try_from(*bytes).unwrap_or(i64::MAX),
-            _ => self.parsed(report, &remedy, size::size)?.value,
+            _ => self.parsed(report, &help, size::size)?.value,
         };
         if !(least..=most).contains(&bytes) {
-            report.error(&self.place, Wrong::new(format!("{bytes} bytes are out of range"), remedy));
+            report.error(&self.location, Fault::new(format!("{bytes} bytes are out of range"), help));
             return None;
         }
-        Some(At { value: bytes, place: self.place.clone() })
+        Some(Spanned { value: bytes, location: self.location.clone() })
     }
 
     /// A duration within bounds.
-    pub(super) fn duration(&self, report: &mut Report, least: &str, most: &str) -> Option<At<Duration>> {
+    pub(super) fn duration(&self, report: &mut Report, least: &str, most: &str) -> Option<Spanned<Duration>> {
         self.duration_told(report, (least, most), "")
     }
 
@@ -214,7 +216,7 @@ impl<'n> Cursor<'n> {
         report: &mut Report,
         range: (&str, &str),
         word: &str,
-    ) -> Option<At<Duration>> {
+    ) -> Option<Spanned<Duration>> {
         self.duration_told(report, range, &format!(", or {word}"))
     }
 
@@ -223,28 +225,28 @@ impl<'n> Cursor<'n> {
         report: &mut Report,
         (least, most): (&str, &str),
         or: &str,
-    ) -> Option<At<Duration>> {
-        let remedy = format!("write a duration from {least} to {most}, with its unit{or}");
-        let at = self.parsed(report, &remedy, rate::duration)?;
+    ) -> Option<Spanned<Duration>> {
+        let help = format!("write a duration from {least} to {most}, with its unit{or}");
+        let at = self.parsed(report, &help, rate::duration)?;
         let within = rate::duration(least).is_ok_and(|least| at.value >= least)
             && rate::duration(most).is_ok_and(|most| at.value <= most);
         if !within {
-            report.error(&at.place, Wrong::new(format!("{:?} is out of range", at.value), remedy));
+            report.error(&at.location, Fault::new(format!("{:?} is out of range", at.value), help));
         }
         within.then_some(at)
     }
 
     /// One word of a closed set.
-    pub(super) fn word<T: Copy>(&self, report: &mut Report, words: &[(&str, T)]) -> Option<At<T>> {
+    pub(super) fn word<T: Copy>(&self, report: &mut Report, words: &[(&str, T)]) -> Option<Spanned<T>> {
         let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
-        let remedy = format!("write one of {}", names.join(", "));
-        self.parsed(report, &remedy, |text| {
+        let help = format!("write one of {}", names.join(", "));
+        self.parsed(report, &help, |text| {
             let found = words.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
             found.ok_or_else(|| {
                 let guess = nearest(text, &names)
                     .map(|meant| format!("did you mean '{meant}'? "))
                     .unwrap_or_default();
-                Wrong::new(format!("'{}' is not known here", shown(text)), format!("{guess}{remedy}"))
+                Fault::new(format!("'{}' is not known here", shown(text)), format!("{guess}{help}"))
             })
         })
     }

@@ -1,13 +1,13 @@
-//! Collects every fault with its place, and looks the places up in the text at the end. Pure.
+//! Collects every fault with its location, and looks the places up in the text at the end. Pure.
 
 use super::certificates::Certificates;
-use super::problem::{Problem, Wrong, shown};
+use super::diagnostic::{Diagnostic, Fault, shown};
 use super::yaml::{Step, locate};
 use crate::tls::Validity;
 
 /// Where something stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Location {
     /// A value of the file, or a key.
     File {
         /// The way from the root.
@@ -19,13 +19,13 @@ pub(super) enum Place {
     Flag(String),
 }
 
-impl Place {
+impl Location {
     /// The whole file.
     pub(super) fn root() -> Self {
         Self::File { steps: Vec::new(), on_key: false }
     }
 
-    /// A part of it. The parts of a flag have no place of their own.
+    /// A part of it. The parts of a flag have no location of their own.
     pub(super) fn then(&self, step: Step) -> Self {
         match self {
             Self::File { steps, .. } => {
@@ -52,7 +52,7 @@ impl Place {
         let mut path = String::new();
         for step in steps {
             match step {
-                Step::Item(place) => path.push_str(&format!("[{place}]")),
+                Step::Item(index) => path.push_str(&format!("[{index}]")),
                 Step::Entry(_, name) => push_name(&mut path, name),
                 Step::Absent(name) => push_name(&mut path, name),
             }
@@ -70,18 +70,18 @@ fn push_name(path: &mut String, name: &str) {
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct At<T> {
+pub(super) struct Spanned<T> {
     pub(super) value: T,
-    pub(super) place: Place,
+    pub(super) location: Location,
 }
 
 /// A fault, or a doubt, that has not been looked up in the text yet.
 #[derive(Clone, Debug)]
 struct Finding {
-    place: Place,
-    wrong: Wrong,
+    location: Location,
+    fault: Fault,
     /// What it collides with.
-    other: Option<Place>,
+    other: Option<Location>,
 }
 
 /// Every fault and every doubt so far.
@@ -90,41 +90,45 @@ pub(super) struct Report {
     errors: Vec<Finding>,
     warnings: Vec<Finding>,
     /// Files that are named there, and when the certificates in them are valid.
-    certificates: Vec<(At<String>, Vec<Option<Validity>>)>,
+    certificates: Vec<(Spanned<String>, Vec<Option<Validity>>)>,
 }
 
 /// What a report holds, with line and column, in the order of the file.
 pub(super) struct Located {
-    pub(super) errors: Vec<Problem>,
-    pub(super) warnings: Vec<Problem>,
+    pub(super) errors: Vec<Diagnostic>,
+    pub(super) warnings: Vec<Diagnostic>,
     pub(super) certificates: Vec<Certificates>,
 }
 
-/// More problems than anybody reads at once; each costs a pass over the text to locate.
+/// More diagnostics than anybody reads at once; each costs a pass over the text to locate.
 const MOST_PROBLEMS: usize = 100;
 
 impl Report {
-    pub(super) fn error(&mut self, place: &Place, wrong: Wrong) {
-        self.errors.push(Finding { place: place.clone(), wrong, other: None });
+    pub(super) fn error(&mut self, location: &Location, fault: Fault) {
+        self.errors.push(Finding { location: location.clone(), fault, other: None });
     }
 
     /// An error about two places.
-    pub(super) fn collision(&mut self, place: &Place, wrong: Wrong, other: &Place) {
-        self.errors.push(Finding { place: place.clone(), wrong, other: Some(other.clone()) });
+    pub(super) fn collision(&mut self, location: &Location, fault: Fault, other: &Location) {
+        self.errors.push(Finding { location: location.clone(), fault, other: Some(other.clone()) });
     }
 
-    pub(super) fn warn(&mut self, place: &Place, message: impl Into<String>, remedy: impl Into<String>) {
-        self.warnings.push(Finding { place: place.clone(), wrong: Wrong::new(message, remedy), other: None });
+    pub(super) fn warn(&mut self, location: &Location, message: impl Into<String>, help: impl Into<String>) {
+        self.warnings.push(Finding {
+            location: location.clone(),
+            fault: Fault::new(message, help),
+            other: None,
+        });
     }
 
     /// Notes when the certificates in a file are valid. The report does not know the time.
-    pub(super) fn certificates(&mut self, file: &At<String>, validities: Vec<Option<Validity>>) {
+    pub(super) fn certificates(&mut self, file: &Spanned<String>, validities: Vec<Option<Validity>>) {
         self.certificates.push((file.clone(), validities));
     }
 
     /// The value, or the note that it is wrong.
-    pub(super) fn take<T>(&mut self, place: &Place, result: Result<T, Wrong>) -> Option<T> {
-        result.map_err(|wrong| self.error(place, wrong)).ok()
+    pub(super) fn take<T>(&mut self, location: &Location, result: Result<T, Fault>) -> Option<T> {
+        result.map_err(|fault| self.error(location, fault)).ok()
     }
 
     /// How many errors there are so far: a part that adds none is sound.
@@ -134,8 +138,8 @@ impl Report {
 
     /// Looks all places up in the text.
     pub(super) fn located(self, file: Option<(&str, &str)>) -> Located {
-        let certificates = self.certificates.into_iter().map(|(At { value, place }, validities)| {
-            let at = Finding { place, wrong: Wrong::new("", ""), other: None };
+        let certificates = self.certificates.into_iter().map(|(Spanned { value, location }, validities)| {
+            let at = Finding { location, fault: Fault::new("", ""), other: None };
             Certificates::new(at.locate(file), value, validities)
         });
         Located {
@@ -146,46 +150,46 @@ impl Report {
     }
 }
 
-fn located(findings: Vec<Finding>, file: Option<(&str, &str)>) -> Vec<Problem> {
+fn located(findings: Vec<Finding>, file: Option<(&str, &str)>) -> Vec<Diagnostic> {
     let more = findings.len().saturating_sub(MOST_PROBLEMS);
-    let mut problems: Vec<Problem> =
+    let mut diagnostics: Vec<Diagnostic> =
         findings.into_iter().take(MOST_PROBLEMS).map(|f| f.locate(file)).collect();
-    problems.sort_by_key(|problem| (problem.line, problem.column));
+    diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
     if more > 0 {
-        problems.push(Problem {
+        diagnostics.push(Diagnostic {
             file: file.map(|(name, _)| name.to_owned()),
             line: None,
             column: None,
             path: String::new(),
             message: format!("and {more} more"),
-            remedy: "mend the first ones: the others may go with them".to_owned(),
+            help: "mend the first ones: the others may go with them".to_owned(),
         });
     }
-    problems
+    diagnostics
 }
 
 impl Finding {
-    fn locate(self, file: Option<(&str, &str)>) -> Problem {
-        let find = |place: &Place| match (place, file) {
-            (Place::File { steps, on_key }, Some((_, text))) => locate(text, steps, *on_key),
+    fn locate(self, file: Option<(&str, &str)>) -> Diagnostic {
+        let find = |location: &Location| match (location, file) {
+            (Location::File { steps, on_key }, Some((_, text))) => locate(text, steps, *on_key),
             _ => None,
         };
-        let at = find(&self.place);
-        let mut message = self.wrong.message;
+        let at = find(&self.location);
+        let mut message = self.fault.message;
         if let Some(other) = self.other {
             match find(&other) {
                 Some((line, _)) => message.push_str(&format!(" (line {line})")),
                 None => message.push_str(&format!(" ({})", other.path())),
             }
         }
-        let in_file = matches!(self.place, Place::File { .. });
-        Problem {
+        let in_file = matches!(self.location, Location::File { .. });
+        Diagnostic {
             file: file.filter(|_| in_file).map(|(name, _)| name.to_owned()),
             line: at.map(|(line, _)| line),
             column: at.map(|(_, column)| column),
-            path: self.place.path(),
+            path: self.location.path(),
             message,
-            remedy: self.wrong.remedy,
+            help: self.fault.help,
         }
     }
 }

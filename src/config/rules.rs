@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
+use super::diagnostic::{Fault, nearest, shown};
 use super::header::{Purpose, readable};
-use super::problem::{Wrong, nearest, shown};
 use super::rate;
-use super::report::{At, Place, Report};
+use super::report::{Location, Report, Spanned};
 use super::schema;
 use crate::policy::key::{KeyPart, KeySpec};
 use crate::policy::path::PathPolicy;
@@ -22,8 +22,8 @@ pub(super) use matching::template;
 /// A compiled rule and where it stands.
 pub(super) struct Compiled {
     pub(super) rule: Rule,
-    /// The place of its name.
-    pub(super) place: Place,
+    /// The location of its name.
+    pub(super) location: Location,
 }
 
 /// What a rule does that does not say so.
@@ -57,17 +57,17 @@ pub(super) fn compile(rule: &schema::Rule, defaults: Defaults<'_>, report: &mut 
         refusal: refusal::compile(&rule.refusal, report),
     };
     let sound = report.errors() == before && !rule.limits.is_empty();
-    sound.then(|| Compiled { rule, place: name.place.clone() })
+    sound.then(|| Compiled { rule, location: name.location.clone() })
 }
 
-fn key(texts: &[At<String>], path: Option<&Template>, report: &mut Report) -> Vec<KeyPart> {
+fn key(texts: &[Spanned<String>], path: Option<&Template>, report: &mut Report) -> Vec<KeyPart> {
     let mut parts: Vec<KeyPart> = Vec::with_capacity(texts.len());
-    for At { value: text, place } in texts {
-        let Some(part) = report.take(place, key_part(text, path)) else { continue };
+    for Spanned { value: text, location } in texts {
+        let Some(part) = report.take(location, key_part(text, path)) else { continue };
         if parts.contains(&part) {
-            let wrong =
-                Wrong::new(format!("'{}' stands twice in the key", shown(text)), "keep one of the two");
-            report.error(place, wrong);
+            let fault =
+                Fault::new(format!("'{}' stands twice in the key", shown(text)), "keep one of the two");
+            report.error(location, fault);
         } else {
             parts.push(part);
         }
@@ -75,13 +75,13 @@ fn key(texts: &[At<String>], path: Option<&Template>, report: &mut Report) -> Ve
     parts
 }
 
-fn key_part(text: &str, path: Option<&Template>) -> Result<KeyPart, Wrong> {
+fn key_part(text: &str, path: Option<&Template>) -> Result<KeyPart, Fault> {
     const KINDS: [&str; 8] =
         ["client_ip", "host", "method", "header:", "cookie:", "query:", "path:", "tls:san"];
-    const REMEDY: &str =
+    const HELP: &str =
         "write client_ip, host, method, header:NAME, cookie:NAME, query:NAME, path:NAME or tls:san";
     let (kind, name) = text.split_once(':').map_or((text, None), |(kind, name)| (kind, Some(name)));
-    let wrong = |message: String| Err(Wrong::new(message, REMEDY));
+    let fault = |message: String| Err(Fault::new(message, HELP));
     match (kind, name) {
         ("client_ip", None) => Ok(KeyPart::ClientIp),
         ("host", None) => Ok(KeyPart::Host),
@@ -89,29 +89,29 @@ fn key_part(text: &str, path: Option<&Template>) -> Result<KeyPart, Wrong> {
         ("tls", Some("san")) => Ok(KeyPart::TlsSan),
         ("tls", _) => {
             let message = format!("'{}' is nothing of a certificate that can be a key", shown(text));
-            Err(Wrong::new(message, "write tls:san, the first verified name in the client's certificate"))
+            Err(Fault::new(message, "write tls:san, the first verified name in the client's certificate"))
         }
-        ("jwt", _) => wrong(format!("the key '{}' is not built yet", shown(text))),
+        ("jwt", _) => fault(format!("the key '{}' is not built yet", shown(text))),
         ("header", Some(name)) => {
             let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-                return wrong(format!("'{}' is no header name", shown(name)));
+                return fault(format!("'{}' is no header name", shown(name)));
             };
             readable(&header, Purpose::Key).map(|()| KeyPart::Header(header))
         }
         ("cookie", Some(name)) if is_token(name) => Ok(KeyPart::Cookie(name.into())),
-        ("cookie", Some(name)) => wrong(format!("'{}' is no cookie name", shown(name))),
+        ("cookie", Some(name)) => fault(format!("'{}' is no cookie name", shown(name))),
         ("query", Some(name)) if !name.is_empty() => Ok(KeyPart::Query(name.into())),
         ("path", Some(name)) if path.is_none_or(|path| path.has_param(name)) => {
             Ok(KeyPart::Path(name.into()))
         }
         ("path", Some(name)) => {
             let message = format!("the rule's path has no parameter '{}'", shown(name));
-            Err(Wrong::new(message, format!("write it in the path, such as /tasks/{{{}}}", shown(name))))
+            Err(Fault::new(message, format!("write it in the path, such as /tasks/{{{}}}", shown(name))))
         }
         _ => {
             let guess =
                 nearest(text, &KINDS).map(|meant| format!("did you mean '{meant}'? ")).unwrap_or_default();
-            Err(Wrong::new(format!("'{}' is no part of a key", shown(text)), format!("{guess}{REMEDY}")))
+            Err(Fault::new(format!("'{}' is no part of a key", shown(text)), format!("{guess}{HELP}")))
         }
     }
 }
@@ -124,7 +124,7 @@ fn is_token(name: &str) -> bool {
 
 fn limits(rule: &schema::Rule, report: &mut Report) -> Vec<NamedLimit> {
     let name = rule.name.as_ref().map_or("", |name| &name.value);
-    let mut seen: Vec<(i64, &Place)> = Vec::new();
+    let mut seen: Vec<(i64, &Location)> = Vec::new();
     let mut limits = Vec::with_capacity(rule.limits.len());
     for limit in &rule.limits {
         let Some(compiled) = compile_limit(limit, report) else { continue };
@@ -132,13 +132,13 @@ fn limits(rule: &schema::Rule, report: &mut Report) -> Vec<NamedLimit> {
         if let Some((_, first)) = seen.iter().find(|(window, _)| *window == window_ms) {
             let message = format!("the rule has two limits of the same window, {}", rate::label(window_ms));
             report.collision(
-                &limit.rate.place,
-                Wrong::new(message, "keep the smaller one: the other is never reached"),
+                &limit.rate.location,
+                Fault::new(message, "keep the smaller one: the other is never reached"),
                 first,
             );
             continue;
         }
-        seen.push((window_ms, &limit.rate.place));
+        seen.push((window_ms, &limit.rate.location));
         let name: Arc<str> = match rule.limits.len() {
             1 => name.into(),
             _ => format!("{name}:{}", rate::label(window_ms)).into(),
@@ -156,15 +156,15 @@ fn compile_limit(limit: &schema::Limit, report: &mut Report) -> Option<Limit> {
     let slices = limit.slices.as_ref().map_or(default, |at| at.value);
     Limit::new(rate.quota, burst, rate.window_ms, slices)
         .map_err(|error| {
-            let at = &limit.rate.place;
-            let (place, remedy) = match error {
+            let at = &limit.rate.location;
+            let (location, help) = match error {
                 LimitError::NoQuota => (at, "write 1 or more; mode: off switches the rule off"),
                 LimitError::NegativeBurst => {
-                    (limit.burst.as_ref().map_or(at, |at| &at.place), "write 0 or more")
+                    (limit.burst.as_ref().map_or(at, |at| &at.location), "write 0 or more")
                 }
                 LimitError::Window => (at, "write a window from 1ms to 366d"),
                 LimitError::Slices => (
-                    limit.slices.as_ref().map_or(at, |at| &at.place),
+                    limit.slices.as_ref().map_or(at, |at| &at.location),
                     "write fewer slices, or leave the key out",
                 ),
                 LimitError::Count => (at, "write a lower rate, or a lower burst"),
@@ -172,7 +172,7 @@ fn compile_limit(limit: &schema::Limit, report: &mut Report) -> Option<Limit> {
                     (at, "write the same rate over a shorter window: 1000000/s instead of 86400000000/day")
                 }
             };
-            report.error(place, Wrong::new(error.to_string(), remedy));
+            report.error(location, Fault::new(error.to_string(), help));
         })
         .ok()
 }

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::diagnostic::{Fault, shown};
 use super::listen::{self, Listen};
-use super::problem::{Wrong, shown};
 use super::reader::{Cursor, Fields, Keys};
-use super::report::{At, Report};
+use super::report::{Report, Spanned};
 use super::yaml::Node;
 use crate::bounds::Bounds;
 use crate::policy::OnOutage;
@@ -86,14 +86,14 @@ const SHUTDOWN: Keys = Keys { known: &["settle", "grace"], hints: &[] };
 /// The file as it was written. What is missing or wrong is None, or left out of its list.
 #[derive(Debug, Default)]
 pub(super) struct File {
-    pub(super) listen: Option<At<Listen>>,
+    pub(super) listen: Option<Spanned<Listen>>,
     /// Permission bits.
-    pub(super) listen_mode: Option<At<u32>>,
-    pub(super) ops_listen: Option<At<SocketAddr>>,
-    pub(super) tls: Option<At<ServerTls>>,
+    pub(super) listen_mode: Option<Spanned<u32>>,
+    pub(super) ops_listen: Option<Spanned<SocketAddr>>,
+    pub(super) tls: Option<Spanned<ServerTls>>,
     /// The peers whose connections begin with a header of it.
-    pub(super) proxy_protocol: Option<At<Vec<At<IpNet>>>>,
-    pub(super) upstream: Option<At<Upstream>>,
+    pub(super) proxy_protocol: Option<Spanned<Vec<Spanned<IpNet>>>>,
+    pub(super) upstream: Option<Spanned<Upstream>>,
     pub(super) bounds: Bounds,
     pub(super) store: Store,
     pub(super) client: Client,
@@ -103,23 +103,23 @@ pub(super) struct File {
     pub(super) rules: Vec<Rule>,
     pub(super) x_ratelimit_headers: Option<bool>,
     pub(super) forwarded: Option<bool>,
-    pub(super) settle: Option<At<Duration>>,
-    pub(super) grace: Option<At<Duration>>,
+    pub(super) settle: Option<Spanned<Duration>>,
+    pub(super) grace: Option<Spanned<Duration>>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Store {
-    pub(super) memory: Option<At<Option<i64>>>,
-    pub(super) redis: Option<At<Redis>>,
+    pub(super) memory: Option<Spanned<Option<i64>>>,
+    pub(super) redis: Option<Spanned<Redis>>,
     pub(super) on_outage: Option<OnOutage>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Client {
-    pub(super) trusted_proxies: Vec<At<IpNet>>,
+    pub(super) trusted_proxies: Vec<Spanned<IpNet>>,
     pub(super) header: Option<ForwardedHeader>,
     pub(super) ipv6_prefix: Option<i64>,
-    pub(super) hash_secret_file: Option<At<String>>,
+    pub(super) hash_secret_file: Option<Spanned<String>>,
 }
 
 const HEADERS: &[(&str, ForwardedHeader)] =
@@ -133,28 +133,30 @@ pub(super) fn file(root: &Cursor<'_>, report: &mut Report) -> Option<File> {
     // A section whose lines are all commented out is not there.
     let section = |key: &str| fields.get(key).filter(|cursor| !matches!(cursor.node, Node::Null));
     let (settle, grace) = section("shutdown").map(|cursor| shutdown(&cursor, report)).unwrap_or_default();
-    let remedy = "write a list of rules, each starting with '- name:'";
+    let help = "write a list of rules, each starting with '- name:'";
     let rules = |key: &str, report: &mut Report| -> Vec<Rule> {
         let Some(list) = section(key) else { return Vec::new() };
-        let items = list.items(report, remedy);
+        let items = list.items(report, help);
         items.iter().filter_map(|item| rule::rule(item, report)).collect()
     };
     Some(File {
         listen: fields
             .get("listen")
-            .and_then(|cursor| cursor.parsed(report, listen::LISTEN_REMEDY, listen::listen)),
+            .and_then(|cursor| cursor.parsed(report, listen::LISTEN_HELP, listen::listen)),
         listen_mode: fields
             .get("listen_mode")
             .and_then(|cursor| cursor.parsed(report, listen::MODE_HELP, listen::socket_mode)),
         ops_listen: fields.get("ops_listen").and_then(|cursor| address(&cursor, report)),
         // Not sections: whoever writes these two does not mean to go without.
-        tls: fields.get("tls").map(|cursor| At { value: tls::server(&cursor, report), place: cursor.place }),
+        tls: fields
+            .get("tls")
+            .map(|cursor| Spanned { value: tls::server(&cursor, report), location: cursor.location }),
         proxy_protocol: fields
             .get("proxy_protocol")
-            .map(|cursor| At { value: proxy_protocol(&cursor, report), place: cursor.place }),
+            .map(|cursor| Spanned { value: proxy_protocol(&cursor, report), location: cursor.location }),
         upstream: fields
             .get("upstream")
-            .map(|cursor| At { value: upstream::upstream(&cursor, report), place: cursor.place }),
+            .map(|cursor| Spanned { value: upstream::upstream(&cursor, report), location: cursor.location }),
         bounds: section("bounds").map(|cursor| bounds::bounds(&cursor, report)).unwrap_or_default(),
         store: section("store").and_then(|cursor| store(&cursor, report)).unwrap_or_default(),
         client: section("client").and_then(|cursor| client(&cursor, report)).unwrap_or_default(),
@@ -169,25 +171,28 @@ pub(super) fn file(root: &Cursor<'_>, report: &mut Report) -> Option<File> {
     })
 }
 
-fn address(cursor: &Cursor<'_>, report: &mut Report) -> Option<At<SocketAddr>> {
-    let remedy = "write IP:PORT, such as 0.0.0.0:9902 or [::]:9902";
-    cursor.parsed(report, remedy, |text| {
-        text.parse().map_err(|_| Wrong::new(format!("'{}' is no address to listen on", shown(text)), remedy))
+fn address(cursor: &Cursor<'_>, report: &mut Report) -> Option<Spanned<SocketAddr>> {
+    let help = "write IP:PORT, such as 0.0.0.0:9902 or [::]:9902";
+    cursor.parsed(report, help, |text| {
+        text.parse().map_err(|_| Fault::new(format!("'{}' is no address to listen on", shown(text)), help))
     })
 }
 
-fn proxy_protocol(cursor: &Cursor<'_>, report: &mut Report) -> Vec<At<IpNet>> {
-    let remedy = "write trusted: and the networks of the balancers that send it, such as [10.0.0.0/8]";
+fn proxy_protocol(cursor: &Cursor<'_>, report: &mut Report) -> Vec<Spanned<IpNet>> {
+    let help = "write trusted: and the networks of the balancers that send it, such as [10.0.0.0/8]";
     let Some(fields) = cursor.fields(report, &PROXY_PROTOCOL) else { return Vec::new() };
     let missing = "nobody is trusted to send it";
-    let Some(trusted) = required(&fields, "trusted", missing, remedy, report) else { return Vec::new() };
+    let Some(trusted) = required(&fields, "trusted", missing, help, report) else { return Vec::new() };
     if matches!(trusted.node, Node::List(items) if items.is_empty()) {
-        report.error(&trusted.place, Wrong::new("the list is empty: nobody may send it", remedy));
+        report.error(&trusted.location, Fault::new("the list is empty: nobody may send it", help));
     }
     networks(&trusted, report)
 }
 
-fn shutdown(cursor: &Cursor<'_>, report: &mut Report) -> (Option<At<Duration>>, Option<At<Duration>>) {
+fn shutdown(
+    cursor: &Cursor<'_>,
+    report: &mut Report,
+) -> (Option<Spanned<Duration>>, Option<Spanned<Duration>>) {
     let Some(fields) = cursor.fields(report, &SHUTDOWN) else { return (None, None) };
     let settle = fields.get("settle").and_then(|cursor| cursor.duration(report, "0s", "1h"));
     let grace = fields.get("grace").and_then(|cursor| cursor.duration(report, "0s", "1h"));
@@ -201,10 +206,11 @@ fn store(cursor: &Cursor<'_>, report: &mut Report) -> Option<Store> {
         let inner = if matches!(cursor.node, Node::Null) { None } else { cursor.fields(report, &MEMORY) };
         let max_keys = inner.and_then(|inner| inner.get("max_keys"));
         let value = max_keys.and_then(|cursor| cursor.integer(report, 1, 10_000_000)).map(|at| at.value);
-        At { value, place: cursor.place }
+        Spanned { value, location: cursor.location }
     });
-    let redis =
-        fields.get("redis").map(|cursor| At { value: redis::redis(&cursor, report), place: cursor.place });
+    let redis = fields
+        .get("redis")
+        .map(|cursor| Spanned { value: redis::redis(&cursor, report), location: cursor.location });
     let on_outage =
         fields.get("on_outage").and_then(|cursor| cursor.word(report, ON_OUTAGE)).map(|at| at.value);
     Some(Store { memory, redis, on_outage })
@@ -226,11 +232,11 @@ fn client(cursor: &Cursor<'_>, report: &mut Report) -> Option<Client> {
     })
 }
 
-fn file_name(fields: &Fields<'_>, key: &str, report: &mut Report) -> Option<At<String>> {
+fn file_name(fields: &Fields<'_>, key: &str, report: &mut Report) -> Option<Spanned<String>> {
     fields.get(key).and_then(|cursor| cursor.text(report, "write the name of a file that holds the secret"))
 }
 
-fn networks(cursor: &Cursor<'_>, report: &mut Report) -> Vec<At<IpNet>> {
+fn networks(cursor: &Cursor<'_>, report: &mut Report) -> Vec<Spanned<IpNet>> {
     let texts = cursor.texts(report, "write networks, such as 10.0.0.0/8, fd00::/8 or 10.1.2.3");
     texts.into_iter().filter_map(|at| super::network::network(at, report)).collect()
 }
@@ -249,12 +255,12 @@ fn required<'n>(
     fields: &Fields<'n>,
     key: &'static str,
     missing: &str,
-    remedy: &str,
+    help: &str,
     report: &mut Report,
 ) -> Option<Cursor<'n>> {
     let found = fields.get(key);
     if found.is_none() {
-        report.error(&fields.absent(key), Wrong::new(missing, remedy));
+        report.error(&fields.absent(key), Fault::new(missing, help));
     }
     found
 }

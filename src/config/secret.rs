@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::problem::{Wrong, shown};
+use super::diagnostic::{Fault, shown};
 
 /// Where a secret is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -19,7 +19,7 @@ pub enum SecretSource {
 pub type Secrets<'a> = dyn Fn(&SecretSource) -> Result<Option<Vec<u8>>, String> + 'a;
 
 /// The secret without the line break that editors leave at the end. None: the variable is not set, or empty.
-pub(super) fn read(source: &SecretSource, secrets: &Secrets<'_>) -> Result<Option<Vec<u8>>, Wrong> {
+pub(super) fn read(source: &SecretSource, secrets: &Secrets<'_>) -> Result<Option<Vec<u8>>, Fault> {
     let (what, name, readable, filled) = match source {
         SecretSource::File(path) => (
             "the secret file",
@@ -39,7 +39,7 @@ pub(super) fn read(source: &SecretSource, secrets: &Secrets<'_>) -> Result<Optio
     };
     let name = shown(&name);
     let read = secrets(source)
-        .map_err(|why| Wrong::new(format!("{what} '{name}' cannot be read: {why}"), readable))?;
+        .map_err(|why| Fault::new(format!("{what} '{name}' cannot be read: {why}"), readable))?;
     // Whoever reads a file and finds nothing has found an empty one.
     let mut bytes = read.unwrap_or_default();
     if bytes.last() == Some(&b'\n') {
@@ -51,6 +51,6 @@ pub(super) fn read(source: &SecretSource, secrets: &Secrets<'_>) -> Result<Optio
     match source {
         _ if !bytes.is_empty() => Ok(Some(bytes)),
         SecretSource::Env(_) => Ok(None),
-        _ => Err(Wrong::new(format!("{what} '{name}' is empty"), filled)),
+        _ => Err(Fault::new(format!("{what} '{name}' is empty"), filled)),
     }
 }

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::diagnostic::Fault;
 use super::listen::Listen;
 use super::network::covers_all;
-use super::problem::Wrong;
-use super::report::{At, Place, Report};
+use super::report::{Location, Report, Spanned};
 use super::schema;
 use super::{Overrides, Secrets};
 use crate::bounds::Bounds;
@@ -113,14 +113,16 @@ pub(super) fn settings(
     secrets: &Secrets<'_>,
     report: &mut Report,
 ) -> Option<Settings> {
-    let listen = chosen(overrides.listen.clone(), overrides.place("--listen"), file.listen.as_ref(), LISTEN);
-    let place = overrides.place("--ops-listen");
-    let ops_listen = chosen(overrides.ops_listen, place, file.ops_listen.as_ref(), OPS_LISTEN);
+    let listen =
+        chosen(overrides.listen.clone(), overrides.location("--listen"), file.listen.as_ref(), LISTEN);
+    let location = overrides.location("--ops-listen");
+    let ops_listen = chosen(overrides.ops_listen, location, file.ops_listen.as_ref(), OPS_LISTEN);
     if let Listen::Tcp(address) = listen.value
         && overlap(address, ops_listen.value)
     {
         let message = format!("{} is taken by listen", ops_listen.value);
-        report.error(&ops_listen.place, Wrong::new(message, "give probes and metrics a port of their own"));
+        report
+            .error(&ops_listen.location, Fault::new(message, "give probes and metrics a port of their own"));
     }
     let listen_mode = listen_mode(file.listen_mode.as_ref(), &listen.value, report);
     let tls = file.tls.as_ref().map(|at| tls::server(&at.value, secrets, report));
@@ -144,32 +146,41 @@ pub(super) fn settings(
     })
 }
 
-fn chosen<T: Clone>(flag: Option<T>, place: Place, file: Option<&At<T>>, default: T) -> At<T> {
-    let flag = flag.map(|value| At { value, place });
-    flag.or_else(|| file.cloned()).unwrap_or_else(|| At { value: default, place: Place::root() })
+fn chosen<T: Clone>(
+    flag: Option<T>,
+    location: Location,
+    file: Option<&Spanned<T>>,
+    default: T,
+) -> Spanned<T> {
+    let flag = flag.map(|value| Spanned { value, location });
+    flag.or_else(|| file.cloned()).unwrap_or_else(|| Spanned { value: default, location: Location::root() })
 }
 
-fn listen_mode(file: Option<&At<u32>>, listen: &Listen, report: &mut Report) -> Option<u32> {
+fn listen_mode(file: Option<&Spanned<u32>>, listen: &Listen, report: &mut Report) -> Option<u32> {
     let at = file?;
     if let Listen::Tcp(address) = listen {
         let message = format!("only a Unix socket has a mode, and tidegate listens on {address}");
-        let wrong = Wrong::new(message, "remove listen_mode, or listen on unix:PATH");
-        report.error(&at.place.clone().key(), wrong);
+        let fault = Fault::new(message, "remove listen_mode, or listen on unix:PATH");
+        report.error(&at.location.clone().key(), fault);
     }
     Some(at.value)
 }
 
 /// The peers that must say first whom they speak for.
-fn proxy_protocol(file: Option<&At<Vec<At<IpNet>>>>, listen: &At<Listen>, report: &mut Report) -> Vec<IpNet> {
-    let Some(At { value: networks, place }) = file else { return Vec::new() };
+fn proxy_protocol(
+    file: Option<&Spanned<Vec<Spanned<IpNet>>>>,
+    listen: &Spanned<Listen>,
+    report: &mut Report,
+) -> Vec<IpNet> {
+    let Some(Spanned { value: networks, location }) = file else { return Vec::new() };
     if matches!(listen.value, Listen::Unix(_)) {
         let message = "tidegate listens on a Unix socket, whose peers have no address that could be trusted";
-        let wrong = Wrong::new(message, "remove proxy_protocol, or listen on IP:PORT");
-        report.collision(&place.clone().key(), wrong, &listen.place);
+        let fault = Fault::new(message, "remove proxy_protocol, or listen on IP:PORT");
+        report.collision(&location.clone().key(), fault, &listen.location);
     }
     for at in networks.iter().filter(|at| covers_all(&at.value)) {
         report.warn(
-            &at.place,
+            &at.location,
             "every connection must begin with a PROXY header, and whoever connects may claim any address",
             "list the networks of your own balancers only",
         );
@@ -190,22 +201,24 @@ fn store(
     report: &mut Report,
 ) -> Option<StoreSettings> {
     if let (Some(memory), Some(redis)) = (&file.memory, &file.redis) {
-        let wrong = Wrong::new("there are two stores", "keep either memory or redis");
-        report.collision(&redis.place.clone().key(), wrong, &memory.place.clone().key());
+        let fault = Fault::new("there are two stores", "keep either memory or redis");
+        report.collision(&redis.location.clone().key(), fault, &memory.location.clone().key());
         return None;
     }
-    let flag = overrides.redis.clone().map(|value| At { value, place: overrides.place("--redis") });
+    let flag =
+        overrides.redis.clone().map(|value| Spanned { value, location: overrides.location("--redis") });
     if let (Some(at), true) = (&flag, overrides.memory) {
-        report.error(&at.place, Wrong::new("the memory store is asked for as well", "give one of the two"));
+        report
+            .error(&at.location, Fault::new("the memory store is asked for as well", "give one of the two"));
         return None;
     }
     // The file's store must be right even where a flag wins.
     let redis = match (&file.redis, &flag) {
         (None, None) => None,
         (None, Some(_)) => {
-            Some(redis::settings(&schema::Redis::default(), &Place::root(), flag, secrets, report))
+            Some(redis::settings(&schema::Redis::default(), &Location::root(), flag, secrets, report))
         }
-        (Some(at), _) => Some(redis::settings(&at.value, &at.place, flag, secrets, report)),
+        (Some(at), _) => Some(redis::settings(&at.value, &at.location, flag, secrets, report)),
     };
     match redis {
         Some(redis) if !overrides.memory => redis.map(|redis| StoreSettings::Redis(Box::new(redis))),
@@ -220,12 +233,15 @@ fn shutdown(file: &schema::File, report: &mut Report) -> Shutdown {
     let settle = file.settle.as_ref().map_or(SETTLE, |at| at.value);
     let grace = file.grace.as_ref().map_or(GRACE, |at| at.value);
     if settle > grace {
-        let place =
-            file.grace.as_ref().or(file.settle.as_ref()).map_or_else(Place::root, |at| at.place.clone());
+        let location = file
+            .grace
+            .as_ref()
+            .or(file.settle.as_ref())
+            .map_or_else(Location::root, |at| at.location.clone());
         let message = format!("grace ({grace:?}) is shorter than settle ({settle:?}), which is part of it");
         report.error(
-            &place,
-            Wrong::new(message, "make grace the longer one: it is the whole time to shut down"),
+            &location,
+            Fault::new(message, "make grace the longer one: it is the whole time to shut down"),
         );
     }
     Shutdown { settle, grace }

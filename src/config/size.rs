@@ -1,22 +1,22 @@
 //! Sizes as they are written: `65536`, `64KiB`, `1MiB`. Pure.
 
-use super::problem::{Wrong, shown};
+use super::diagnostic::{Fault, shown};
 
-const SIZE_REMEDY: &str = "write a number of bytes, or a number with KiB or MiB, such as 64KiB";
+const SIZE_HELP: &str = "write a number of bytes, or a number with KiB or MiB, such as 64KiB";
 
 /// Reads a size, in bytes. What exceeds an i64 is as wrong as the largest one, and whoever compares says so.
-pub(super) fn size(text: &str) -> Result<i64, Wrong> {
-    let wrong = || Wrong::new(format!("'{}' is no size", shown(text)), SIZE_REMEDY);
+pub(super) fn size(text: &str) -> Result<i64, Fault> {
+    let fault = || Fault::new(format!("'{}' is no size", shown(text)), SIZE_HELP);
     let text = text.trim();
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let bytes = match unit.trim() {
         "" | "B" | "bytes" => 1,
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
-        _ => return Err(wrong()),
+        _ => return Err(fault()),
     };
     if digits.is_empty() {
-        return Err(wrong());
+        return Err(fault());
     }
     Ok(digits.parse().unwrap_or(i64::MAX).saturating_mul(bytes))
 }
@@ -49,7 +49,7 @@ mod tests {
             assert_eq!(size(text), Ok(bytes), "{text}");
         }
         for text in ["", "KiB", "64KB", "64k", "64kib", "1.5MiB", "-1", "1GiB", "1KiB1", "0x10"] {
-            assert!(size(text).is_err_and(|wrong| wrong.remedy.contains("64KiB")), "{text}");
+            assert!(size(text).is_err_and(|fault| fault.help.contains("64KiB")), "{text}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! YAML text into a tree of plain nodes, and from a place in the tree back to line and column.
+//! YAML text into a tree of plain nodes, and from a location in the tree back to line and column.
 //!
 //! A tree of our own instead of the library's `Value`: it keeps duplicate keys, so that they can be reported
 //! along with everything else, and it is bounded, so that aliases of aliases cannot fill the memory. Pure.
@@ -13,7 +13,7 @@ use serde::de::{
     Visitor,
 };
 
-use super::problem::{Wrong, shown};
+use super::diagnostic::{Fault, shown};
 use locate::Stop;
 pub(super) use locate::{Step, locate};
 
@@ -76,12 +76,12 @@ impl Node {
 pub(super) struct SyntaxError {
     /// Line and column, from 1.
     pub(super) at: Option<(usize, usize)>,
-    pub(super) wrong: Wrong,
+    pub(super) fault: Fault,
 }
 
 /// The file's text without a byte order mark.
 pub(super) fn decode(bytes: &[u8]) -> Result<&str, SyntaxError> {
-    let fail = |at, message: &str, remedy: &str| Err(SyntaxError { at, wrong: Wrong::new(message, remedy) });
+    let fail = |at, message: &str, help: &str| Err(SyntaxError { at, fault: Fault::new(message, help) });
     if bytes.len() > MAX_BYTES {
         return fail(
             None,
@@ -101,8 +101,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<&str, SyntaxError> {
         }
     };
     let control = |c: char| (c.is_ascii_control() && !matches!(c, '\t' | '\n' | '\r')) || c == '\u{feff}';
-    if let Some(place) = text.find(control) {
-        let before = text.get(..place).unwrap_or_default();
+    if let Some(at) = text.find(control) {
+        let before = text.get(..at).unwrap_or_default();
         return fail(
             Some(end_of(before)),
             "the file holds a control character",
@@ -128,11 +128,11 @@ fn end_of(text: &str) -> (usize, usize) {
 /// The tree of the only document in `text`.
 pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
     if let Some(at) = too_many_open(text) {
-        let wrong = Wrong::new(
+        let fault = Fault::new(
             "the brackets are nested too deeply",
             "no key of this file needs more than five levels",
         );
-        return Err(SyntaxError { at: Some(at), wrong });
+        return Err(SyntaxError { at: Some(at), fault });
     }
     let budget = Cell::new(MAX_NODES);
     let mut documents = serde_yaml::Deserializer::from_str(text);
@@ -143,11 +143,11 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
         Some(second) => {
             let error = second.deserialize_any(Stop).err();
             let at = error.and_then(|error| error.location()).map(|mark| (mark.line(), mark.column()));
-            let wrong = Wrong::new(
+            let fault = Fault::new(
                 "a second YAML document starts here",
                 "keep one document: remove the line '---' above",
             );
-            Err(SyntaxError { at, wrong })
+            Err(SyntaxError { at, fault })
         }
     }
 }
@@ -155,7 +155,7 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
 /// Where more brackets than any sane file opens are open. Blind to quotes and comments, so the limit is wide.
 fn too_many_open(text: &str) -> Option<(usize, usize)> {
     let mut open = 0_usize;
-    let place = text.bytes().position(|byte| {
+    let at = text.bytes().position(|byte| {
         match byte {
             b'[' | b'{' => open += 1,
             b']' | b'}' => open = open.saturating_sub(1),
@@ -163,7 +163,7 @@ fn too_many_open(text: &str) -> Option<(usize, usize)> {
         }
         open > MAX_OPEN
     })?;
-    text.get(..place).map(end_of)
+    text.get(..at).map(end_of)
 }
 
 const TOO_MANY: &str = "the file expands to too many values";
@@ -176,7 +176,7 @@ fn syntax_error(error: &serde_yaml::Error, text: &str) -> SyntaxError {
     let indent: String = line.chars().take_while(|c| c.is_whitespace()).collect();
     let says = |part: &str| said.contains(part);
     let too_many = says(TOO_MANY) || says("repetition limit");
-    let remedy = if indent.contains('\t') {
+    let help = if indent.contains('\t') {
         "indent with spaces: YAML takes no tabs"
     } else if too_many {
         "use fewer aliases: write the values out"
@@ -199,7 +199,7 @@ fn syntax_error(error: &serde_yaml::Error, text: &str) -> SyntaxError {
     };
     let message =
         if too_many { TOO_MANY.to_owned() } else { format!("this is not YAML: {}", shown_error(&said)) };
-    SyntaxError { at, wrong: Wrong::new(message, remedy) }
+    SyntaxError { at, fault: Fault::new(message, help) }
 }
 
 /// The library's words, without the position it ends or interrupts them with.

@@ -1,5 +1,5 @@
 //! The configuration: what is right compiles to what it says, and what is wrong is told all at once, with its
-//! place and a remedy.
+//! place and a help.
 
 mod certificates;
 mod cli;
@@ -23,13 +23,13 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use tidegate::config::{Config, Overrides, Problem, SecretSource, compile_text};
+use tidegate::config::{Config, Diagnostic, Overrides, SecretSource, compile_text};
 use tidegate::policy::Rule;
 
 use crate::authority::Authority;
 
 /// Compiles a text; the only secrets there are lie in these places.
-fn compile_with(text: &str, overrides: &Overrides) -> Result<Config, Vec<Problem>> {
+fn compile_with(text: &str, overrides: &Overrides) -> Result<Config, Vec<Diagnostic>> {
     compile_text("test.yaml", text.as_bytes(), overrides, &|source| match source {
         SecretSource::File(path) if path.ends_with("secret") => Ok(Some(b"0123456789abcdef0123\n".to_vec())),
         SecretSource::File(path) if path.ends_with("short") => Ok(Some(b"abc\r\n".to_vec())),
@@ -64,7 +64,7 @@ fn pem(path: &Path) -> Option<Vec<u8>> {
     FILES.get(name).map(|text| text.clone().into_bytes())
 }
 
-fn compile(text: &str) -> Result<Config, Vec<Problem>> {
+fn compile(text: &str) -> Result<Config, Vec<Diagnostic>> {
     compile_with(text, &Overrides::default())
 }
 
@@ -74,18 +74,18 @@ fn file(rest: &str) -> String {
 }
 
 fn right(text: &str) -> Config {
-    compile(text).unwrap_or_else(|problems| panic!("{}\n{text}", listed(&problems)))
+    compile(text).unwrap_or_else(|diagnostics| panic!("{}\n{text}", listed(&diagnostics)))
 }
 
-fn problems(text: &str) -> Vec<Problem> {
+fn diagnostics(text: &str) -> Vec<Diagnostic> {
     match compile(text) {
         Ok(_) => panic!("this should be wrong:\n{text}"),
-        Err(problems) => problems,
+        Err(diagnostics) => diagnostics,
     }
 }
 
-fn listed(problems: &[Problem]) -> String {
-    problems.iter().map(|problem| format!("{problem}\n")).collect()
+fn listed(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().map(|diagnostic| format!("{diagnostic}\n")).collect()
 }
 
 /// A rule and its limits in one line: quota/window+burst*slices.
@@ -97,29 +97,29 @@ fn limits(rule: &Rule) -> String {
     rule.limits.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
-/// Files that are each wrong in one way: text, line:column, path, part of the message, part of the remedy.
+/// Files that are each wrong in one way: text, line:column, path, part of the message, part of the help.
 type Wrong = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
-/// Each must give this one problem and no other.
+/// Each must give this one diagnostic and no other.
 fn assert_wrong(cases: &[Wrong], text: impl Fn(&str) -> String) {
     let mut faults = String::new();
-    for (rest, place, path, message, remedy) in cases {
+    for (rest, place, path, message, help) in cases {
         let text = text(rest);
         let found = match compile(&text) {
             Ok(_) => vec![],
             Err(found) => found,
         };
-        let fits = |problem: &Problem| {
-            let at = problem.line.zip(problem.column).map(|(line, column)| format!("{line}:{column}"));
+        let fits = |diagnostic: &Diagnostic| {
+            let at = diagnostic.line.zip(diagnostic.column).map(|(line, column)| format!("{line}:{column}"));
             at.as_deref().unwrap_or("-") == *place
-                && problem.path == *path
-                && problem.message.contains(message)
-                && problem.remedy.contains(remedy)
-                && problem.file.as_deref() == Some("test.yaml")
+                && diagnostic.path == *path
+                && diagnostic.message.contains(message)
+                && diagnostic.help.contains(help)
+                && diagnostic.file.as_deref() == Some("test.yaml")
         };
         if found.len() != 1 || !found.iter().all(fits) {
             faults +=
-                &format!("--- {text}\nwanted {place} {path}: {message} / {remedy}\ngot {}", listed(&found));
+                &format!("--- {text}\nwanted {place} {path}: {message} / {help}\ngot {}", listed(&found));
         }
     }
     assert!(faults.is_empty(), "\n{faults}");

@@ -1,22 +1,22 @@
 //! Compiles patterns of names in certificates. Pure.
 
-use crate::config::problem::{Wrong, shown};
-use crate::config::report::{At, Report};
+use crate::config::diagnostic::{Fault, shown};
+use crate::config::report::{Report, Spanned};
 use crate::policy::bypass::NamePattern;
 
-pub(super) fn patterns(texts: &[At<String>], report: &mut Report) -> Vec<NamePattern> {
+pub(super) fn patterns(texts: &[Spanned<String>], report: &mut Report) -> Vec<NamePattern> {
     let mut patterns = Vec::with_capacity(texts.len());
-    for At { value: text, place } in texts {
-        let Some(pattern) = report.take(place, pattern(text)) else { continue };
+    for Spanned { value: text, location } in texts {
+        let Some(pattern) = report.take(location, pattern(text)) else { continue };
         if let NamePattern::Start(start) = &pattern {
             let (scheme, rest) = start.split_once("://").unwrap_or(("", start));
             if start.is_empty() {
                 let message = "this lets every client with a certificate through";
-                report.warn(place, message, "write what their names start with: spiffe://prod/ns/jobs/*");
+                report.warn(location, message, "write what their names start with: spiffe://prod/ns/jobs/*");
             } else if !scheme.is_empty() && !rest.contains('/') {
                 let message =
                     format!("'{}' ends before the trust domain does: others start so too", shown(text));
-                report.warn(place, message, "write the trust domain to its end: spiffe://prod/*");
+                report.warn(location, message, "write the trust domain to its end: spiffe://prod/*");
             }
         }
         patterns.push(pattern);
@@ -24,17 +24,17 @@ pub(super) fn patterns(texts: &[At<String>], report: &mut Report) -> Vec<NamePat
     patterns
 }
 
-fn pattern(text: &str) -> Result<NamePattern, Wrong> {
-    const REMEDY: &str = "write a name such as spiffe://prod/ns/jobs/sa/batch or batch.example.com, or its start: spiffe://prod/*";
+fn pattern(text: &str) -> Result<NamePattern, Fault> {
+    const HELP: &str = "write a name such as spiffe://prod/ns/jobs/sa/batch or batch.example.com, or its start: spiffe://prod/*";
     let (name, open) = text.strip_suffix('*').map_or((text, false), |start| (start, true));
     if name.contains('*') {
         let message = format!("'{}' has a '*' that is not its end", shown(text));
-        return Err(Wrong::new(message, "write the '*' once, at the end: it stands for all that may follow"));
+        return Err(Fault::new(message, "write the '*' once, at the end: it stands for all that may follow"));
     }
     let uri = is_uri(name, open);
     if !uri && !is_dns(name, open) {
         let message = format!("'{}' is no name of a certificate: neither a URI nor a DNS name", shown(text));
-        return Err(Wrong::new(message, REMEDY));
+        return Err(Fault::new(message, HELP));
     }
     Ok(match (open, uri) {
         (true, _) => NamePattern::Start(name.into()),

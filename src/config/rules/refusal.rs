@@ -2,8 +2,8 @@
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
-use crate::config::problem::{Wrong, shown};
-use crate::config::report::{At, Report};
+use crate::config::diagnostic::{Fault, shown};
+use crate::config::report::{Report, Spanned};
 use crate::config::schema;
 use crate::policy::Refusal;
 
@@ -27,13 +27,13 @@ const OURS: [HeaderName; 12] = [
 pub(super) fn compile(shape: &schema::Refusal, report: &mut Report) -> Refusal {
     let status = shape.status.as_ref().and_then(|at| u16::try_from(at.value).ok());
     let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
-    for At { value: (name, value), place } in &shape.headers {
-        let Some(name) = report.take(&place.clone().key(), header_name(name)) else { continue };
+    for Spanned { value: (name, value), location } in &shape.headers {
+        let Some(name) = report.take(&location.clone().key(), header_name(name)) else { continue };
         let value = HeaderValue::from_str(value).map_err(|_| {
             let message = format!("the value '{}' holds what no header can", shown(value));
-            Wrong::new(message, "write printable ASCII")
+            Fault::new(message, "write printable ASCII")
         });
-        headers.extend(report.take(place, value).map(|value| (name, value)));
+        headers.extend(report.take(location, value).map(|value| (name, value)));
     }
     let body = shape.body.as_ref().map(|at| at.value.as_str().into());
     if body.is_some() && !headers.iter().any(|(name, _)| *name == header::CONTENT_TYPE) {
@@ -42,12 +42,12 @@ pub(super) fn compile(shape: &schema::Refusal, report: &mut Report) -> Refusal {
     Refusal { status: status.and_then(|status| StatusCode::from_u16(status).ok()), body, headers }
 }
 
-fn header_name(text: &str) -> Result<HeaderName, Wrong> {
+fn header_name(text: &str) -> Result<HeaderName, Fault> {
     let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
-        Wrong::new(format!("'{}' is no header name", shown(text)), "write a name such as X-Reason")
+        Fault::new(format!("'{}' is no header name", shown(text)), "write a name such as X-Reason")
     })?;
     if OURS.contains(&name) {
-        return Err(Wrong::new(format!("{name} is set by tidegate"), "remove it"));
+        return Err(Fault::new(format!("{name} is set by tidegate"), "remove it"));
     }
     Ok(name)
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::bounds::Bounds;
-use crate::config::problem::Wrong;
+use crate::config::diagnostic::Fault;
 use crate::config::reader::{Cursor, Fields, Keys};
-use crate::config::report::{At, Report};
+use crate::config::report::{Report, Spanned};
 use crate::config::yaml::Node;
 
 const NO_BODY: (&str, &str) = (
@@ -119,9 +119,9 @@ struct Reader<'r, 'n> {
 }
 
 impl Reader<'_, '_> {
-    fn number(&mut self, key: &str, (least, most): (i64, i64)) -> Option<At<usize>> {
-        let At { value, place } = self.fields.get(key)?.integer(self.report, least, most)?;
-        usize::try_from(value).ok().map(|value| At { value, place })
+    fn number(&mut self, key: &str, (least, most): (i64, i64)) -> Option<Spanned<usize>> {
+        let Spanned { value, location } = self.fields.get(key)?.integer(self.report, least, most)?;
+        usize::try_from(value).ok().map(|value| Spanned { value, location })
     }
 
     fn count<N: TryFrom<usize>>(&mut self, key: &str, range: (i64, i64)) -> Option<N> {
@@ -156,11 +156,11 @@ impl Reader<'_, '_> {
     }
 
     /// The part of one client, which is never more than the whole.
-    fn part(&mut self, default: usize, part: Option<At<usize>>, (whole, all): (&str, usize)) -> usize {
-        let Some(At { value, place }) = part else { return default };
+    fn part(&mut self, default: usize, part: Option<Spanned<usize>>, (whole, all): (&str, usize)) -> usize {
+        let Some(Spanned { value, location }) = part else { return default };
         if value > all {
             let message = format!("{value} are never reached: {whole} is {all}");
-            self.report.warn(&place, message, format!("make it at most {whole}, or {whole} more"));
+            self.report.warn(&location, message, format!("make it at most {whole}, or {whole} more"));
         }
         value.min(all)
     }
@@ -173,12 +173,12 @@ impl Reader<'_, '_> {
         let all = all.and_then(|at| usize::try_from(at.value).ok()).unwrap_or(default.header_bytes);
         let target = self.fields.get("target_bytes");
         let target = target.and_then(|cursor| cursor.size(self.report, 64, 64 * KIB));
-        let Some(At { value, place }) = target else { return (all, default.target_bytes.min(all)) };
+        let Some(Spanned { value, location }) = target else { return (all, default.target_bytes.min(all)) };
         let target = usize::try_from(value).unwrap_or(usize::MAX);
         if target > all {
             let message =
                 format!("a target of {target} bytes does not fit into header_bytes, which is {all}");
-            self.report.error(&place, Wrong::new(message, "make it less, or header_bytes more"));
+            self.report.error(&location, Fault::new(message, "make it less, or header_bytes more"));
         }
         (all, target)
     }

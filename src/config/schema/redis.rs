@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{Tls, file_name, is_name, required, tls};
-use crate::config::problem::{Wrong, shown};
+use crate::config::diagnostic::{Fault, shown};
 use crate::config::reader::{Cursor, Fields, Keys};
-use crate::config::report::{At, Report};
+use crate::config::report::{Report, Spanned};
 use crate::config::yaml::Node;
 
 const REDIS: Keys = Keys {
@@ -49,12 +49,12 @@ const SENTINEL: Keys = Keys {
 #[derive(Debug, Default)]
 pub(in crate::config) struct Redis {
     // Of the ways to the servers, the outer None: not there; the inner one: there, but wrong.
-    pub(in crate::config) url: Option<At<Option<String>>>,
-    pub(in crate::config) sentinel: Option<At<Option<Sentinel>>>,
-    pub(in crate::config) cluster: Option<At<Option<Vec<At<String>>>>>,
+    pub(in crate::config) url: Option<Spanned<Option<String>>>,
+    pub(in crate::config) sentinel: Option<Spanned<Option<Sentinel>>>,
+    pub(in crate::config) cluster: Option<Spanned<Option<Vec<Spanned<String>>>>>,
     pub(in crate::config) username: Option<String>,
-    pub(in crate::config) password_file: Option<At<String>>,
-    pub(in crate::config) tls: Option<At<Tls>>,
+    pub(in crate::config) password_file: Option<Spanned<String>>,
+    pub(in crate::config) tls: Option<Spanned<Tls>>,
     pub(in crate::config) timeout: Option<Duration>,
     pub(in crate::config) key_prefix: Option<String>,
     pub(in crate::config) connections: Option<i64>,
@@ -64,11 +64,11 @@ pub(in crate::config) struct Redis {
 /// Without urls or master it is wrong, and the report says so.
 #[derive(Debug)]
 pub(in crate::config) struct Sentinel {
-    pub(in crate::config) urls: Option<Vec<At<String>>>,
+    pub(in crate::config) urls: Option<Vec<Spanned<String>>>,
     pub(in crate::config) master: Option<String>,
     pub(in crate::config) database: Option<i64>,
     pub(in crate::config) username: Option<String>,
-    pub(in crate::config) password_file: Option<At<String>>,
+    pub(in crate::config) password_file: Option<Spanned<String>>,
 }
 
 pub(super) fn redis(cursor: &Cursor<'_>, report: &mut Report) -> Redis {
@@ -80,24 +80,26 @@ pub(super) fn redis(cursor: &Cursor<'_>, report: &mut Report) -> Redis {
         cursor.parsed(report, prefix, |text| {
             let fits = is_name(text, 32).then(|| text.to_owned());
             fits.ok_or_else(|| {
-                Wrong::new(format!("'{}' cannot start the keys in Redis", shown(text)), prefix)
+                Fault::new(format!("'{}' cannot start the keys in Redis", shown(text)), prefix)
             })
         })
     });
     Redis {
         url: fields.get("url").map(|cursor| {
             let value = cursor.text(report, url).map(|at| at.value);
-            At { value, place: cursor.place }
+            Spanned { value, location: cursor.location }
         }),
         sentinel: fields
             .get("sentinel")
-            .map(|cursor| At { value: sentinel(&cursor, report), place: cursor.place }),
+            .map(|cursor| Spanned { value: sentinel(&cursor, report), location: cursor.location }),
         cluster: fields
             .get("cluster")
-            .map(|cursor| At { value: urls(&cursor, report, seeds), place: cursor.place }),
+            .map(|cursor| Spanned { value: urls(&cursor, report, seeds), location: cursor.location }),
         username: username(&fields, report),
         password_file: file_name(&fields, "password_file", report),
-        tls: fields.get("tls").map(|cursor| At { value: tls::client(&cursor, report), place: cursor.place }),
+        tls: fields
+            .get("tls")
+            .map(|cursor| Spanned { value: tls::client(&cursor, report), location: cursor.location }),
         timeout: fields
             .get("timeout")
             .and_then(|cursor| cursor.duration(report, "1ms", "10s"))
@@ -116,12 +118,12 @@ pub(super) fn redis(cursor: &Cursor<'_>, report: &mut Report) -> Redis {
 
 fn sentinel(cursor: &Cursor<'_>, report: &mut Report) -> Option<Sentinel> {
     let fields = cursor.fields(report, &SENTINEL)?;
-    let remedy = "write the URLs of the sentinels, such as [redis://a:26379, redis://b:26379]";
-    let urls = required(&fields, "urls", "the urls of the sentinels are missing", remedy, report)
-        .and_then(|cursor| urls(&cursor, report, remedy));
-    let remedy = "write master: and the name that the sentinels have for the primary, such as mymaster";
-    let master = required(&fields, "master", "the name of the master is missing", remedy, report)
-        .and_then(|cursor| cursor.text(report, remedy));
+    let help = "write the URLs of the sentinels, such as [redis://a:26379, redis://b:26379]";
+    let urls = required(&fields, "urls", "the urls of the sentinels are missing", help, report)
+        .and_then(|cursor| urls(&cursor, report, help));
+    let help = "write master: and the name that the sentinels have for the primary, such as mymaster";
+    let master = required(&fields, "master", "the name of the master is missing", help, report)
+        .and_then(|cursor| cursor.text(report, help));
     Some(Sentinel {
         urls,
         master: master.map(|at| at.value),
@@ -140,9 +142,9 @@ fn username(fields: &Fields<'_>, report: &mut Report) -> Option<String> {
 }
 
 /// A list of URLs. None: it is empty, or none, and the report says so.
-fn urls(cursor: &Cursor<'_>, report: &mut Report, remedy: &str) -> Option<Vec<At<String>>> {
+fn urls(cursor: &Cursor<'_>, report: &mut Report, help: &str) -> Option<Vec<Spanned<String>>> {
     if matches!(cursor.node, Node::List(items) if items.is_empty()) {
-        report.error(&cursor.place, Wrong::new("the list is empty", remedy));
+        report.error(&cursor.location, Fault::new("the list is empty", help));
     }
-    Some(cursor.texts(report, remedy)).filter(|urls| !urls.is_empty())
+    Some(cursor.texts(report, help)).filter(|urls| !urls.is_empty())
 }

@@ -3,10 +3,10 @@
 use ipnet::IpNet;
 
 use super::{MAX_NAME, ON_OUTAGE, file_name, is_name, networks};
-use crate::config::problem::{Wrong, shown};
+use crate::config::diagnostic::{Fault, shown};
 use crate::config::rate::{self, Rate};
 use crate::config::reader::{Cursor, Fields, Keys};
-use crate::config::report::{At, Place, Report};
+use crate::config::report::{Location, Report, Spanned};
 use crate::config::yaml::Node;
 use crate::policy::key::OnMissing;
 use crate::policy::{Mode, OnOutage};
@@ -55,24 +55,24 @@ const MATCH: Keys = Keys {
 
 #[derive(Debug)]
 pub(in crate::config) struct Bypass {
-    pub(in crate::config) place: Place,
-    pub(in crate::config) name: Option<At<String>>,
-    pub(in crate::config) paths: Option<Vec<At<String>>>,
-    pub(in crate::config) cidrs: Option<Vec<At<IpNet>>>,
-    pub(in crate::config) client_san: Option<Vec<At<String>>>,
-    pub(in crate::config) header: Option<At<String>>,
-    pub(in crate::config) secret_file: Option<At<String>>,
-    pub(in crate::config) secret_env: Option<At<String>>,
+    pub(in crate::config) location: Location,
+    pub(in crate::config) name: Option<Spanned<String>>,
+    pub(in crate::config) paths: Option<Vec<Spanned<String>>>,
+    pub(in crate::config) cidrs: Option<Vec<Spanned<IpNet>>>,
+    pub(in crate::config) client_san: Option<Vec<Spanned<String>>>,
+    pub(in crate::config) header: Option<Spanned<String>>,
+    pub(in crate::config) secret_file: Option<Spanned<String>>,
+    pub(in crate::config) secret_env: Option<Spanned<String>>,
     /// Everything in it could be read.
     pub(in crate::config) sound: bool,
 }
 
 #[derive(Debug)]
 pub(in crate::config) struct Rule {
-    pub(in crate::config) name: Option<At<String>>,
+    pub(in crate::config) name: Option<Spanned<String>>,
     pub(in crate::config) matches: Match,
     /// None: the default.
-    pub(in crate::config) key: Option<Vec<At<String>>>,
+    pub(in crate::config) key: Option<Vec<Spanned<String>>>,
     pub(in crate::config) on_missing: Option<OnMissing>,
     pub(in crate::config) limits: Vec<Limit>,
     pub(in crate::config) mode: Mode,
@@ -82,26 +82,26 @@ pub(in crate::config) struct Rule {
 
 #[derive(Debug, Default)]
 pub(in crate::config) struct Refusal {
-    pub(in crate::config) status: Option<At<i64>>,
-    pub(in crate::config) body: Option<At<String>>,
-    pub(in crate::config) headers: Vec<At<(String, String)>>,
+    pub(in crate::config) status: Option<Spanned<i64>>,
+    pub(in crate::config) body: Option<Spanned<String>>,
+    pub(in crate::config) headers: Vec<Spanned<(String, String)>>,
 }
 
 #[derive(Debug)]
 pub(in crate::config) struct Limit {
-    pub(in crate::config) rate: At<Rate>,
-    pub(in crate::config) burst: Option<At<i64>>,
-    pub(in crate::config) slices: Option<At<i64>>,
+    pub(in crate::config) rate: Spanned<Rate>,
+    pub(in crate::config) burst: Option<Spanned<i64>>,
+    pub(in crate::config) slices: Option<Spanned<i64>>,
 }
 
 #[derive(Debug)]
 pub(in crate::config) struct Match {
-    pub(in crate::config) methods: Vec<At<String>>,
-    pub(in crate::config) path: Option<At<String>>,
-    pub(in crate::config) hosts: Vec<At<String>>,
-    pub(in crate::config) headers: Vec<At<(String, String)>>,
+    pub(in crate::config) methods: Vec<Spanned<String>>,
+    pub(in crate::config) path: Option<Spanned<String>>,
+    pub(in crate::config) hosts: Vec<Spanned<String>>,
+    pub(in crate::config) headers: Vec<Spanned<(String, String)>>,
     /// Whether the request must be an upgrade to WebSocket, or must be none.
-    pub(in crate::config) websocket: Option<At<bool>>,
+    pub(in crate::config) websocket: Option<Spanned<bool>>,
     /// Everything in it could be read.
     pub(in crate::config) sound: bool,
 }
@@ -124,7 +124,7 @@ fn bypass(cursor: &Cursor<'_>, report: &mut Report) -> Option<Bypass> {
     let before = report.errors();
     let fields = cursor.fields(report, &BYPASS)?;
     let bypass = Bypass {
-        place: cursor.place.clone(),
+        location: cursor.location.clone(),
         name: name(&fields, report),
         paths: fields
             .get("paths")
@@ -184,13 +184,15 @@ fn refusal(cursor: &Cursor<'_>, report: &mut Report) -> Option<Refusal> {
 }
 
 /// Pairs of a header's name and a text.
-fn header_lines(fields: &Fields<'_>, report: &mut Report, value: &str) -> Vec<At<(String, String)>> {
+fn header_lines(fields: &Fields<'_>, report: &mut Report, value: &str) -> Vec<Spanned<(String, String)>> {
     let Some(cursor) = fields.get("headers") else { return Vec::new() };
     let Some(headers) = cursor.entries(report, "write NAME: VALUE for each header") else {
         return Vec::new();
     };
     let pairs = headers.iter().filter_map(|(name, cursor)| {
-        cursor.text(report, value).map(|at| At { value: (name.to_owned(), at.value), place: at.place })
+        cursor
+            .text(report, value)
+            .map(|at| Spanned { value: (name.to_owned(), at.value), location: at.location })
     });
     pairs.collect()
 }
@@ -228,23 +230,23 @@ fn matching(cursor: &Cursor<'_>, report: &mut Report) -> Match {
             .map(|cursor| cursor.texts(report, "write hosts, such as api.example.com or \"*.example.com\""))
             .unwrap_or_default(),
         headers,
-        websocket: fields
-            .get("websocket")
-            .and_then(|cursor| cursor.boolean(report).map(|value| At { value, place: cursor.place.clone() })),
+        websocket: fields.get("websocket").and_then(|cursor| {
+            cursor.boolean(report).map(|value| Spanned { value, location: cursor.location.clone() })
+        }),
         sound: true,
     };
     Match { sound: report.errors() == before, ..matching }
 }
 
-fn name(fields: &Fields<'_>, report: &mut Report) -> Option<At<String>> {
-    let remedy = "write a name of 1 to 64 letters, digits, '.', '_' or '-'; a number takes quotes";
+fn name(fields: &Fields<'_>, report: &mut Report) -> Option<Spanned<String>> {
+    let help = "write a name of 1 to 64 letters, digits, '.', '_' or '-'; a number takes quotes";
     let Some(cursor) = fields.get("name") else {
-        report.error(&fields.absent("name"), Wrong::new("the name is missing", remedy));
+        report.error(&fields.absent("name"), Fault::new("the name is missing", help));
         return None;
     };
-    cursor.parsed(report, remedy, |text| {
+    cursor.parsed(report, help, |text| {
         let fits = is_name(text, MAX_NAME).then(|| text.to_owned());
-        fits.ok_or_else(|| Wrong::new(format!("'{}' is no name", shown(text)), remedy))
+        fits.ok_or_else(|| Fault::new(format!("'{}' is no name", shown(text)), help))
     })
 }
 
@@ -255,17 +257,17 @@ fn limits(fields: &Fields<'_>, report: &mut Report) -> Vec<Limit> {
         return limit(fields, report).into_iter().collect();
     };
     if let Some(single) = single {
-        let wrong = Wrong::new(
+        let fault = Fault::new(
             "a rule has either a rate of its own or a list of limits",
             "move rate, burst and slices into the list",
         );
-        report.collision(&single.place.key(), wrong, &list.place);
+        report.collision(&single.location.key(), fault, &list.location);
     }
     let items = list.items(report, "write a list, such as [{ rate: 5/min }, { rate: 50/day }]");
     if matches!(list.node, Node::List(items) if items.is_empty()) {
         report.error(
-            &list.place,
-            Wrong::new("the list of limits is empty", "add an item such as { rate: 5/min }"),
+            &list.location,
+            Fault::new("the list of limits is empty", "add an item such as { rate: 5/min }"),
         );
     }
     let read = |item: &Cursor<'_>| item.fields(report, &LIMIT).and_then(|fields| limit(&fields, report));
@@ -273,14 +275,14 @@ fn limits(fields: &Fields<'_>, report: &mut Report) -> Vec<Limit> {
 }
 
 fn limit(fields: &Fields<'_>, report: &mut Report) -> Option<Limit> {
-    let remedy = "write rate: N/s, N/min, N/h, N/day or N/DURATION, such as 30/min or 100/90s";
+    let help = "write rate: N/s, N/min, N/h, N/day or N/DURATION, such as 30/min or 100/90s";
     let most = i64::from(u32::MAX);
     let burst = fields.get("burst").and_then(|cursor| cursor.integer(report, 0, most));
     let slices =
         fields.get("slices").and_then(|cursor| cursor.integer(report, 1, crate::window::Limit::MAX_SLICES));
     let Some(cursor) = fields.get("rate") else {
-        report.error(&fields.absent("rate"), Wrong::new("the rate is missing", remedy));
+        report.error(&fields.absent("rate"), Fault::new("the rate is missing", help));
         return None;
     };
-    cursor.parsed(report, remedy, rate::rate).map(|rate| Limit { rate, burst, slices })
+    cursor.parsed(report, help, rate::rate).map(|rate| Limit { rate, burst, slices })
 }

@@ -1,9 +1,9 @@
 //! The shapes of TLS: towards servers that tidegate calls, and towards its clients. Pure.
 
 use super::required;
-use crate::config::problem::Wrong;
+use crate::config::diagnostic::Fault;
 use crate::config::reader::{Cursor, Fields, Keys};
-use crate::config::report::{At, Report};
+use crate::config::report::{Report, Spanned};
 use crate::config::yaml::Node;
 
 const UNCHECKED: (&str, &str) = (
@@ -28,10 +28,10 @@ const CLIENT_AUTH: &[(&str, bool)] = &[("required", true), ("optional", false)];
 /// Towards servers that tidegate calls.
 #[derive(Debug, Default)]
 pub(in crate::config) struct Tls {
-    pub(in crate::config) ca_file: Option<At<String>>,
-    pub(in crate::config) cert_file: Option<At<String>>,
-    pub(in crate::config) key_file: Option<At<String>>,
-    pub(in crate::config) server_name: Option<At<String>>,
+    pub(in crate::config) ca_file: Option<Spanned<String>>,
+    pub(in crate::config) cert_file: Option<Spanned<String>>,
+    pub(in crate::config) key_file: Option<Spanned<String>>,
+    pub(in crate::config) server_name: Option<Spanned<String>>,
     /// Everything in it could be read.
     pub(in crate::config) sound: bool,
 }
@@ -39,11 +39,11 @@ pub(in crate::config) struct Tls {
 /// Towards clients. What is missing and must not be is wrong, and the report says so.
 #[derive(Debug, Default)]
 pub(in crate::config) struct ServerTls {
-    pub(in crate::config) cert_file: Option<At<String>>,
-    pub(in crate::config) key_file: Option<At<String>>,
-    pub(in crate::config) client_ca_file: Option<At<String>>,
+    pub(in crate::config) cert_file: Option<Spanned<String>>,
+    pub(in crate::config) key_file: Option<Spanned<String>>,
+    pub(in crate::config) client_ca_file: Option<Spanned<String>>,
     /// Whether clients must have a certificate.
-    pub(in crate::config) client_required: Option<At<bool>>,
+    pub(in crate::config) client_required: Option<Spanned<bool>>,
     pub(in crate::config) tls13_only: bool,
     /// Everything in it could be read.
     pub(in crate::config) sound: bool,
@@ -71,8 +71,8 @@ pub(super) fn client(cursor: &Cursor<'_>, report: &mut Report) -> Tls {
 pub(super) fn server(cursor: &Cursor<'_>, report: &mut Report) -> ServerTls {
     let before = report.errors();
     let Some(fields) = cursor.fields(report, &SERVER) else { return ServerTls::default() };
-    let mut own = |key: &'static str, missing: &str, remedy: &str| {
-        required(&fields, key, missing, remedy, report)
+    let mut own = |key: &'static str, missing: &str, help: &str| {
+        required(&fields, key, missing, help, report)
             .and_then(|cursor| cursor.text(report, "write the name of a file in PEM"))
     };
     let cert_file = own(
@@ -109,13 +109,13 @@ fn min_version(cursor: &Cursor<'_>, report: &mut Report) -> Option<bool> {
         "1.3" => Some(true),
         _ => {
             let message = format!("expected a version of TLS, found {}", cursor.node.describe());
-            let remedy = "write \"1.2\" or \"1.3\": those before are not safe";
-            report.error(&cursor.place, Wrong::new(message, remedy));
+            let help = "write \"1.2\" or \"1.3\": those before are not safe";
+            report.error(&cursor.location, Fault::new(message, help));
             None
         }
     }
 }
 
-fn pem_file(fields: &Fields<'_>, key: &str, report: &mut Report) -> Option<At<String>> {
+fn pem_file(fields: &Fields<'_>, key: &str, report: &mut Report) -> Option<Spanned<String>> {
     fields.get(key).and_then(|cursor| cursor.text(report, "write the name of a file in PEM"))
 }

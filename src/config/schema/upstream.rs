@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::tls::{self, Tls};
 use crate::config::reader::{Cursor, Fields, Keys};
-use crate::config::report::{At, Report};
+use crate::config::report::{Report, Spanned};
 use crate::config::yaml::Node;
 
 const UPSTREAM: Keys = Keys {
@@ -47,8 +47,8 @@ const UPSTREAM: Keys = Keys {
 #[derive(Debug, Default)]
 pub(in crate::config) struct Upstream {
     /// Outer None: not there. Inner None: there, but wrong.
-    pub(in crate::config) url: Option<Option<At<String>>>,
-    pub(in crate::config) tls: Option<At<Tls>>,
+    pub(in crate::config) url: Option<Option<Spanned<String>>>,
+    pub(in crate::config) tls: Option<Spanned<Tls>>,
     pub(in crate::config) connect_timeout: Option<Duration>,
     pub(in crate::config) response_timeout: Option<Duration>,
     pub(in crate::config) idle_timeout: Option<Duration>,
@@ -58,16 +58,18 @@ pub(in crate::config) struct Upstream {
 }
 
 pub(super) fn upstream(cursor: &Cursor<'_>, report: &mut Report) -> Upstream {
-    let remedy = "write http://HOST:PORT";
+    let help = "write http://HOST:PORT";
     if !matches!(cursor.node, Node::Map(_)) {
-        return Upstream { url: Some(cursor.text(report, remedy)), ..Upstream::default() };
+        return Upstream { url: Some(cursor.text(report, help)), ..Upstream::default() };
     }
     // One that cannot be read holds no fault of its own: that the URL is missing would be one.
-    let wrong = Upstream { url: Some(None), ..Upstream::default() };
-    let Some(fields) = cursor.fields(report, &UPSTREAM) else { return wrong };
+    let fault = Upstream { url: Some(None), ..Upstream::default() };
+    let Some(fields) = cursor.fields(report, &UPSTREAM) else { return fault };
     Upstream {
-        url: fields.get("url").map(|cursor| cursor.text(report, remedy)),
-        tls: fields.get("tls").map(|cursor| At { value: tls::client(&cursor, report), place: cursor.place }),
+        url: fields.get("url").map(|cursor| cursor.text(report, help)),
+        tls: fields
+            .get("tls")
+            .map(|cursor| Spanned { value: tls::client(&cursor, report), location: cursor.location }),
         connect_timeout: duration(&fields, "connect_timeout", ("1ms", "1m"), report),
         response_timeout: duration(&fields, "response_timeout", ("1ms", "1h"), report),
         idle_timeout: duration(&fields, "idle_timeout", ("0s", "1h"), report),

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::Secret;
 use super::tls::{self, ClientTls};
-use crate::config::problem::Wrong;
-use crate::config::report::{At, Place, Report};
+use crate::config::diagnostic::Fault;
+use crate::config::report::{Location, Report, Spanned};
 use crate::config::yaml::Step;
 use crate::config::{SecretSource, Secrets, schema, secret};
 pub use topology::RedisTopology;
@@ -67,16 +67,16 @@ const PASSWORD_ENV: &str = "TIDEGATE_REDIS_PASSWORD";
 
 pub(super) fn settings(
     file: &schema::Redis,
-    place: &Place,
-    flag: Option<At<String>>,
+    location: &Location,
+    flag: Option<Spanned<String>>,
     secrets: &Secrets<'_>,
     report: &mut Report,
 ) -> Option<RedisSettings> {
     let written = topology::written(file, secrets, report);
     let flagged = flag.as_ref().map(|at| topology::standalone(at, report));
     if written.is_none() && flagged.is_none() {
-        let remedy = format!("{}; or write sentinel: or cluster:, or give --redis", topology::URL_REMEDY);
-        report.error(&place.then(Step::Absent("url")), Wrong::new("the url is missing", remedy));
+        let help = format!("{}; or write sentinel: or cluster:, or give --redis", topology::URL_HELP);
+        report.error(&location.then(Step::Absent("url")), Fault::new("the url is missing", help));
     }
     let certificates = match &file.tls {
         Some(at) => tls::client(&at.value, secrets, report),
@@ -85,15 +85,15 @@ pub(super) fn settings(
     if let Some(at) = &file.tls {
         let plain =
             |servers: Option<&Option<Servers>>| matches!(servers, Some(Some(servers)) if !servers.tls);
-        let remedy = "write rediss:// for redis://";
+        let help = "write rediss:// for redis://";
         // Whoever writes `tls` means it: a scheme that leaves it out is a slip, and not a harmless one.
         if plain(written.as_ref().or(flagged.as_ref())) {
             let message = "tls is set, but the servers are reached without it";
-            let wrong = Wrong::new(message, format!("{remedy}, or remove tls"));
-            report.error(&at.place.clone().key(), wrong);
+            let fault = Fault::new(message, format!("{help}, or remove tls"));
+            report.error(&at.location.clone().key(), fault);
         } else if let (Some(flag), true) = (&flag, plain(flagged.as_ref())) {
             let message = "the server is reached without the TLS that the file asks for";
-            report.warn(&flag.place, message, remedy);
+            report.warn(&flag.location, message, help);
         }
     }
     let login =
@@ -117,18 +117,18 @@ pub(super) fn settings(
 /// A user, and the password in a file or else in the environment. None: something is wrong, and the report says what.
 fn credentials(
     username: Option<&String>,
-    password_file: Option<&At<String>>,
+    password_file: Option<&Spanned<String>>,
     variable: &str,
     secrets: &Secrets<'_>,
     report: &mut Report,
 ) -> Option<Credentials> {
-    let (source, place) = match password_file {
-        Some(at) => (SecretSource::File(PathBuf::from(&at.value)), at.place.clone()),
-        None => (SecretSource::Env(variable.to_owned()), Place::Flag(variable.to_owned())),
+    let (source, location) = match password_file {
+        Some(at) => (SecretSource::File(PathBuf::from(&at.value)), at.location.clone()),
+        None => (SecretSource::Env(variable.to_owned()), Location::Flag(variable.to_owned())),
     };
-    let bytes = report.take(&place, secret::read(&source, secrets))?;
+    let bytes = report.take(&location, secret::read(&source, secrets))?;
     let text = bytes.map(String::from_utf8).transpose();
-    let text = text.map_err(|_| Wrong::new("the password is not UTF-8", "save it as UTF-8"));
-    let password = report.take(&place, text)?.map(Secret::new);
+    let text = text.map_err(|_| Fault::new("the password is not UTF-8", "save it as UTF-8"));
+    let password = report.take(&location, text)?.map(Secret::new);
     Some(Credentials { username: username.cloned(), password })
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::Secret;
-use crate::config::problem::{Wrong, shown};
-use crate::config::report::{At, Place, Report};
+use crate::config::diagnostic::{Fault, shown};
+use crate::config::report::{Location, Report, Spanned};
 use crate::config::{SecretSource, Secrets, schema, secret};
 use crate::tls::{self, TlsError};
 
@@ -102,13 +102,13 @@ pub(super) fn client(shape: &schema::Tls, secrets: &Secrets<'_>, report: &mut Re
     let identity = match (&shape.cert_file, &shape.key_file) {
         (Some(certificate), Some(key)) => identity(certificate, key, secrets, report),
         (Some(at), None) if shape.sound => {
-            let wrong = Wrong::new("the certificate has no key", "give key_file as well");
-            report.error(&at.place.clone().key(), wrong);
+            let fault = Fault::new("the certificate has no key", "give key_file as well");
+            report.error(&at.location.clone().key(), fault);
             None
         }
         (None, Some(at)) if shape.sound => {
-            let wrong = Wrong::new("the key has no certificate", "give cert_file as well");
-            report.error(&at.place.clone().key(), wrong);
+            let fault = Fault::new("the key has no certificate", "give cert_file as well");
+            report.error(&at.location.clone().key(), fault);
             None
         }
         _ => None,
@@ -129,8 +129,8 @@ pub(super) fn server(
     };
     if let (Some(at), None, true) = (&shape.client_required, &shape.client_ca_file, shape.sound) {
         let message = "clients are not asked for certificates: it is not said whom to believe";
-        let remedy = "name in client_ca_file the authorities that sign them, or remove client_auth";
-        report.error(&at.place.clone().key(), Wrong::new(message, remedy));
+        let help = "name in client_ca_file the authorities that sign them, or remove client_auth";
+        report.error(&at.location.clone().key(), Fault::new(message, help));
     }
     let client_required = client_ca.is_some() && shape.client_required.as_ref().is_none_or(|at| at.value);
     let tls = ServerTls { identity: identity?, client_ca, client_required, tls13_only: shape.tls13_only };
@@ -138,8 +138,8 @@ pub(super) fn server(
 }
 
 fn identity(
-    file: &At<String>,
-    key: &At<String>,
+    file: &Spanned<String>,
+    key: &Spanned<String>,
     secrets: &Secrets<'_>,
     report: &mut Report,
 ) -> Option<Identity> {
@@ -155,7 +155,7 @@ fn identity(
     Some(Identity { certificate, key: Secret::new(text) })
 }
 
-fn authorities(at: &At<String>, secrets: &Secrets<'_>, report: &mut Report) -> Option<Vec<u8>> {
+fn authorities(at: &Spanned<String>, secrets: &Secrets<'_>, report: &mut Report) -> Option<Vec<u8>> {
     let text = pem(at, secrets, report)?;
     judged(at, tls::authorities(&text), report)?;
     report.certificates(at, tls::validities(&text));
@@ -163,29 +163,29 @@ fn authorities(at: &At<String>, secrets: &Secrets<'_>, report: &mut Report) -> O
 }
 
 /// Notes it where no certificate can have the name of this host.
-pub(super) fn certifiable(host: &str, place: &Place, report: &mut Report) {
+pub(super) fn certifiable(host: &str, location: &Location, report: &mut Report) {
     if tls::server_name(host).is_err() {
         let message = format!("no certificate can be for '{}'", shown(host));
-        report.error(place, Wrong::new(message, "write in tls.server_name the name that it has"));
+        report.error(location, Fault::new(message, "write in tls.server_name the name that it has"));
     }
 }
 
-fn pem(at: &At<String>, secrets: &Secrets<'_>, report: &mut Report) -> Option<Vec<u8>> {
-    report.take(&at.place, secret::read(&SecretSource::Pem(PathBuf::from(&at.value)), secrets))?
+fn pem(at: &Spanned<String>, secrets: &Secrets<'_>, report: &mut Report) -> Option<Vec<u8>> {
+    report.take(&at.location, secret::read(&SecretSource::Pem(PathBuf::from(&at.value)), secrets))?
 }
 
-fn judged<T>(at: &At<String>, result: Result<T, TlsError>, report: &mut Report) -> Option<T> {
-    let wrong = |error: TlsError| {
+fn judged<T>(at: &Spanned<String>, result: Result<T, TlsError>, report: &mut Report) -> Option<T> {
+    let fault = |error: TlsError| {
         let message = match error {
             TlsError::ServerName => format!("'{}' is no DNS name and no IP address", shown(&at.value)),
             _ => format!("the file '{}' cannot be used: {error}", shown(&at.value)),
         };
-        Wrong::new(message, remedy(&error))
+        Fault::new(message, help(&error))
     };
-    report.take(&at.place, result.map_err(wrong))
+    report.take(&at.location, result.map_err(fault))
 }
 
-fn remedy(error: &TlsError) -> &'static str {
+fn help(error: &TlsError) -> &'static str {
     match error {
         TlsError::NoCertificate => {
             "name a file in PEM, with -----BEGIN CERTIFICATE-----; openssl x509 -inform der makes one of DER"

@@ -10,15 +10,15 @@ use std::time::Duration;
 use http::uri::Authority;
 
 use super::tls::{self, ClientTls};
+use crate::config::diagnostic::Fault;
 use crate::config::listen::{Listen, same_path};
-use crate::config::problem::Wrong;
-use crate::config::report::{At, Place, Report};
+use crate::config::report::{Location, Report, Spanned};
 use crate::config::yaml::Step;
 use crate::config::{Overrides, Secrets, schema};
 use url::{Scheme, Target};
 
 /// Outer None: there is none. Inner None: there is one, but it is wrong.
-type Parsed<'p> = Option<Option<&'p At<Target>>>;
+type Parsed<'p> = Option<Option<&'p Spanned<Target>>>;
 
 /// The application behind the proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,23 +106,26 @@ pub(super) fn settings(
     secrets: &Secrets<'_>,
     report: &mut Report,
 ) -> Option<Upstream> {
-    let flag = overrides.upstream.clone().map(|url| At { value: url, place: overrides.place("--upstream") });
+    let flag = overrides
+        .upstream
+        .clone()
+        .map(|url| Spanned { value: url, location: overrides.location("--upstream") });
     let none = schema::Upstream::default();
-    let (shape, place) = match &file.upstream {
-        Some(at) => (&at.value, at.place.then(Step::Absent("url"))),
-        None => (&none, Place::root().then(Step::Absent("upstream"))),
+    let (shape, location) = match &file.upstream {
+        Some(at) => (&at.value, at.location.then(Step::Absent("url"))),
+        None => (&none, Location::root().then(Step::Absent("upstream"))),
     };
     // The file's own must be right even where a flag wins.
-    let mut parsed = |at: &At<String>| {
-        let target = report.take(&at.place, url::parse(&at.value))?;
-        Some(At { value: target, place: at.place.clone() })
+    let mut parsed = |at: &Spanned<String>| {
+        let target = report.take(&at.location, url::parse(&at.value))?;
+        Some(Spanned { value: target, location: at.location.clone() })
     };
     let flagged = flag.as_ref().map(&mut parsed);
     let written = shape.url.as_ref().map(|at| at.as_ref().and_then(&mut parsed));
     if flagged.is_none() && written.is_none() {
-        let wrong =
-            Wrong::new("the upstream is missing", format!("{}, or give --upstream", url::UPSTREAM_REMEDY));
-        report.error(&place, wrong);
+        let fault =
+            Fault::new("the upstream is missing", format!("{}, or give --upstream", url::UPSTREAM_HELP));
+        report.error(&location, fault);
     }
     let certificates = match &shape.tls {
         Some(at) => tls::client(&at.value, secrets, report),
@@ -143,11 +146,11 @@ pub(super) fn settings(
         retry: shape.retry.unwrap_or(true),
     };
     if calls_itself(&upstream.address, listen) {
-        let place = if matches!(listen, Listen::Tcp(_)) { "port" } else { "path" };
+        let what = if matches!(listen, Listen::Tcp(_)) { "port" } else { "path" };
         let message = format!("{upstream} is where tidegate itself listens: it would call itself");
         report.error(
-            &target.place,
-            Wrong::new(message, format!("give listen or the upstream another {place}")),
+            &target.location,
+            Fault::new(message, format!("give listen or the upstream another {what}")),
         );
         return None;
     }
@@ -156,28 +159,28 @@ pub(super) fn settings(
 
 /// Whoever writes `tls` means it: a scheme that leaves it out is a slip, and not a harmless one.
 fn unused_tls(shape: &schema::Upstream, flagged: Parsed<'_>, written: Parsed<'_>, report: &mut Report) {
-    fn plain(target: Parsed<'_>) -> Option<&At<Target>> {
+    fn plain(target: Parsed<'_>) -> Option<&Spanned<Target>> {
         target.flatten().filter(|at| at.value.scheme != Scheme::Https)
     }
     let Some(at) = &shape.tls else { return };
-    let remedy = "write https://HOST:PORT";
+    let help = "write https://HOST:PORT";
     if plain(written.or(flagged)).is_some() {
         let message = "tls is set, but the application is reached without it";
-        let wrong = Wrong::new(message, format!("{remedy}, or remove tls"));
-        report.error(&at.place.clone().key(), wrong);
+        let fault = Fault::new(message, format!("{help}, or remove tls"));
+        report.error(&at.location.clone().key(), fault);
     } else if let Some(flag) = plain(flagged) {
         let message = "the application is reached without the TLS that the file asks for";
-        report.warn(&flag.place, message, remedy);
+        report.warn(&flag.location, message, help);
     }
 }
 
-fn protocol(target: &At<Target>, tls: ClientTls, report: &mut Report) -> UpstreamProtocol {
+fn protocol(target: &Spanned<Target>, tls: ClientTls, report: &mut Report) -> UpstreamProtocol {
     match target.value.scheme {
         Scheme::Http => UpstreamProtocol::Http1,
         Scheme::H2c => UpstreamProtocol::H2c,
         Scheme::Https => {
             if let (UpstreamAddress::Tcp(authority), None) = (&target.value.address, &tls.server_name) {
-                tls::certifiable(bare(authority.host()), &target.place, report);
+                tls::certifiable(bare(authority.host()), &target.location, report);
             }
             UpstreamProtocol::Tls(tls)
         }

@@ -1,7 +1,7 @@
-//! From a place in the tree back to line and column.
+//! From a location in the tree back to line and column.
 //!
 //! The library tells positions only in its errors. So the text is deserialised once more, along the way to the
-//! place, and fails there on purpose. That costs a pass per problem, and nothing as long as there is none.
+//! location, and fails there on purpose. That costs a pass per diagnostic, and nothing as long as there is none.
 
 use std::fmt;
 
@@ -18,10 +18,10 @@ pub(in crate::config) enum Step {
     Absent(&'static str),
 }
 
-/// Line and column of a place, or of its key.
+/// Line and column of a location, or of its key.
 pub(in crate::config) fn locate(text: &str, steps: &[Step], on_key: bool) -> Option<(usize, usize)> {
     let first = serde_yaml::Deserializer::from_str(text).next()?;
-    // Deserialising stops with an error at the place, and the library knows where it was.
+    // Deserialising stops with an error at the location, and the library knows where it was.
     let error = Seek { steps, on_key }.deserialize(first).err()?;
     error.location().map(|mark| (mark.line(), mark.column()))
 }
@@ -48,14 +48,14 @@ impl<'de> Visitor<'de> for Seek<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the way to a problem")
+        f.write_str("the way to a diagnostic")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Some((Step::Entry(place, _), rest)) = self.steps.split_first() else {
+        let Some((Step::Entry(index, _), rest)) = self.steps.split_first() else {
             return Err(A::Error::custom("not a mapping"));
         };
-        for _ in 0..*place {
+        for _ in 0..*index {
             map.next_entry::<IgnoredAny, IgnoredAny>()?;
         }
         if rest.is_empty() && self.on_key {
@@ -66,10 +66,10 @@ impl<'de> Visitor<'de> for Seek<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let Some((Step::Item(place), rest)) = self.steps.split_first() else {
+        let Some((Step::Item(index), rest)) = self.steps.split_first() else {
             return Err(A::Error::custom("not a list"));
         };
-        for _ in 0..*place {
+        for _ in 0..*index {
             seq.next_element::<IgnoredAny>()?;
         }
         seq.next_element_seed(Seek { steps: rest, on_key: self.on_key })?;
@@ -84,6 +84,6 @@ impl Visitor<'_> for Stop {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the place of a problem")
+        f.write_str("the location of a diagnostic")
     }
 }

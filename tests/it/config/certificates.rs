@@ -62,7 +62,7 @@ fn a_warning_names_the_file_and_the_date() {
     ] {
         let found = config.warnings_at(now);
         let want =
-            format!("test.yaml:1:45: upstream.tls.ca_file: {message}\n    remedy: expected a certificate");
+            format!("test.yaml:1:45: upstream.tls.ca_file: {message}\n    help: expected a certificate");
         assert!(found.len() == 1 && found[0].to_string().starts_with(&want), "{}", listed(&found));
     }
 }

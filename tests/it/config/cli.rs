@@ -31,7 +31,7 @@ fn secret_files_are_named_from_the_files_own_folder() {
         file("store: { redis: { url: redis://a, password_file: pw } }\nrules: [{ name: a, rate: 1/s }]");
     let folder = folder(&[("tidegate.yaml", &redis), ("pw", "s3cret\n")]);
     let config = load(Some(&folder.path().join("tidegate.yaml")), &Overrides::default())
-        .unwrap_or_else(|problems| panic!("{}", listed(&problems)));
+        .unwrap_or_else(|diagnostics| panic!("{}", listed(&diagnostics)));
     let StoreSettings::Redis(redis) = config.settings.store else { panic!("no Redis") };
     assert_eq!(
         redis.credentials.password.map(|password| password.expose().to_owned()).as_deref(),
@@ -66,7 +66,7 @@ fn certificates_may_be_larger_than_secrets_and_are_watched_like_them() {
     let one = Authority::new().pem();
     std::fs::write(&ca, one.repeat(300_000 / one.len())).unwrap();
     let (loaded, sources) = load_watched(Some(&config), &Overrides::default());
-    let settings = loaded.unwrap_or_else(|problems| panic!("{}", listed(&problems))).settings;
+    let settings = loaded.unwrap_or_else(|diagnostics| panic!("{}", listed(&diagnostics))).settings;
     let StoreSettings::Redis(redis) = settings.store else { panic!("no Redis") };
     assert!(redis.tls.unwrap().ca.unwrap().len() > 200_000);
     assert_eq!(sources.look(), sources.fingerprint());
@@ -74,8 +74,8 @@ fn certificates_may_be_larger_than_secrets_and_are_watched_like_them() {
     assert_ne!(sources.look(), sources.fingerprint(), "a new certificate is not noticed");
 
     std::fs::write(&ca, vec![b'#'; (1 << 20) + 1]).unwrap();
-    let problems = load(Some(&config), &Overrides::default()).unwrap_err();
-    assert!(problems[0].message.contains("larger than 1 MiB"), "{}", listed(&problems));
+    let diagnostics = load(Some(&config), &Overrides::default()).unwrap_err();
+    assert!(diagnostics[0].message.contains("larger than 1 MiB"), "{}", listed(&diagnostics));
 }
 
 #[test]
@@ -100,8 +100,8 @@ fn check_tells_all_that_is_wrong_and_ends_with_78() {
     assert_eq!(done.status.code(), Some(78));
     let said = text(&done.stderr);
     for part in [
-        format!("{}:4:11: rules[0].rate: 'never' is no rate\n    remedy: ", bad.display()),
-        format!("{}:5:11: rules[0].mode: 'strict' is not known here\n    remedy: ", bad.display()),
+        format!("{}:4:11: rules[0].rate: 'never' is no rate\n    help: ", bad.display()),
+        format!("{}:5:11: rules[0].mode: 'strict' is not known here\n    help: ", bad.display()),
         format!("{}: the file cannot be read", none.display()),
     ] {
         assert!(said.contains(&part), "{part}\n--- {said}");

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use tidegate::config::{Config, Overrides, Problem, SecretSource, compile_text};
+use tidegate::config::{Config, Diagnostic, Overrides, SecretSource, compile_text};
 
 use super::{listed, pem};
 use crate::harness::Tidegate;
@@ -30,7 +30,7 @@ impl Block {
     }
 
     /// Compiles it, with more lines at its end. Problems have the lines of the document.
-    fn compile_with(&self, more: &str) -> Result<Config, Vec<Problem>> {
+    fn compile_with(&self, more: &str) -> Result<Config, Vec<Diagnostic>> {
         let text = format!("{}{}{more}", "\n".repeat(self.fence), self.text);
         let upstream = (!self.has_upstream()).then(|| "http://127.0.0.1:9080".to_owned());
         let overrides = Overrides { upstream, ..Overrides::default() };
@@ -94,18 +94,18 @@ fn documented() -> Vec<Block> {
 
 #[test]
 fn every_yaml_block_is_right() {
-    let problems: Vec<Problem> =
+    let diagnostics: Vec<Diagnostic> =
         documented().iter().filter_map(|block| block.compile_with("").err()).flatten().collect();
-    assert!(problems.is_empty(), "\n{}", listed(&problems));
+    assert!(diagnostics.is_empty(), "\n{}", listed(&diagnostics));
 }
 
 #[test]
 fn a_fault_in_any_block_is_found_at_its_line() {
     for block in documented() {
         let line = block.fence + block.text.lines().count() + 1;
-        let problems = block.compile_with("no_such_key: 1\n").unwrap_err();
-        let [problem] = &*problems else { panic!("{}", listed(&problems)) };
-        assert_eq!((&*problem.path, problem.line), ("no_such_key", Some(line)), "{problem}");
+        let diagnostics = block.compile_with("no_such_key: 1\n").unwrap_err();
+        let [diagnostic] = &*diagnostics else { panic!("{}", listed(&diagnostics)) };
+        assert_eq!((&*diagnostic.path, diagnostic.line), ("no_such_key", Some(line)), "{diagnostic}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! `--limit`, and the other flags where they are wrong.
 
-use tidegate::config::{Config, Overrides, Problem, compile_text, load};
+use tidegate::config::{Config, Diagnostic, Overrides, compile_text, load};
 use tidegate::policy::Mode;
 use tidegate::policy::key::KeyPart;
 
@@ -14,7 +14,7 @@ fn overrides(limits: &[&str]) -> Overrides {
     }
 }
 
-fn flags(limits: &[&str]) -> Result<Config, Vec<Problem>> {
+fn flags(limits: &[&str]) -> Result<Config, Vec<Diagnostic>> {
     load(None, &overrides(limits))
 }
 
@@ -27,7 +27,7 @@ fn limits_in_every_form() {
         "/x=y=1/h",
         "/*=7/day",
     ])
-    .unwrap_or_else(|problems| panic!("{}", listed(&problems)));
+    .unwrap_or_else(|diagnostics| panic!("{}", listed(&diagnostics)));
     let rules = config.policy.rules();
     let all: Vec<String> = rules.iter().map(limits).collect();
     assert_eq!(
@@ -53,7 +53,7 @@ fn limits_in_every_form() {
 
 #[test]
 fn a_wrong_limit_is_named_by_its_text() {
-    for (text, message, remedy) in [
+    for (text, message, help) in [
         ("", "no limit", "PATH=RATE"),
         ("/a", "no limit", "PATH=RATE"),
         ("/a=10/fortnight", "'10/fortnight' is no rate", "100/90s"),
@@ -77,17 +77,17 @@ fn a_wrong_limit_is_named_by_its_text() {
         ("/a=1/s,key=path:id", "no parameter 'id'", "{id}"),
     ] {
         let found = flags(&[text]).unwrap_err();
-        let [problem] = &*found else { panic!("{text}: {}", listed(&found)) };
+        let [diagnostic] = &*found else { panic!("{text}: {}", listed(&found)) };
         assert_eq!(
-            (&problem.file, problem.line, problem.path.clone()),
+            (&diagnostic.file, diagnostic.line, diagnostic.path.clone()),
             (&None, None, format!("--limit '{text}'"))
         );
-        assert!(problem.message.contains(message) && problem.remedy.contains(remedy), "{problem}");
+        assert!(diagnostic.message.contains(message) && diagnostic.help.contains(help), "{diagnostic}");
     }
 }
 
 fn names(limits: &[&str]) -> Vec<String> {
-    let config = flags(limits).unwrap_or_else(|problems| panic!("{}", listed(&problems)));
+    let config = flags(limits).unwrap_or_else(|diagnostics| panic!("{}", listed(&diagnostics)));
     config.policy.rules().iter().map(|rule| rule.name.to_string()).collect()
 }
 
@@ -135,10 +135,10 @@ fn limits_with_the_same_name_are_refused() {
         ["/x=1/s,name=one", "/y=1/s,name=one"],
     ] {
         let found = flags(&[first, second]).unwrap_err();
-        let [problem] = &*found else { panic!("{second}: {}", listed(&found)) };
-        assert_eq!(problem.path, format!("--limit '{second}'"));
-        assert!(problem.message.ends_with(&format!("is taken (--limit '{first}')")), "{problem}");
-        assert!(problem.remedy.contains("add ,name=NAME"), "{problem}");
+        let [diagnostic] = &*found else { panic!("{second}: {}", listed(&found)) };
+        assert_eq!(diagnostic.path, format!("--limit '{second}'"));
+        assert!(diagnostic.message.ends_with(&format!("is taken (--limit '{first}')")), "{diagnostic}");
+        assert!(diagnostic.help.contains("add ,name=NAME"), "{diagnostic}");
     }
 }
 
@@ -146,7 +146,7 @@ fn limits_with_the_same_name_are_refused() {
 fn long_paths_that_differ_behind_the_longest_name_are_refused() {
     let path = format!("/{}", "a".repeat(70));
     let found = flags(&[&format!("{path}b=1/s"), &format!("{path}c=1/s")]).unwrap_err();
-    assert!(found.len() == 1 && found[0].remedy.contains("name=NAME"), "{}", listed(&found));
+    assert!(found.len() == 1 && found[0].help.contains("name=NAME"), "{}", listed(&found));
 }
 
 #[test]
@@ -167,9 +167,9 @@ fn without_a_file_the_flags_must_suffice() {
     let found = load(None, &Overrides::default()).unwrap_err();
     assert_eq!(found.len(), 1);
     assert_eq!((&found[0].file, &*found[0].path), (&None, "upstream"));
-    assert!(found[0].remedy.contains("--upstream"));
+    assert!(found[0].help.contains("--upstream"));
     let config = flags(&[]).unwrap();
-    assert!(config.warnings.len() == 1 && config.warnings[0].remedy.contains("--limit"));
+    assert!(config.warnings.len() == 1 && config.warnings[0].help.contains("--limit"));
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn other_flags() {
         let found = load(None, &overrides).unwrap_err();
         found
             .iter()
-            .map(|problem| format!("{}: {}", problem.path, problem.message))
+            .map(|diagnostic| format!("{}: {}", diagnostic.path, diagnostic.message))
             .collect::<Vec<_>>()
             .join("; ")
     };

@@ -3,29 +3,29 @@
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
-use tidegate::config::{Overrides, Problem, compile_text};
+use tidegate::config::{Diagnostic, Overrides, compile_text};
 
 use super::shipped::SHIPPED;
-use super::{file, listed, problems, right};
+use super::{diagnostics, file, listed, right};
 
-fn bytes(text: &[u8]) -> Vec<Problem> {
+fn bytes(text: &[u8]) -> Vec<Diagnostic> {
     match compile_text("test.yaml", text, &Overrides::default(), &|_| Ok(None)) {
         Ok(_) => Vec::new(),
-        Err(problems) => {
-            assert!(!problems.is_empty(), "refused without a reason: {text:?}");
-            problems
+        Err(diagnostics) => {
+            assert!(!diagnostics.is_empty(), "refused without a reason: {text:?}");
+            diagnostics
         }
     }
 }
 
-fn only(text: &[u8]) -> Problem {
+fn only(text: &[u8]) -> Diagnostic {
     let mut found = bytes(text);
     assert_eq!(found.len(), 1, "{}", listed(&found));
     found.remove(0)
 }
 
-fn at(problem: &Problem) -> (usize, usize) {
-    (problem.line.unwrap_or(0), problem.column.unwrap_or(0))
+fn at(diagnostic: &Diagnostic) -> (usize, usize) {
+    (diagnostic.line.unwrap_or(0), diagnostic.column.unwrap_or(0))
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn a_binary_file() {
     let elf = only(b"\x7fELF\x02\x01\x01\x00");
     assert!(at(&elf) == (1, 1) && elf.message.contains("control character"), "{elf}");
     let latin1 = only(b"upstream: http://a\nrules: caf\xe9\n");
-    assert!(at(&latin1) == (2, 11) && latin1.remedy.contains("UTF-8"), "{latin1}");
+    assert!(at(&latin1) == (2, 11) && latin1.help.contains("UTF-8"), "{latin1}");
     let utf16 = only(b"\xff\xfel\x00i\x00");
     assert!(at(&utf16) == (1, 1) && utf16.message.contains("UTF-16"), "{utf16}");
 }
@@ -55,7 +55,7 @@ fn an_alias_bomb() {
         writeln!(text, "a{level}: &a{level} [{items}]").unwrap();
     }
     let bomb = only(text.as_bytes());
-    assert!(bomb.message.contains("too many values") && bomb.remedy.contains("aliases"), "{bomb}");
+    assert!(bomb.message.contains("too many values") && bomb.help.contains("aliases"), "{bomb}");
     // One long text, named over and over.
     let mut text = format!("a: &a {}\nb:\n", "x".repeat(500_000));
     text.push_str(&"- *a\n".repeat(50_000));
@@ -73,10 +73,10 @@ fn deep_nesting() {
             }
         }
     }
-    let problem = only("[".repeat(10_000).as_bytes());
-    assert!(at(&problem) == (1, 1001) && problem.message.contains("too deeply"), "{problem}");
-    let problem = only(format!("{}x{}", "[".repeat(200), "]".repeat(200)).as_bytes());
-    assert!(at(&problem) == (1, 129) && problem.remedy.contains("five levels"), "{problem}");
+    let diagnostic = only("[".repeat(10_000).as_bytes());
+    assert!(at(&diagnostic) == (1, 1001) && diagnostic.message.contains("too deeply"), "{diagnostic}");
+    let diagnostic = only(format!("{}x{}", "[".repeat(200), "]".repeat(200)).as_bytes());
+    assert!(at(&diagnostic) == (1, 129) && diagnostic.help.contains("five levels"), "{diagnostic}");
 }
 
 #[test]
@@ -85,9 +85,9 @@ fn a_thousand_faults_are_counted_and_the_first_hundred_told() {
     for place in 0..1000 {
         writeln!(text, "- {{ name: r{place}, rate: none, match: {{ path: /{place} }} }}").unwrap();
     }
-    let found = problems(&file(&text));
+    let found = diagnostics(&file(&text));
     assert_eq!(found.len(), 101);
-    assert!(found[..100].iter().all(|problem| problem.line.is_some()));
+    assert!(found[..100].iter().all(|diagnostic| diagnostic.line.is_some()));
     assert_eq!(found[100].message, "and 900 more");
 }
 
@@ -98,7 +98,7 @@ fn a_thousand_rules_are_right_and_ten_thousand_and_one_are_too_many() {
         file(&format!("rules:\n{}", (0..count).map(rule).collect::<String>()))
     };
     assert_eq!(right(&rules(1000)).policy.rules().len(), 1000);
-    let found = problems(&rules(10_001));
+    let found = diagnostics(&rules(10_001));
     assert!(found.len() == 1 && found[0].message.contains("10001 entries"), "{}", listed(&found));
 }
 
@@ -108,13 +108,13 @@ fn a_path_of_many_segments_and_long_lists() {
         file(&format!("rules: [{{ name: a, rate: 1/s, match: {{ path: '{}' }} }}]", "/a".repeat(count)))
     };
     assert_eq!(right(&deep(64)).policy.rules().len(), 1);
-    let found = problems(&deep(30_000));
+    let found = diagnostics(&deep(30_000));
     assert!(found.len() == 1 && found[0].message.contains("64 segments"), "{}", listed(&found));
     let hosts = file(&format!(
         "rules: [{{ name: a, rate: 1/s, match: {{ hosts: [{}] }} }}]",
         "a.b, ".repeat(100_000)
     ));
-    let found = problems(&hosts);
+    let found = diagnostics(&hosts);
     assert!(found[0].message.contains("100000 entries are too many"), "{}", listed(&found));
 }
 
@@ -220,9 +220,9 @@ proptest! {
 
     #[test]
     fn any_parts(parts in proptest::collection::vec(proptest::sample::select(PARTS), 0..30)) {
-        for problem in bytes(parts.concat().as_bytes()) {
-            prop_assert!(!problem.message.is_empty() && !problem.remedy.is_empty());
-            prop_assert!(!problem.to_string().trim_end_matches('\n').is_empty());
+        for diagnostic in bytes(parts.concat().as_bytes()) {
+            prop_assert!(!diagnostic.message.is_empty() && !diagnostic.help.is_empty());
+            prop_assert!(!diagnostic.to_string().trim_end_matches('\n').is_empty());
         }
     }
 
@@ -236,8 +236,8 @@ proptest! {
             let end = (place + length).min(text.len());
             text.splice(place..end, part.bytes());
         }
-        for problem in bytes(&text) {
-            prop_assert!(!problem.remedy.is_empty());
+        for diagnostic in bytes(&text) {
+            prop_assert!(!diagnostic.help.is_empty());
         }
     }
 

@@ -36,7 +36,7 @@ fn with_secrets(text: &str, secrets: &[(&str, &str)]) -> RedisSettings {
             SecretSource::Env(name) => bytes(name),
         })
     });
-    settings(config.unwrap_or_else(|problems| panic!("{}\n{text}", listed(&problems))))
+    settings(config.unwrap_or_else(|diagnostics| panic!("{}\n{text}", listed(&diagnostics))))
 }
 
 fn credentials(credentials: &Credentials) -> (Option<&str>, Option<&str>) {

@@ -76,7 +76,7 @@ fn every_example_is_right_alone_and_with_all_others() {
     assert_eq!(examples.len(), 13, "{examples:?}");
     for example in &examples {
         let text = with(|place| example.contains(&place));
-        let config = compile(&text).unwrap_or_else(|problems| panic!("{}\n{text}", listed(&problems)));
+        let config = compile(&text).unwrap_or_else(|diagnostics| panic!("{}\n{text}", listed(&diagnostics)));
         assert!(config.warnings.is_empty(), "{}", listed(&config.warnings));
     }
     let all = right(&with(|_| true));

@@ -17,7 +17,7 @@ fn upstream(text: &str) -> Upstream {
 fn flagged(url: &str, text: &str) -> (Upstream, String) {
     let flag = Overrides { upstream: Some(url.to_owned()), ..Overrides::default() };
     let config = compile_with(&format!("{text}\n{RULES}"), &flag);
-    let config = config.unwrap_or_else(|problems| panic!("{}\n{text}", listed(&problems)));
+    let config = config.unwrap_or_else(|diagnostics| panic!("{}\n{text}", listed(&diagnostics)));
     (config.settings.upstream, listed(&config.warnings))
 }
 

@@ -1,6 +1,6 @@
 //! Wrong files, but for the rules: each fault at its line and column, with its path and what would be right.
 
-use super::{Wrong, assert_wrong, compile, compile_with, file, listed, problems};
+use super::{Wrong, assert_wrong, compile, compile_with, diagnostics, file, listed};
 use tidegate::config::Overrides;
 
 /// From line 2 on; line 1 is the upstream.
@@ -114,7 +114,7 @@ rules:
   - match: { methods: [get], path: tasks, hosts: ['*'], headers: { 'a b': c } }
     rate: 0/min
 ";
-    let found = problems(text);
+    let found = diagnostics(text);
     let places: Vec<_> = found
         .iter()
         .map(|p| format!("{}:{} {}", p.line.unwrap_or(0), p.column.unwrap_or(0), p.path))
@@ -146,25 +146,25 @@ rules:
 }
 
 #[test]
-fn a_problem_reads_as_one_line_and_its_remedy() {
-    let found = problems(&file("rules:\n  - name: a\n    rate: 10/fortnight"));
+fn a_diagnostic_reads_as_one_line_and_its_help() {
+    let found = diagnostics(&file("rules:\n  - name: a\n    rate: 10/fortnight"));
     assert_eq!(
         listed(&found),
         "test.yaml:4:11: rules[0].rate: '10/fortnight' is no rate\n    \
-         remedy: write N/s, N/min, N/h, N/day or N/DURATION, such as 30/min or 100/90s\n"
+         help: write N/s, N/min, N/h, N/day or N/DURATION, such as 30/min or 100/90s\n"
     );
 }
 
 #[test]
 fn crlf_and_a_byte_order_mark_change_no_position() {
     let text = "\u{feff}upstream: http://127.0.0.1:9080\r\nrules:\r\n  - name: a\r\n    rate: never\r\n";
-    let found = problems(text);
+    let found = diagnostics(text);
     assert_eq!((found.len(), found[0].line, found[0].column), (1, Some(4), Some(11)), "{}", listed(&found));
 }
 
 #[test]
 fn columns_count_characters() {
-    let found = problems(&file("rules: [{ name: a, match: { path: /caf\u{e9}\u{1f600} }, rate: never }]"));
+    let found = diagnostics(&file("rules: [{ name: a, match: { path: /caf\u{e9}\u{1f600} }, rate: never }]"));
     assert_eq!((found[0].line, found[0].column), (Some(2), Some(51)), "{}", listed(&found));
 }
 
@@ -183,12 +183,12 @@ fn no_message_holds_a_password_or_a_control_character() {
         "rules: [{ name: \"\\e]0;x\\a\", rate: \"\\u202e1/s\" }]",
     ];
     for rest in wrong {
-        let said = listed(&problems(&file(rest)));
+        let said = listed(&diagnostics(&file(rest)));
         let clean = said.chars().all(|c| c == '\n' || (!c.is_control() && c != '\u{202e}'));
         assert!(clean && !said.contains("hunter2"), "{said}");
     }
     for scheme in ["http", "https", "ftp", "redis"] {
-        let upstream = listed(&problems(&format!("upstream: {scheme}://u:hunter2@app/x")));
+        let upstream = listed(&diagnostics(&format!("upstream: {scheme}://u:hunter2@app/x")));
         assert!(!upstream.contains("hunter2"), "{upstream}");
     }
     let overrides = Overrides { redis: Some("redis://u:hunter2@a/b".to_owned()), ..Overrides::default() };
@@ -228,7 +228,8 @@ fn what_is_hardly_meant_is_a_warning() {
             "is never asked",
         ),
     ] {
-        let config = compile(&file(rest)).unwrap_or_else(|problems| panic!("{rest}\n{}", listed(&problems)));
+        let config =
+            compile(&file(rest)).unwrap_or_else(|diagnostics| panic!("{rest}\n{}", listed(&diagnostics)));
         let [warning] = &*config.warnings else { panic!("{rest}\n{}", listed(&config.warnings)) };
         let at = format!("{}:{}", warning.line.unwrap_or(0), warning.column.unwrap_or(0));
         assert!(at == place && warning.message.contains(part), "{rest}\n{warning}");

@@ -1,6 +1,6 @@
 //! Wrong Redis stores: each fault at its line and column, with its path and what would be right.
 
-use super::{Wrong, assert_wrong, compile_with, file, listed, problems};
+use super::{Wrong, assert_wrong, compile_with, diagnostics, file, listed};
 use tidegate::config::Overrides;
 
 /// What stands between the braces of `store: { redis: {  } }`.
@@ -125,11 +125,12 @@ fn certificates() {
 
 #[test]
 fn everything_about_it_is_told_at_once() {
-    let found = problems(&store(
+    let found = diagnostics(&store(
         "url: http://a, sentinel: { urls: [s], password_file: none }, cluster: [c, redis://u@d],
          tls: { ca_file: none, cert_file: cut.pem, key_file: encrypted.pem, server_name: '' }, password_file: none",
     ));
-    let paths: Vec<_> = found.iter().map(|problem| problem.path.trim_start_matches("store.redis.")).collect();
+    let paths: Vec<_> =
+        found.iter().map(|diagnostic| diagnostic.path.trim_start_matches("store.redis.")).collect();
     let want = [
         "url",
         "sentinel",
@@ -153,7 +154,7 @@ fn the_file_must_be_right_where_the_flag_wins() {
     let flag = |redis: &str, text: &str| {
         let overrides = Overrides { redis: Some(redis.to_owned()), ..Overrides::default() };
         let done = compile_with(&store(text), &overrides);
-        done.map_or_else(|problems| listed(&problems), |config| listed(&config.warnings))
+        done.map_or_else(|diagnostics| listed(&diagnostics), |config| listed(&config.warnings))
     };
     for (redis, text, want) in [
         ("redis://b", "url: http://a", "2:24: store.redis.url: this is no Redis URL"),
@@ -190,7 +191,7 @@ fn no_message_holds_a_secret() {
         "cluster: ['redis://u:hunter2@s', 'redis://u:hunter2@s/2', 'hunter2://a']",
         "cluster: { a: 'redis://u:hunter2@s' }",
     ] {
-        let said = listed(&problems(&store(text)));
+        let said = listed(&diagnostics(&store(text)));
         assert!(!said.contains("hunter2"), "{said}");
     }
 }

@@ -149,8 +149,8 @@ global: [{ name: a, rate: 1/s }]
 bypass: [{ name: a, paths: [/x] }]
 rules: [{ name: a, rate: 1/s }]
 ";
-    let found = super::problems(&file(text));
-    let lines: Vec<_> = found.iter().map(|problem| (problem.line, &*problem.message)).collect();
+    let found = super::diagnostics(&file(text));
+    let lines: Vec<_> = found.iter().map(|diagnostic| (diagnostic.line, &*diagnostic.message)).collect();
     let want = "the name 'a' is taken (line 4)";
     assert_eq!(lines, [(Some(2), want), (Some(3), want)]);
 }
@@ -161,15 +161,15 @@ fn a_rule_that_is_never_reached_names_the_one_above() {
         let text = file(&format!(
             "rules:\n- {{ name: one, rate: 1/s, match: {{ {first} }} }}\n- {{ name: two, rate: 1/s, match: {{ {second} }} }}\n"
         ));
-        let found = super::problems(&text);
-        let [problem] = &*found else { panic!("{text}{}", super::listed(&found)) };
+        let found = super::diagnostics(&text);
+        let [diagnostic] = &*found else { panic!("{text}{}", super::listed(&found)) };
         assert_eq!(
-            (problem.line, problem.column, &*problem.path),
+            (diagnostic.line, diagnostic.column, &*diagnostic.path),
             (Some(4), Some(11), "rules[1].name"),
             "{text}"
         );
-        assert!(problem.message.contains("'one' takes all of its requests (line 3)"), "{problem}");
-        assert!(problem.remedy.contains("move it above 'one'"), "{problem}");
+        assert!(diagnostic.message.contains("'one' takes all of its requests (line 3)"), "{diagnostic}");
+        assert!(diagnostic.help.contains("move it above 'one'"), "{diagnostic}");
         // The other way round each has requests of its own, unless the two are the same.
         let text = file(&format!(
             "rules:\n- {{ name: two, rate: 1/s, match: {{ {second} }} }}\n- {{ name: one, rate: 1/s, match: {{ {first} }} }}\n"
@@ -199,6 +199,6 @@ fn rules_of_upgrades_leave_each_other_their_requests() {
 fn a_condition_that_cannot_be_read_makes_no_later_rule_unreachable() {
     let text =
         file("rules:\n- { name: one, rate: 1/s, match: { methods: [5] } }\n- { name: two, rate: 1/s }\n");
-    let found = super::problems(&text);
+    let found = super::diagnostics(&text);
     assert_eq!(found.len(), 1, "{}", super::listed(&found));
 }

@@ -1,7 +1,7 @@
 //! Wrong listeners, TLS, PROXY protocol and bounds: each fault at its line and column, with its path and what
 //! would be right.
 
-use super::{Wrong, assert_wrong, file, listed, problems};
+use super::{Wrong, assert_wrong, diagnostics, file, listed};
 
 #[rustfmt::skip]
 const LISTEN: &[Wrong] = &[
@@ -121,7 +121,7 @@ fn bounds() {
 
 #[test]
 fn bounds_need_keys() {
-    let found = problems(&file("bounds: 5"));
+    let found = diagnostics(&file("bounds: 5"));
     assert!(
         listed(&found).contains("2:9: bounds: expected a mapping, found the number 5"),
         "{}",
@@ -131,7 +131,7 @@ fn bounds_need_keys() {
 
 #[test]
 fn everything_about_it_is_told_at_once() {
-    let found = problems(
+    let found = diagnostics(
         "listen: unix:/a
 tls: { cert_file: none, key_file: encrypted.pem, client_ca_file: cut.pem, client_auth: maybe, min_version: 1 }
 proxy_protocol: { trusted: [a, b] }
@@ -139,7 +139,7 @@ upstream: { url: ftp://a, tls: { ca_file: none }, retry: 5 }
 bounds: { header_bytes: 1, idle_timeout: 1, tunnels: x }
 ",
     );
-    let paths: Vec<_> = found.iter().map(|problem| &*problem.path).collect();
+    let paths: Vec<_> = found.iter().map(|diagnostic| &*diagnostic.path).collect();
     let want = [
         "tls.cert_file",
         "tls.key_file",

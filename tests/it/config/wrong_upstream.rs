@@ -1,6 +1,6 @@
 //! Wrong upstreams: each fault at its line and column, with its path and what would be right.
 
-use super::{Wrong, assert_wrong, compile_with, listed, problems};
+use super::{Wrong, assert_wrong, compile_with, diagnostics, listed};
 use tidegate::config::Overrides;
 
 #[rustfmt::skip]
@@ -86,10 +86,10 @@ fn mappings() {
 
 #[test]
 fn a_socket_has_room_for_107_bytes() {
-    let found = problems(&format!("upstream: unix:/{}", "x".repeat(107)));
-    let [problem] = &*found else { panic!("{}", listed(&found)) };
-    assert!(problem.message.contains("108 bytes, and 107 is the most"), "{problem}");
-    assert!(problem.remedy.contains("shorter path"), "{problem}");
+    let found = diagnostics(&format!("upstream: unix:/{}", "x".repeat(107)));
+    let [diagnostic] = &*found else { panic!("{}", listed(&found)) };
+    assert!(diagnostic.message.contains("108 bytes, and 107 is the most"), "{diagnostic}");
+    assert!(diagnostic.help.contains("shorter path"), "{diagnostic}");
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn no_message_holds_a_password() {
         "x://hunter2@",
     ] {
         for text in [format!("upstream: '{url}'"), format!("upstream: {{ url: '{url}' }}")] {
-            let said = listed(&problems(&text));
+            let said = listed(&diagnostics(&text));
             assert!(!said.contains("hunter2"), "{said}");
         }
     }

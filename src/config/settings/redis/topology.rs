@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::url::{self, RedisAddress, RedisUrl};
 use super::{Credentials, credentials};
-use crate::config::problem::Wrong;
-use crate::config::report::{At, Report};
+use crate::config::diagnostic::Fault;
+use crate::config::report::{Report, Spanned};
 use crate::config::settings::Secret;
 use crate::config::{Secrets, schema};
 
@@ -60,7 +60,7 @@ pub(super) struct Servers {
     pub(super) credentials: Credentials,
 }
 
-pub(super) const URL_REMEDY: &str = "write redis://HOST:PORT/DATABASE, such as redis://127.0.0.1:6379/0";
+pub(super) const URL_HELP: &str = "write redis://HOST:PORT/DATABASE, such as redis://127.0.0.1:6379/0";
 const SENTINEL_PASSWORD_ENV: &str = "TIDEGATE_REDIS_SENTINEL_PASSWORD";
 
 /// What the file says. The outer None: nothing; the inner one: it is wrong, and the report says why.
@@ -70,20 +70,20 @@ pub(super) fn written(
     report: &mut Report,
 ) -> Option<Option<Servers>> {
     let ways = [
-        file.url.as_ref().map(|at| &at.place),
-        file.sentinel.as_ref().map(|at| &at.place),
-        file.cluster.as_ref().map(|at| &at.place),
+        file.url.as_ref().map(|at| &at.location),
+        file.sentinel.as_ref().map(|at| &at.location),
+        file.cluster.as_ref().map(|at| &at.location),
     ];
     let mut ways = ways.into_iter().flatten();
     let first = ways.next();
     for other in ways {
-        let wrong = Wrong::new("Redis is reached in two ways", "keep one of url, sentinel and cluster");
-        report.collision(&other.clone().key(), wrong, &first.unwrap_or(other).clone().key());
+        let fault = Fault::new("Redis is reached in two ways", "keep one of url, sentinel and cluster");
+        report.collision(&other.clone().key(), fault, &first.unwrap_or(other).clone().key());
     }
     // Each must be right, also where there are too many.
     let url = file.url.as_ref().map(|at| {
         let text = at.value.clone()?;
-        standalone(&At { value: text, place: at.place.clone() }, report)
+        standalone(&Spanned { value: text, location: at.location.clone() }, report)
     });
     let sentinel = file.sentinel.as_ref().map(|at| sentinel(at.value.as_ref()?, secrets, report));
     let cluster = file.cluster.as_ref().map(|at| cluster(at.value.as_ref()?, report));
@@ -91,13 +91,13 @@ pub(super) fn written(
 }
 
 /// A single server.
-pub(super) fn standalone(at: &At<String>, report: &mut Report) -> Option<Servers> {
-    let parsed = url::parse(&at.value, 6379).map_err(|message| Wrong::new(message, URL_REMEDY));
-    let RedisUrl { tls, server, database, username, password } = report.take(&at.place, parsed)?;
+pub(super) fn standalone(at: &Spanned<String>, report: &mut Report) -> Option<Servers> {
+    let parsed = url::parse(&at.value, 6379).map_err(|message| Fault::new(message, URL_HELP));
+    let RedisUrl { tls, server, database, username, password } = report.take(&at.location, parsed)?;
     if password.is_some() {
         let env = super::PASSWORD_ENV;
-        let remedy = format!("name a file in password_file, or set {env}, and change the password");
-        report.warn(&at.place, "the password stands in the URL, where others can read it", remedy);
+        let help = format!("name a file in password_file, or set {env}, and change the password");
+        report.warn(&at.location, "the password stands in the URL, where others can read it", help);
     }
     let credentials = Credentials { username, password: password.map(Secret::new) };
     let topology = RedisTopology::Standalone { server, database: database.unwrap_or_default() };
@@ -123,7 +123,7 @@ fn sentinel(shape: &schema::Sentinel, secrets: &Secrets<'_>, report: &mut Report
     Some(Servers { topology, tls, credentials: Credentials::default() })
 }
 
-fn cluster(urls: &[At<String>], report: &mut Report) -> Option<Servers> {
+fn cluster(urls: &[Spanned<String>], report: &mut Report) -> Option<Servers> {
     let (seeds, tls) = addresses(urls, &CLUSTER, report)?;
     let topology = RedisTopology::Cluster { seeds };
     Some(Servers { topology, tls, credentials: Credentials::default() })
@@ -132,7 +132,7 @@ fn cluster(urls: &[At<String>], report: &mut Report) -> Option<Servers> {
 /// What the URLs of a list may say.
 struct Kind {
     port: u16,
-    remedy: &'static str,
+    help: &'static str,
     /// The one database that they may name, if any.
     database: Option<i64>,
     // What is said of other databases, of users and passwords, and of two schemes.
@@ -143,7 +143,7 @@ struct Kind {
 
 const SENTINEL: Kind = Kind {
     port: 26379,
-    remedy: "write redis://HOST:PORT, such as redis://10.0.0.1:26379",
+    help: "write redis://HOST:PORT, such as redis://10.0.0.1:26379",
     database: None,
     no_database: ("the URL of a sentinel takes no database", "write database: NUMBER beside urls"),
     no_credentials: (
@@ -154,7 +154,7 @@ const SENTINEL: Kind = Kind {
 };
 const CLUSTER: Kind = Kind {
     port: 6379,
-    remedy: "write redis://HOST:PORT, such as redis://10.0.0.1:6379",
+    help: "write redis://HOST:PORT, such as redis://10.0.0.1:6379",
     database: Some(0),
     no_database: ("a cluster has only database 0", "leave the number out"),
     no_credentials: (
@@ -165,29 +165,33 @@ const CLUSTER: Kind = Kind {
 };
 
 /// The addresses of a list, and whether TLS leads there.
-fn addresses(urls: &[At<String>], kind: &Kind, report: &mut Report) -> Option<(Vec<RedisAddress>, bool)> {
+fn addresses(
+    urls: &[Spanned<String>],
+    kind: &Kind,
+    report: &mut Report,
+) -> Option<(Vec<RedisAddress>, bool)> {
     let before = report.errors();
     let mut servers = Vec::new();
     let mut first = None;
     for at in urls {
-        let Some(url) = report.take(&at.place, bare(&at.value, kind)) else { continue };
+        let Some(url) = report.take(&at.location, bare(&at.value, kind)) else { continue };
         if url.tls != *first.get_or_insert(url.tls) {
-            let remedy = "write redis:// in all of the URLs, or rediss:// in all of them";
-            report.error(&at.place, Wrong::new(kind.mixed, remedy));
+            let help = "write redis:// in all of the URLs, or rediss:// in all of them";
+            report.error(&at.location, Fault::new(kind.mixed, help));
         }
         servers.push(url.server);
     }
     (report.errors() == before).then_some((servers, first?))
 }
 
-fn bare(text: &str, kind: &Kind) -> Result<RedisUrl, Wrong> {
-    let url = url::parse(text, kind.port).map_err(|message| Wrong::new(message, kind.remedy))?;
-    let (message, remedy) = if url.username.is_some() || url.password.is_some() {
+fn bare(text: &str, kind: &Kind) -> Result<RedisUrl, Fault> {
+    let url = url::parse(text, kind.port).map_err(|message| Fault::new(message, kind.help))?;
+    let (message, help) = if url.username.is_some() || url.password.is_some() {
         kind.no_credentials
     } else if url.database.is_some() && url.database != kind.database {
         kind.no_database
     } else {
         return Ok(url);
     };
-    Err(Wrong::new(message, remedy))
+    Err(Fault::new(message, help))
 }

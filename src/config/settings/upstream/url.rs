@@ -3,8 +3,8 @@
 use http::uri::Authority;
 
 use super::UpstreamAddress;
+use crate::config::diagnostic::{Fault, shown};
 use crate::config::listen::socket_path;
-use crate::config::problem::{Wrong, shown};
 
 /// What a URL says: where, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,10 +20,10 @@ pub(super) enum Scheme {
     Https,
 }
 
-pub(super) const UPSTREAM_REMEDY: &str = "write http://HOST:PORT, such as http://127.0.0.1:9080, \
+pub(super) const UPSTREAM_HELP: &str = "write http://HOST:PORT, such as http://127.0.0.1:9080, \
     or https://HOST:PORT, h2c://HOST:PORT, unix:/PATH or h2c+unix:/PATH";
 
-pub(super) fn parse(text: &str) -> Result<Target, Wrong> {
+pub(super) fn parse(text: &str) -> Result<Target, Fault> {
     for (start, scheme) in [("unix:", Scheme::Http), ("h2c+unix:", Scheme::H2c)] {
         if let Some(path) = text.strip_prefix(start) {
             return Ok(Target { scheme, address: UpstreamAddress::Unix(socket_path(path)?) });
@@ -31,18 +31,18 @@ pub(super) fn parse(text: &str) -> Result<Target, Wrong> {
     }
     if text.contains('@') {
         // Not shown: it may be a password.
-        return Err(Wrong::new("an upstream takes no user or password", UPSTREAM_REMEDY));
+        return Err(Fault::new("an upstream takes no user or password", UPSTREAM_HELP));
     }
     let schemes =
         [("http://", Scheme::Http, 80), ("h2c://", Scheme::H2c, 80), ("https://", Scheme::Https, 443)];
     for (start, scheme, port) in schemes {
         if let Some(rest) = text.strip_prefix(start) {
             let address = authority(rest, port)
-                .map_err(|what| Wrong::new(format!("'{}' {what}", shown(text)), UPSTREAM_REMEDY))?;
+                .map_err(|what| Fault::new(format!("'{}' {what}", shown(text)), UPSTREAM_HELP))?;
             return Ok(Target { scheme, address: UpstreamAddress::Tcp(address) });
         }
     }
-    Err(Wrong::new(format!("'{}' is no upstream", shown(text)), UPSTREAM_REMEDY))
+    Err(Fault::new(format!("'{}' is no upstream", shown(text)), UPSTREAM_HELP))
 }
 
 /// Host and port, the port always written. An error says what the URL has, or has not.

@@ -6,7 +6,7 @@ pub(super) use crate::spelling::nearest;
 
 /// One fault, or one doubt, about a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct Diagnostic {
     /// The file, as it was named. None: a flag, an environment variable, or something that stands nowhere.
     pub file: Option<String>,
     /// Line in the file, from 1.
@@ -18,10 +18,10 @@ pub struct Problem {
     /// What is wrong.
     pub message: String,
     /// What would be right.
-    pub remedy: String,
+    pub help: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {
             write!(f, "{file}:")?;
@@ -33,20 +33,20 @@ impl fmt::Display for Problem {
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
         }
-        write!(f, "{}\n    remedy: {}", self.message, self.remedy)
+        write!(f, "{}\n    help: {}", self.message, self.help)
     }
 }
 
 /// A fault in one value, by whoever judges the value without knowing where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
+pub(super) struct Fault {
     pub(super) message: String,
-    pub(super) remedy: String,
+    pub(super) help: String,
 }
 
-impl Wrong {
-    pub(super) fn new(message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { message: message.into(), remedy: remedy.into() }
+impl Fault {
+    pub(super) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { message: message.into(), help: help.into() }
     }
 }
 
@@ -54,8 +54,8 @@ impl Wrong {
 pub(super) fn shown(text: &str) -> String {
     const MOST: usize = 60;
     let mut out = String::new();
-    for (place, character) in text.chars().enumerate() {
-        if place == MOST {
+    for (index, character) in text.chars().enumerate() {
+        if index == MOST {
             out.push_str("...");
             break;
         }
