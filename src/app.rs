@@ -116,7 +116,7 @@ pub fn check(files: &[PathBuf], overrides: &Overrides) -> Result<(), Failure> {
         match config::load(file, overrides) {
             Ok(config) => {
                 for warning in config.warnings_at(clock::unix_time()) {
-                    writeln!(std::io::stderr(), "warning: {warning}")?;
+                    writeln!(std::io::stderr(), "{warning}")?;
                 }
                 let rules = config.policy.rules().len() + config.policy.global().len();
                 let plural = if rules == 1 { "" } else { "s" };
@@ -150,9 +150,7 @@ async fn serve(
         (ClientListener::open(&settings).await?, bind::tcp("ops_listen", settings.ops_listen).await?);
     let (address, ops_address) = (clients.address.clone(), ops_listener.local_addr()?);
     let (options, upstream_tls) = upstream::options(&settings)?;
-    for warning in &warnings {
-        tracing::warn!("{warning}");
-    }
+    reload::log_warnings(&warnings);
 
     let meter = Arc::new(ProxyMeter::default());
     reload::announce(&policy, &meter);

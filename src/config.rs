@@ -29,8 +29,8 @@ use std::time::Duration;
 
 use crate::policy::Policy;
 pub use certificates::Certificates;
-pub use diagnostic::Diagnostic;
 use diagnostic::Fault;
+pub use diagnostic::{Diagnostic, Severity};
 pub use listen::Listen;
 use reader::Cursor;
 use report::{Located, Location, Report};
@@ -129,6 +129,7 @@ fn read_and_compile(
     let name = path.to_string_lossy();
     let text = reader.read(path, yaml::MAX_BYTES).map_err(|error| {
         vec![Diagnostic {
+            severity: Severity::Error,
             file: Some(name.clone().into_owned()),
             line: None,
             column: None,
@@ -192,6 +193,7 @@ fn read_shape(root: &yaml::Node, report: &mut Report) -> Option<schema::File> {
 
 fn unreadable(name: &str, error: yaml::SyntaxError) -> Vec<Diagnostic> {
     vec![Diagnostic {
+        severity: Severity::Error,
         file: Some(name.to_owned()),
         line: error.at.map(|(line, _)| line),
         column: error.at.map(|(_, column)| column),

@@ -14,7 +14,9 @@ use tokio::sync::Notify;
 
 use super::{listener, redis, upstream};
 use crate::clock;
-use crate::config::{self, Config, Overrides, ServerTls, Settings, Sources, StoreSettings, UpstreamProtocol};
+use crate::config::{
+    self, Config, Diagnostic, Overrides, ServerTls, Settings, Sources, StoreSettings, UpstreamProtocol,
+};
 use crate::limiter::Limiter;
 use crate::metrics::{self, ProxyMeter};
 use crate::policy::Policy;
@@ -110,9 +112,7 @@ impl Reloader {
                         to let everything pass, give the rules mode: off"
                 .to_owned());
         }
-        for warning in config.warnings_at(clock::unix_time()) {
-            tracing::warn!("{warning}");
-        }
+        log_warnings(&config.warnings_at(clock::unix_time()));
         if config.settings != self.running {
             self.renew(&config.settings)?;
         }
@@ -154,6 +154,14 @@ impl Reloader {
         }
         self.running = settings.clone();
         Ok(())
+    }
+}
+
+/// Logs the warnings about a configuration that comes into force.
+pub(super) fn log_warnings(warnings: &[Diagnostic]) {
+    for warning in warnings {
+        let Diagnostic { message, help, .. } = warning;
+        tracing::warn!(at = %warning.location(), help, "{message}");
     }
 }
 

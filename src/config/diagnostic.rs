@@ -1,13 +1,24 @@
-//! What is wrong with a configuration, where it stands, and what would be right.
+//! What is wrong with a configuration, where, and what would be right.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 pub(super) use crate::spelling::nearest;
 
-/// One fault, or one doubt, about a configuration.
+/// Whether a configuration with such a diagnostic can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// It cannot.
+    Error,
+    /// It can, but it is probably not what the operator wants.
+    Warning,
+}
+
+/// One fault of a configuration, or one doubt about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// The file, as it was named. None: a flag, an environment variable, or something that stands nowhere.
+    /// Whether it is a fault or a doubt.
+    pub severity: Severity,
+    /// The file, as it was named. None: a flag, an environment variable, or the configuration as a whole.
     pub file: Option<String>,
     /// Line in the file, from 1.
     pub line: Option<usize>,
@@ -21,19 +32,34 @@ pub struct Diagnostic {
     pub help: String,
 }
 
+impl Diagnostic {
+    /// Returns the location as `FILE:LINE:COLUMN: PATH`, without the parts that it lacks.
+    #[must_use]
+    pub fn location(&self) -> String {
+        let mut location = self.file.clone().unwrap_or_default();
+        if let (Some(line), Some(column)) = (self.line, self.column) {
+            location.push_str(&format!(":{line}:{column}"));
+        }
+        if !location.is_empty() && !self.path.is_empty() {
+            location.push_str(": ");
+        }
+        location + &self.path
+    }
+}
+
+/// As rustc writes its own.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(file) = &self.file {
-            write!(f, "{file}:")?;
-            if let (Some(line), Some(column)) = (self.line, self.column) {
-                write!(f, "{line}:{column}:")?;
-            }
-            f.write_char(' ')?;
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        writeln!(f, "{severity}: {}", self.message)?;
+        match self.location() {
+            location if location.is_empty() => {}
+            location => writeln!(f, " --> {location}")?,
         }
-        if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
-        }
-        write!(f, "{}\n    help: {}", self.message, self.help)
+        write!(f, "    help: {}", self.help)
     }
 }
 

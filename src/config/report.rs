@@ -1,7 +1,7 @@
 //! Collects every fault with its location, and looks the places up in the text at the end. Pure.
 
 use super::certificates::Certificates;
-use super::diagnostic::{Diagnostic, Fault, shown};
+use super::diagnostic::{Diagnostic, Fault, Severity, shown};
 use super::yaml::{Step, locate};
 use crate::tls::Validity;
 
@@ -140,23 +140,24 @@ impl Report {
     pub(super) fn located(self, file: Option<(&str, &str)>) -> Located {
         let certificates = self.certificates.into_iter().map(|(Spanned { value, location }, validities)| {
             let at = Finding { location, fault: Fault::new("", ""), other: None };
-            Certificates::new(at.locate(file), value, validities)
+            Certificates::new(at.locate(Severity::Warning, file), value, validities)
         });
         Located {
             certificates: certificates.collect(),
-            errors: located(self.errors, file),
-            warnings: located(self.warnings, file),
+            errors: located(Severity::Error, self.errors, file),
+            warnings: located(Severity::Warning, self.warnings, file),
         }
     }
 }
 
-fn located(findings: Vec<Finding>, file: Option<(&str, &str)>) -> Vec<Diagnostic> {
+fn located(severity: Severity, findings: Vec<Finding>, file: Option<(&str, &str)>) -> Vec<Diagnostic> {
     let more = findings.len().saturating_sub(MOST_PROBLEMS);
     let mut diagnostics: Vec<Diagnostic> =
-        findings.into_iter().take(MOST_PROBLEMS).map(|f| f.locate(file)).collect();
+        findings.into_iter().take(MOST_PROBLEMS).map(|f| f.locate(severity, file)).collect();
     diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
     if more > 0 {
         diagnostics.push(Diagnostic {
+            severity,
             file: file.map(|(name, _)| name.to_owned()),
             line: None,
             column: None,
@@ -169,7 +170,7 @@ fn located(findings: Vec<Finding>, file: Option<(&str, &str)>) -> Vec<Diagnostic
 }
 
 impl Finding {
-    fn locate(self, file: Option<(&str, &str)>) -> Diagnostic {
+    fn locate(self, severity: Severity, file: Option<(&str, &str)>) -> Diagnostic {
         let find = |location: &Location| match (location, file) {
             (Location::File { steps, on_key }, Some((_, text))) => locate(text, steps, *on_key),
             _ => None,
@@ -184,6 +185,7 @@ impl Finding {
         }
         let in_file = matches!(self.location, Location::File { .. });
         Diagnostic {
+            severity,
             file: file.filter(|_| in_file).map(|(name, _)| name.to_owned()),
             line: at.map(|(line, _)| line),
             column: at.map(|(_, column)| column),

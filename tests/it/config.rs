@@ -30,7 +30,11 @@ use crate::authority::Authority;
 
 /// Compiles a text; the only secrets there are lie in these places.
 fn compile_with(text: &str, overrides: &Overrides) -> Result<Config, Vec<Diagnostic>> {
-    compile_text("test.yaml", text.as_bytes(), overrides, &|source| match source {
+    compile_named("test.yaml", text, overrides)
+}
+
+fn compile_named(name: &str, text: &str, overrides: &Overrides) -> Result<Config, Vec<Diagnostic>> {
+    compile_text(name, text.as_bytes(), overrides, &|source| match source {
         SecretSource::File(path) if path.ends_with("secret") => Ok(Some(b"0123456789abcdef0123\n".to_vec())),
         SecretSource::File(path) if path.ends_with("short") => Ok(Some(b"abc\r\n".to_vec())),
         SecretSource::File(path) if path.ends_with("blank") => Ok(Some(b"\n".to_vec())),
@@ -84,8 +88,11 @@ fn diagnostics(text: &str) -> Vec<Diagnostic> {
     }
 }
 
+/// One line for each, and its help.
 fn listed(diagnostics: &[Diagnostic]) -> String {
-    diagnostics.iter().map(|diagnostic| format!("{diagnostic}\n")).collect()
+    let line =
+        |found: &Diagnostic| format!("{}: {}\n    help: {}\n", found.location(), found.message, found.help);
+    diagnostics.iter().map(line).collect()
 }
 
 /// A rule and its limits in one line: quota/window+burst*slices.

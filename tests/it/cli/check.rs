@@ -89,7 +89,8 @@ fn files_take_the_place_of_that_of_the_variable() {
     let variable = [("TIDEGATE_CONFIG", one)];
     assert_eq!(checked(&[UPSTREAM, two], &variable), format!("{two}: ok, 2 rules\n"));
     let Finished { stderr, .. } = check(&[UPSTREAM, "/no/such/file.yaml"], &variable);
-    assert!(stderr.starts_with("/no/such/file.yaml: the file cannot be read"), "{stderr}");
+    assert!(stderr.starts_with("error: the file cannot be read"), "{stderr}");
+    assert!(stderr.contains("\n --> /no/such/file.yaml\n"), "{stderr}");
 }
 
 #[test]
@@ -106,7 +107,7 @@ fn a_fault_of_a_flag_is_reported_once_for_all_files() {
     let (_folder, [one, two]) = files();
     let [one, two] = [&one, &two].map(|file| file.to_str().unwrap());
     let Finished { status, stderr, .. } = check(&["--upstream=ftp://x", one, two], &[]);
-    assert_eq!((status.code(), stderr.matches("--upstream: ").count()), (Some(78), 1), "{stderr}");
+    assert_eq!((status.code(), stderr.matches(" --> --upstream\n").count()), (Some(78), 1), "{stderr}");
 }
 
 #[test]

@@ -29,6 +29,13 @@ fn failed(variables: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, Strin
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
+/// The location of the only error that it reports.
+fn located(stderr: &str) -> &str {
+    let [error, location, help] = stderr.lines().collect::<Vec<_>>()[..] else { panic!("{stderr}") };
+    assert!(error.starts_with("error: ") && help.starts_with("    help: "), "{stderr}");
+    location.strip_prefix(" --> ").unwrap()
+}
+
 #[tokio::test]
 async fn empty_variables_count_as_unset() {
     let upstream = Upstream::start().await;
@@ -49,7 +56,7 @@ fn a_flag_whose_variable_is_empty_has_its_default() {
     for arguments in [&["run"][..], &[]] {
         let (code, said) = failed(&empty, arguments);
         assert_eq!(code, Some(78), "{said}");
-        assert!(said.starts_with("upstream: the upstream is missing"), "{said}");
+        assert!(said.starts_with("error: the upstream is missing\n --> upstream\n"), "{said}");
     }
 }
 
@@ -108,16 +115,16 @@ fn bytes_that_are_no_text_are_refused_with_the_name_of_the_variable() {
 #[test]
 fn a_faulty_setting_names_its_variable() {
     let upstream = ("TIDEGATE_UPSTREAM", "http://127.0.0.1:9");
-    for (variable, said) in [
-        (("TIDEGATE_UPSTREAM", "ftp://x"), "TIDEGATE_UPSTREAM: 'ftp://x'"),
-        (("TIDEGATE_REDIS", "127.0.0.1:6379"), "TIDEGATE_REDIS: "),
-        (("TIDEGATE_LIMIT", "/a=1/s;/b"), "TIDEGATE_LIMIT '/b': "),
-        (("TIDEGATE_OPS_LISTEN", "127.0.0.1:8080"), "TIDEGATE_OPS_LISTEN: 127.0.0.1:8080 is taken"),
-        (("TIDEGATE_CONFIG", "/no/such/file.yaml"), "/no/such/file.yaml: TIDEGATE_CONFIG: the file cannot"),
+    for (variable, location) in [
+        (("TIDEGATE_UPSTREAM", "ftp://x"), "TIDEGATE_UPSTREAM"),
+        (("TIDEGATE_REDIS", "127.0.0.1:6379"), "TIDEGATE_REDIS"),
+        (("TIDEGATE_LIMIT", "/a=1/s;/b"), "TIDEGATE_LIMIT '/b'"),
+        (("TIDEGATE_OPS_LISTEN", "127.0.0.1:8080"), "TIDEGATE_OPS_LISTEN"),
+        (("TIDEGATE_CONFIG", "/no/such/file.yaml"), "/no/such/file.yaml: TIDEGATE_CONFIG"),
     ] {
         let (code, found) = failed(&[upstream, variable], &["run"]);
         assert_eq!(code, Some(78), "{found}");
-        assert!(found.starts_with(said), "{found}");
+        assert_eq!(located(&found), location, "{found}");
     }
 }
 
@@ -125,7 +132,7 @@ fn a_faulty_setting_names_its_variable() {
 fn a_flag_that_wins_is_named_by_itself() {
     let (code, said) = failed(&[("TIDEGATE_UPSTREAM", "http://127.0.0.1:9")], &["--upstream=ftp://x"]);
     assert_eq!(code, Some(78), "{said}");
-    assert!(said.starts_with("--upstream: 'ftp://x'"), "{said}");
+    assert_eq!(located(&said), "--upstream", "{said}");
 }
 
 #[test]
@@ -134,7 +141,7 @@ fn the_password_of_a_redis_in_a_variable_never_shows() {
         let (code, said) =
             failed(&[("TIDEGATE_UPSTREAM", "http://127.0.0.1:9"), ("TIDEGATE_REDIS", url)], &["run"]);
         assert_eq!(code, Some(78), "{said}");
-        assert!(said.starts_with("TIDEGATE_REDIS: ") && !said.contains("hunter2"), "{said}");
+        assert!(located(&said) == "TIDEGATE_REDIS" && !said.contains("hunter2"), "{said}");
     }
 }
 
@@ -157,7 +164,7 @@ fn an_empty_limit_is_a_fault_of_the_flag_and_the_end_of_the_variable() {
     let upstream = "--upstream=http://127.0.0.1:9";
     let (code, said) = failed(&[], &[upstream, "--limit="]);
     assert_eq!(code, Some(78), "{said}");
-    assert!(said.starts_with("--limit '': "), "{said}");
+    assert_eq!(located(&said), "--limit ''", "{said}");
     let (code, said) = failed(&[("TIDEGATE_LIMIT", "/a=1/s;/b;")], &[upstream]);
     assert_eq!((code, said.matches("TIDEGATE_LIMIT").count()), (Some(78), 1), "{said}");
 }

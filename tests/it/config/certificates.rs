@@ -61,8 +61,9 @@ fn a_warning_names_the_file_and_the_date() {
         (BEFORE, "the certificate in 'ca.pem' is not valid before 1975-01-01T00:00:00Z"),
     ] {
         let found = config.warnings_at(now);
-        let want =
-            format!("test.yaml:1:45: upstream.tls.ca_file: {message}\n    help: expected a certificate");
+        let want = format!(
+            "warning: {message}\n --> test.yaml:1:45: upstream.tls.ca_file\n    help: expected a certificate"
+        );
         assert!(found.len() == 1 && found[0].to_string().starts_with(&want), "{}", listed(&found));
     }
 }
@@ -107,7 +108,7 @@ fn check_warns_of_a_certificate_that_has_expired() {
         Command::new(env!("CARGO_BIN_EXE_tidegate")).arg("check").arg(&path).env_clear().output().unwrap();
     let (stdout, stderr) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
     let want = format!(
-        "warning: {}:2:19: tls.cert_file: the certificate in 'pair.pem' expired on 2021-01-01T00:00:00Z\n",
+        "warning: the certificate in 'pair.pem' expired on 2021-01-01T00:00:00Z\n --> {}:2:19: tls.cert_file\n",
         path.display()
     );
     assert!(

@@ -100,9 +100,9 @@ fn check_tells_all_that_is_wrong_and_ends_with_78() {
     assert_eq!(done.status.code(), Some(78));
     let said = text(&done.stderr);
     for part in [
-        format!("{}:4:11: rules[0].rate: 'never' is no rate\n    help: ", bad.display()),
-        format!("{}:5:11: rules[0].mode: 'strict' is not known here\n    help: ", bad.display()),
-        format!("{}: the file cannot be read", none.display()),
+        format!("error: 'never' is no rate\n --> {}:4:11: rules[0].rate\n    help: ", bad.display()),
+        format!("error: 'strict' is not known here\n --> {}:5:11: rules[0].mode\n    help: ", bad.display()),
+        format!("\n --> {}\n    help: name a file", none.display()),
     ] {
         assert!(said.contains(&part), "{part}\n--- {said}");
     }

@@ -146,12 +146,13 @@ rules:
 }
 
 #[test]
-fn a_diagnostic_reads_as_one_line_and_its_help() {
+fn a_diagnostic_reads_as_those_of_rustc() {
     let found = diagnostics(&file("rules:\n  - name: a\n    rate: 10/fortnight"));
     assert_eq!(
-        listed(&found),
-        "test.yaml:4:11: rules[0].rate: '10/fortnight' is no rate\n    \
-         help: write N/s, N/min, N/h, N/day or N/DURATION, such as 30/min or 100/90s\n"
+        found[0].to_string(),
+        "error: '10/fortnight' is no rate\n \
+         --> test.yaml:4:11: rules[0].rate\n    \
+         help: write N/s, N/min, N/h, N/day or N/DURATION, such as 30/min or 100/90s"
     );
 }
 
