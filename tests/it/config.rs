@@ -1,23 +1,21 @@
-//! The configuration: what is right compiles to what it says, and what is wrong is told all at once, with its
-//! place and a help.
+//! The configuration: what is valid compiles to what it says, and every fault is reported at once, with its
+//! location and help.
 
 mod certificates;
 mod cli;
 mod documents;
+mod faults;
 mod flags;
 mod hostile;
 mod meaning;
+mod messages;
 mod names;
 mod path;
 mod redis;
 mod serving;
 mod shipped;
+mod unreachable;
 mod upstream;
-mod wrong;
-mod wrong_redis;
-mod wrong_rules;
-mod wrong_serving;
-mod wrong_upstream;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -102,32 +100,4 @@ fn limits(rule: &Rule) -> String {
         format!("{} {}/{}+{}*{}", named.name, limit.quota(), limit.window_ms(), limit.burst(), limit.slices())
     };
     rule.limits.iter().map(one).collect::<Vec<_>>().join("; ")
-}
-
-/// Files that are each wrong in one way: text, line:column, path, part of the message, part of the help.
-type Wrong = (&'static str, &'static str, &'static str, &'static str, &'static str);
-
-/// Each must give this one diagnostic and no other.
-fn assert_wrong(cases: &[Wrong], text: impl Fn(&str) -> String) {
-    let mut faults = String::new();
-    for (rest, place, path, message, help) in cases {
-        let text = text(rest);
-        let found = match compile(&text) {
-            Ok(_) => vec![],
-            Err(found) => found,
-        };
-        let fits = |diagnostic: &Diagnostic| {
-            let at = diagnostic.line.zip(diagnostic.column).map(|(line, column)| format!("{line}:{column}"));
-            at.as_deref().unwrap_or("-") == *place
-                && diagnostic.path == *path
-                && diagnostic.message.contains(message)
-                && diagnostic.help.contains(help)
-                && diagnostic.file.as_deref() == Some("test.yaml")
-        };
-        if found.len() != 1 || !found.iter().all(fits) {
-            faults +=
-                &format!("--- {text}\nwanted {place} {path}: {message} / {help}\ngot {}", listed(&found));
-        }
-    }
-    assert!(faults.is_empty(), "\n{faults}");
 }

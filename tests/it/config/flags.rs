@@ -4,7 +4,7 @@ use tidegate::config::{Config, Diagnostic, Overrides, compile_text, load};
 use tidegate::policy::Mode;
 use tidegate::policy::key::KeyPart;
 
-use super::{file, limits, listed};
+use super::{compile_with, file, limits, listed};
 
 fn overrides(limits: &[&str]) -> Overrides {
     Overrides {
@@ -208,4 +208,52 @@ fn other_flags() {
         flags.memory = true;
     });
     assert_eq!(both, "--redis: the memory store is asked for as well");
+}
+
+#[test]
+fn the_upstream_of_the_file_must_be_right_where_the_flag_wins() {
+    for (url, text, want) in [
+        ("http://b", "upstream: ftp://a", "1:11: upstream: 'ftp://a' is no upstream"),
+        ("http://b", "upstream: 5", "1:11: upstream: expected a text, found the number 5"),
+        ("https://b", "upstream: { url: http://a, tls: {} }", "1:28: upstream.tls: tls is set, but"),
+        ("http://b", "upstream: { tls: {} }", "1:13: upstream.tls: tls is set, but"),
+        ("http://b", "upstream: { tls: { ca_file: none } }", "1:29: upstream.tls.ca_file: the file 'none'"),
+        ("https://b..c", "upstream: http://a", "--upstream: no certificate can be for 'b..c'"),
+        ("http://u:hunter2@b", "upstream: http://a", "--upstream: an upstream takes no user"),
+        ("http://127.0.0.1:8080", "upstream: http://a", "--upstream: http://127.0.0.1:8080 is where"),
+    ] {
+        let flag = Overrides { upstream: Some(url.to_owned()), ..Overrides::default() };
+        let said = listed(&compile_with(text, &flag).unwrap_err());
+        assert!(said.contains(want) && !said.contains("hunter"), "{url} over {text}: {said}");
+    }
+}
+
+#[test]
+fn the_redis_of_the_file_must_be_right_where_the_flag_wins() {
+    let flag = |redis: &str, text: &str| {
+        let overrides = Overrides { redis: Some(redis.to_owned()), ..Overrides::default() };
+        let done = compile_with(&file(&format!("store: {{ redis: {{ {text} }} }}")), &overrides);
+        done.map_or_else(|diagnostics| listed(&diagnostics), |config| listed(&config.warnings))
+    };
+    for (redis, text, want) in [
+        ("redis://b", "url: http://a", "2:24: store.redis.url: this is no Redis URL"),
+        ("redis://b", "cluster: []", "2:28: store.redis.cluster: the list is empty"),
+        (
+            "redis://b",
+            "url: redis://a, cluster: redis://c",
+            "2:35: store.redis.cluster: Redis is reached in two",
+        ),
+        ("rediss://b", "url: redis://a, tls: {}", "2:35: store.redis.tls: tls is set, but"),
+        ("redis://b", "tls: {}", "2:19: store.redis.tls: tls is set, but"),
+        (
+            "rediss://b",
+            "tls: { ca_file: none }",
+            "2:35: store.redis.tls.ca_file: the file 'none' cannot be read",
+        ),
+        ("rediss://b/x", "url: redis://a", "--redis: the database in the Redis URL is not a number"),
+        ("redis://b", "url: rediss://a, tls: {}", "--redis: the server is reached without the TLS"),
+    ] {
+        let said = flag(redis, text);
+        assert!(said.contains(want), "{redis} over {text}: {said}");
+    }
 }

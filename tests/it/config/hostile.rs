@@ -34,6 +34,11 @@ fn a_binary_file() {
     assert!(at(&elf) == (1, 1) && elf.message.contains("control character"), "{elf}");
     let latin1 = only(b"upstream: http://a\nrules: caf\xe9\n");
     assert!(at(&latin1) == (2, 11) && latin1.help.contains("UTF-8"), "{latin1}");
+    for (text, place) in [(&b"a\0b"[..], (1, 2)), (b"x: 1\nab\x1b[1m", (2, 3))] {
+        let control = only(text);
+        assert!(at(&control) == place && control.message.contains("control character"), "{control}");
+        assert!(control.help.contains("not YAML"), "{control}");
+    }
     let utf16 = only(b"\xff\xfel\x00i\x00");
     assert!(at(&utf16) == (1, 1) && utf16.message.contains("UTF-16"), "{utf16}");
 }

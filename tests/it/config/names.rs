@@ -5,7 +5,7 @@ use tidegate::policy::client::Client;
 use tidegate::policy::key::KeyPart;
 use tidegate::policy::{Facts, Plan, Policy};
 
-use super::{Wrong, assert_wrong, file, right};
+use super::{file, right};
 
 /// What is done with a request of a peer whose certificate has these names.
 fn plan<'p>(policy: &'p Policy, names: &[&str], direct: bool) -> Plan<'p> {
@@ -82,27 +82,6 @@ fn a_key_by_name_counts_by_the_first_one() {
         assert_eq!(key("skip", names, direct), "free");
         assert_eq!(key("reject", names, direct), "lacks tls:san");
     }
-}
-
-#[rustfmt::skip]
-const WRONG: &[Wrong] = &[
-    ("bypass: [{ name: a, client_san: 7 }]", "2:33", "bypass[0].client_san", "found the number 7", "spiffe://"),
-    ("bypass: [{ name: a, client_san: [] }]", "2:10", "bypass[0]", "list of the bypass is empty", "add an item"),
-    ("bypass: [{ name: a, client_san: [''] }]", "2:34", "bypass[0].client_san[0]", "the text is empty", "spiffe://"),
-    ("bypass: [{ name: a, client_san: ['*.a.test'] }]", "2:34", "bypass[0].client_san[0]", "not its end", "at the end"),
-    ("bypass: [{ name: a, client_san: [spiffe://*/x*] }]", "2:34", "bypass[0].client_san[0]", "not its end", "at the end"),
-    ("bypass: [{ name: a, client_san: [a b] }]", "2:34", "bypass[0].client_san[0]", "neither a URI nor a DNS name", "spiffe://prod/*"),
-    ("bypass: [{ name: a, client_san: [CN=batch] }]", "2:34", "bypass[0].client_san[0]", "neither a URI nor", "batch.example.com"),
-    ("bypass: [{ name: a, client_san: ['spiffe://'] }]", "2:34", "bypass[0].client_san[0]", "neither a URI nor", "batch.example.com"),
-    ("bypass: [{ name: a, client_san: [a..b] }]", "2:34", "bypass[0].client_san[0]", "neither a URI nor", "batch.example.com"),
-    ("bypass: [{ name: a, client_san: [a], cidrs: ['::1'] }]", "2:10", "bypass[0]", "more than one condition", "client_san"),
-    ("rules: [{ name: a, key: tls, rate: 1/s }]", "2:25", "rules[0].key", "nothing of a certificate", "tls:san"),
-    ("rules: [{ name: a, key: ['tls:cn'], rate: 1/s }]", "2:26", "rules[0].key[0]", "nothing of a certificate", "tls:san"),
-];
-
-#[test]
-fn what_is_no_name_is_an_error() {
-    assert_wrong(WRONG, file);
 }
 
 /// The warnings, but for the one that no client is asked for a certificate.
