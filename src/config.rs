@@ -25,6 +25,7 @@ mod yaml;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::policy::Policy;
@@ -90,8 +91,8 @@ impl Overrides {
     }
 
     /// Where the value of a flag was given: in the flag, or in its variable.
-    fn location(&self, flag: &str) -> Location {
-        Location::Flag(self.variable(flag).unwrap_or(flag).to_owned())
+    fn location(&self, flag: &str, root: &Location) -> Location {
+        root.flag(self.variable(flag).unwrap_or(flag))
     }
 }
 
@@ -159,19 +160,27 @@ fn compile(
     overrides: &Overrides,
     secrets: &Secrets<'_>,
 ) -> Result<Config, Vec<Diagnostic>> {
-    let mut report = Report::default();
-    let flags = flags::rules(overrides, &mut report);
+    let report = Rc::new(Report::default());
+    let location = Location::root(&report);
+    let flags = flags::rules(overrides, &location);
     let mut text = None;
-    let mut shape = Some(schema::File::default());
+    let mut root = yaml::Node::Map(Vec::new());
     if let Some((name, bytes)) = source {
-        let parsed = yaml::decode(bytes).and_then(|text| yaml::parse(text).map(|root| (text, root)));
-        let (decoded, root) = parsed.map_err(|error| unreadable(name, error))?;
+        let parsed = yaml::decode(bytes).and_then(|text| yaml::parse(text).map(|node| (text, node)));
+        let (decoded, node) = parsed.map_err(|error| unreadable(name, error))?;
         text = Some((name, decoded));
-        shape = read_shape(&root, &mut report);
+        root = node;
     }
+    let shape = match root {
+        yaml::Node::Null => {
+            location.error(Fault::new("the file is empty", "write at least upstream: and rules:"));
+            None
+        }
+        _ => schema::file(&Cursor { node: &root, location }),
+    };
     let compiled = shape.and_then(|shape| {
-        let settings = settings::settings(&shape, overrides, secrets, &mut report);
-        let policy = compile::policy(&shape, &flags, secrets, &mut report);
+        let settings = settings::settings(&shape, overrides, secrets);
+        let policy = compile::policy(&shape, &flags, secrets);
         settings.map(|settings| (settings, policy))
     });
     let sound = report.errors() == 0;
@@ -180,15 +189,6 @@ fn compile(
         Some((settings, policy)) if sound => Ok(Config { settings, policy, warnings, certificates }),
         _ => Err(errors),
     }
-}
-
-fn read_shape(root: &yaml::Node, report: &mut Report) -> Option<schema::File> {
-    let location = Location::root();
-    if matches!(root, yaml::Node::Null) {
-        report.error(&location, Fault::new("the file is empty", "write at least upstream: and rules:"));
-        return None;
-    }
-    schema::file(&Cursor { node: root, location }, report)
 }
 
 fn unreadable(name: &str, error: yaml::SyntaxError) -> Vec<Diagnostic> {

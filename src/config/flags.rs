@@ -3,7 +3,7 @@
 use super::Overrides;
 use super::diagnostic::{Fault, nearest, shown};
 use super::rate;
-use super::report::{Location, Report, Spanned};
+use super::report::{Location, Spanned};
 use super::schema::{Limit, MAX_NAME, MODES, Match, Refusal, Rule, is_name};
 use crate::policy::Mode;
 
@@ -12,12 +12,12 @@ const HELP: &str = "write '[METHODS ]PATH=RATE[,burst=N][,slices=N][,key=PART][,
 const NAME_HELP: &str = "expected name=NAME, 1 to 64 letters, digits, '.', '_' or '-'";
 
 /// Reads all `--limit` flags.
-pub(super) fn rules(overrides: &Overrides, report: &mut Report) -> Vec<Rule> {
+pub(super) fn rules(overrides: &Overrides, root: &Location) -> Vec<Rule> {
     let flag = overrides.variable("--limit").unwrap_or("--limit");
     let rule = |text: &String| {
-        let location = Location::Flag(format!("{flag} '{}'", shown(text)));
+        let location = root.flag(format!("{flag} '{}'", shown(text)));
         let rule = rule(text, &location);
-        report.take(&location, rule)
+        location.check(rule)
     };
     overrides.limits.iter().filter_map(rule).collect()
 }
@@ -81,6 +81,7 @@ fn rule(text: &str, location: &Location) -> Result<Rule, Fault> {
         given => given,
     };
     Ok(Rule {
+        location: location.clone(),
         name: name.map(|name| at(name, location)),
         matches,
         key,

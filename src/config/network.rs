@@ -5,31 +5,27 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::diagnostic::{Fault, shown};
-use super::report::{Report, Spanned};
+use super::report::Spanned;
 
 /// Reads a network. What it covers must be what it seems to cover.
-pub(super) fn network(at: Spanned<String>, report: &mut Report) -> Option<Spanned<IpNet>> {
+pub(super) fn network(at: Spanned<String>) -> Option<Spanned<IpNet>> {
     let Spanned { value: text, location } = at;
     let address = text.parse::<IpAddr>().map(IpNet::from);
     let Ok(network) = address.or_else(|_| text.parse::<IpNet>()) else {
         let message = format!("'{}' is no network", shown(&text));
-        report.error(
-            &location,
-            Fault::new(message, "write a network such as 10.0.0.0/8 or fd00::/8, or one address"),
-        );
+        location.error(Fault::new(message, "write a network such as 10.0.0.0/8 or fd00::/8, or one address"));
         return None;
     };
     if let IpNet::V6(v6) = network
         && v6.network().to_ipv4_mapped().is_some()
     {
         let message = format!("'{}' never matches: such addresses are compared as IPv4", shown(&text));
-        report.error(&location, Fault::new(message, "write the IPv4 network, such as 10.0.0.0/8"));
+        location.error(Fault::new(message, "write the IPv4 network, such as 10.0.0.0/8"));
         return None;
     }
     if network.addr() != network.network() {
         let meant = network.trunc();
-        report.warn(
-            &location,
+        location.warn(
             format!("'{}' covers all of {meant}", shown(&text)),
             format!("write {meant} if you mean the network, {} if you mean the one address", network.addr()),
         );

@@ -1,11 +1,11 @@
-//! Walks the YAML tree and turns nodes into values; what is wrong goes into the report, and the walk goes on. Pure.
+//! Walks the YAML tree and turns nodes into values; what is wrong goes into the and the walk goes on. Pure.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use super::diagnostic::{Fault, nearest, shown};
 use super::rate;
-use super::report::{Location, Report, Spanned};
+use super::report::{Location, Spanned};
 use super::size;
 use super::yaml::{Node, Step};
 
@@ -54,20 +54,17 @@ impl<'n> Fields<'n> {
 }
 
 impl<'n> Cursor<'n> {
-    fn unlike(&self, report: &mut Report, wanted: &str, help: &str) {
-        report.error(
-            &self.location,
-            Fault::new(format!("expected {wanted}, found {}", self.node.describe()), help),
-        );
+    fn unlike(&self, wanted: &str, help: &str) {
+        self.location.error(Fault::new(format!("expected {wanted}, found {}", self.node.describe()), help));
     }
 
     /// The entries of a mapping with any keys; each key once.
-    pub(super) fn entries(&self, report: &mut Report, help: &str) -> Option<Fields<'n>> {
+    pub(super) fn entries(&self, help: &str) -> Option<Fields<'n>> {
         let Node::Map(entries) = self.node else {
-            self.unlike(report, "a mapping", help);
+            self.unlike("a mapping", help);
             return None;
         };
-        if !self.bounded(entries.len(), report) {
+        if !self.bounded(entries.len()) {
             return None;
         }
         let fields = Fields { entries, location: self.location.clone() };
@@ -77,7 +74,7 @@ impl<'n> Cursor<'n> {
             if let Some(first) = seen.get(name) {
                 let fault =
                     Fault::new(format!("the key '{}' stands twice", shown(name)), "keep one of the two");
-                report.collision(&location, fault, first);
+                location.collision(fault, first);
             } else {
                 seen.insert(name, location);
             }
@@ -86,9 +83,9 @@ impl<'n> Cursor<'n> {
     }
 
     /// The entries of a mapping with known keys.
-    pub(super) fn fields(&self, report: &mut Report, keys: &Keys) -> Option<Fields<'n>> {
+    pub(super) fn fields(&self, keys: &Keys) -> Option<Fields<'n>> {
         let fields =
-            self.entries(report, &format!("write keys and values; the keys are {}", keys.known.join(", ")))?;
+            self.entries(&format!("write keys and values; the keys are {}", keys.known.join(", ")))?;
         for (name, cursor) in fields.iter().filter(|(name, _)| !keys.known.contains(name)) {
             let hint = keys.hints.iter().find(|(hinted, ..)| *hinted == name);
             let fault = match (hint, nearest(name, keys.known)) {
@@ -102,18 +99,18 @@ impl<'n> Cursor<'n> {
                     format!("the keys are {}", keys.known.join(", ")),
                 ),
             };
-            report.error(&cursor.location.key(), fault);
+            cursor.location.key().error(fault);
         }
         Some(fields)
     }
 
     /// The items of a list.
-    pub(super) fn items(&self, report: &mut Report, help: &str) -> Vec<Cursor<'n>> {
+    pub(super) fn items(&self, help: &str) -> Vec<Cursor<'n>> {
         let Node::List(items) = self.node else {
-            self.unlike(report, "a list", help);
+            self.unlike("a list", help);
             return Vec::new();
         };
-        if !self.bounded(items.len(), report) {
+        if !self.bounded(items.len()) {
             return Vec::new();
         }
         let cursor = |(location, node)| Cursor { node, location: self.location.then(Step::Item(location)) };
@@ -121,32 +118,32 @@ impl<'n> Cursor<'n> {
     }
 
     /// Whether there are few enough of them to compare each with all others.
-    fn bounded(&self, count: usize, report: &mut Report) -> bool {
+    fn bounded(&self, count: usize) -> bool {
         if count > MAX_ITEMS {
             let message = format!("{count} entries are too many");
-            report.error(&self.location, Fault::new(message, format!("keep it to {MAX_ITEMS}")));
+            self.location.error(Fault::new(message, format!("keep it to {MAX_ITEMS}")));
         }
         count <= MAX_ITEMS
     }
 
     /// Texts: a list of them, or a single one.
-    pub(super) fn texts(&self, report: &mut Report, help: &str) -> Vec<Spanned<String>> {
+    pub(super) fn texts(&self, help: &str) -> Vec<Spanned<String>> {
         if let Node::Text(_) = self.node {
-            return self.text(report, help).into_iter().collect();
+            return self.text(help).into_iter().collect();
         }
-        self.items(report, help).iter().filter_map(|item| item.text(report, help)).collect()
+        self.items(help).iter().filter_map(|item| item.text(help)).collect()
     }
 
     /// A text that is not empty.
-    pub(super) fn text(&self, report: &mut Report, help: &str) -> Option<Spanned<String>> {
+    pub(super) fn text(&self, help: &str) -> Option<Spanned<String>> {
         match self.node {
             Node::Text(text) if text.is_empty() => {
-                report.error(&self.location, Fault::new("the text is empty", help));
+                self.location.error(Fault::new("the text is empty", help));
                 None
             }
             Node::Text(text) => Some(Spanned { value: text.clone(), location: self.location.clone() }),
             _ => {
-                self.unlike(report, "a text", help);
+                self.unlike("a text", help);
                 None
             }
         }
@@ -155,29 +152,28 @@ impl<'n> Cursor<'n> {
     /// A text that `parse` understands.
     pub(super) fn parsed<T>(
         &self,
-        report: &mut Report,
         help: &str,
         parse: impl FnOnce(&str) -> Result<T, Fault>,
     ) -> Option<Spanned<T>> {
-        let text = self.text(report, help)?;
-        let value = report.take(&text.location, parse(&text.value))?;
+        let text = self.text(help)?;
+        let value = text.location.check(parse(&text.value))?;
         Some(Spanned { value, location: text.location })
     }
 
     /// A boolean.
-    pub(super) fn boolean(&self, report: &mut Report) -> Option<bool> {
+    pub(super) fn boolean(&self) -> Option<bool> {
         if let Node::Bool(value) = self.node {
             return Some(*value);
         }
-        self.unlike(report, "a boolean", "write true or false");
+        self.unlike("a boolean", "write true or false");
         None
     }
 
     /// A whole number within bounds.
-    pub(super) fn integer(&self, report: &mut Report, least: i64, most: i64) -> Option<Spanned<i64>> {
+    pub(super) fn integer(&self, least: i64, most: i64) -> Option<Spanned<i64>> {
         let help = format!("write a whole number from {least} to {most}");
         let Node::Int(value) = self.node else {
-            self.unlike(report, "a whole number", &help);
+            self.unlike("a whole number", &help);
             return None;
         };
         match i64::try_from(*value) {
@@ -185,62 +181,52 @@ impl<'n> Cursor<'n> {
                 Some(Spanned { value, location: self.location.clone() })
             }
             _ => {
-                report.error(&self.location, Fault::new(format!("{value} is out of range"), help));
+                self.location.error(Fault::new(format!("{value} is out of range"), help));
                 None
             }
         }
     }
 
     /// A size in bytes, within bounds.
-    pub(super) fn size(&self, report: &mut Report, least: i64, most: i64) -> Option<Spanned<i64>> {
+    pub(super) fn size(&self, least: i64, most: i64) -> Option<Spanned<i64>> {
         let help = format!("write a size from {} to {}", size::written(least), size::written(most));
         let bytes = match self.node {
             Node::Int(bytes) => i64::try_from(*bytes).unwrap_or(i64::MAX),
-            _ => self.parsed(report, &help, size::size)?.value,
+            _ => self.parsed(&help, size::size)?.value,
         };
         if !(least..=most).contains(&bytes) {
-            report.error(&self.location, Fault::new(format!("{bytes} bytes are out of range"), help));
+            self.location.error(Fault::new(format!("{bytes} bytes are out of range"), help));
             return None;
         }
         Some(Spanned { value: bytes, location: self.location.clone() })
     }
 
     /// A duration within bounds.
-    pub(super) fn duration(&self, report: &mut Report, least: &str, most: &str) -> Option<Spanned<Duration>> {
-        self.duration_told(report, (least, most), "")
+    pub(super) fn duration(&self, least: &str, most: &str) -> Option<Spanned<Duration>> {
+        self.duration_told((least, most), "")
     }
 
     /// The same where this word may stand as well, which the caller has looked for.
-    pub(super) fn duration_or(
-        &self,
-        report: &mut Report,
-        range: (&str, &str),
-        word: &str,
-    ) -> Option<Spanned<Duration>> {
-        self.duration_told(report, range, &format!(", or {word}"))
+    pub(super) fn duration_or(&self, range: (&str, &str), word: &str) -> Option<Spanned<Duration>> {
+        self.duration_told(range, &format!(", or {word}"))
     }
 
-    fn duration_told(
-        &self,
-        report: &mut Report,
-        (least, most): (&str, &str),
-        or: &str,
-    ) -> Option<Spanned<Duration>> {
+    fn duration_told(&self, (least, most): (&str, &str), or: &str) -> Option<Spanned<Duration>> {
         let help = format!("write a duration from {least} to {most}, with its unit{or}");
-        let at = self.parsed(report, &help, rate::duration)?;
+        let at = self.parsed(&help, rate::duration)?;
         let within = rate::duration(least).is_ok_and(|least| at.value >= least)
             && rate::duration(most).is_ok_and(|most| at.value <= most);
         if !within {
-            report.error(&at.location, Fault::new(format!("{:?} is out of range", at.value), help));
+            at.location.error(Fault::new(format!("{:?} is out of range", at.value), help));
         }
         within.then_some(at)
     }
 
     /// One word of a closed set.
-    pub(super) fn word<T: Copy>(&self, report: &mut Report, words: &[(&str, T)]) -> Option<Spanned<T>> {
+    pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<Spanned<T>> {
         let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
         let help = format!("write one of {}", names.join(", "));
-        self.parsed(report, &help, |text| {
+        self.parsed(&help, |text| {
             let found = words.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
             found.ok_or_else(|| {
                 let guess = nearest(text, &names)

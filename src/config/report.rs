@@ -1,13 +1,22 @@
 //! Collects every fault with its location, and looks the places up in the text at the end. Pure.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::certificates::Certificates;
 use super::diagnostic::{Diagnostic, Fault, Severity, shown};
 use super::yaml::{Step, locate};
 use crate::tls::Validity;
 
-/// Where something stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Location {
+/// Where a value or a key is, and the report that its faults go to.
+#[derive(Clone, Debug)]
+pub(super) struct Location {
+    report: Rc<Report>,
+    origin: Origin,
+}
+
+#[derive(Clone, Debug)]
+enum Origin {
     /// A value of the file, or a key.
     File {
         /// The way from the root.
@@ -21,29 +30,74 @@ pub(super) enum Location {
 
 impl Location {
     /// The whole file.
-    pub(super) fn root() -> Self {
-        Self::File { steps: Vec::new(), on_key: false }
+    pub(super) fn root(report: &Rc<Report>) -> Self {
+        Self { report: Rc::clone(report), origin: Origin::File { steps: Vec::new(), on_key: false } }
+    }
+
+    /// Whether it is in a flag, and not in the file.
+    pub(super) fn is_flag(&self) -> bool {
+        matches!(self.origin, Origin::Flag(_))
     }
 
     /// A part of it. The parts of a flag have no location of their own.
     pub(super) fn then(&self, step: Step) -> Self {
-        match self {
-            Self::File { steps, .. } => {
-                let steps = steps.iter().cloned().chain([step]).collect();
-                Self::File { steps, on_key: matches!(self, Self::File { on_key: true, .. }) }
-            }
-            Self::Flag(flag) => Self::Flag(flag.clone()),
+        let mut part = self.clone();
+        if let Origin::File { steps, .. } = &mut part.origin {
+            steps.push(step);
         }
+        part
     }
 
     /// Its key instead of its value.
-    pub(super) fn key(self) -> Self {
-        match self {
-            Self::File { steps, .. } => Self::File { steps, on_key: true },
-            flag @ Self::Flag(_) => flag,
+    pub(super) fn key(&self) -> Self {
+        let mut key = self.clone();
+        if let Origin::File { on_key, .. } = &mut key.origin {
+            *on_key = true;
         }
+        key
     }
 
+    /// A flag or an environment variable.
+    pub(super) fn flag(&self, name: impl Into<String>) -> Self {
+        Self { report: Rc::clone(&self.report), origin: Origin::Flag(name.into()) }
+    }
+
+    /// Reports a fault.
+    pub(super) fn error(&self, fault: Fault) {
+        let finding = Finding { origin: self.origin.clone(), fault, other: None };
+        self.report.errors.borrow_mut().push(finding);
+    }
+
+    /// Reports a fault that is about another location, too.
+    pub(super) fn collision(&self, fault: Fault, other: &Self) {
+        let finding = Finding { origin: self.origin.clone(), fault, other: Some(other.origin.clone()) };
+        self.report.errors.borrow_mut().push(finding);
+    }
+
+    /// Reports a doubt.
+    pub(super) fn warn(&self, message: impl Into<String>, help: impl Into<String>) {
+        let fault = Fault::new(message, help);
+        self.report.warnings.borrow_mut().push(Finding { origin: self.origin.clone(), fault, other: None });
+    }
+
+    /// Returns the value, or reports the fault.
+    pub(super) fn check<T>(&self, result: Result<T, Fault>) -> Option<T> {
+        result.map_err(|fault| self.error(fault)).ok()
+    }
+
+    /// Notes when the certificates in a file are valid. Whether they are now is not known here.
+    pub(super) fn certificates(&self, file: &str, validities: Vec<Option<Validity>>) {
+        let file = CertificateFile { origin: self.origin.clone(), name: file.to_owned(), validities };
+        self.report.certificates.borrow_mut().push(file);
+    }
+
+    /// The number of errors that the report has so far: a part that adds none is sound.
+    pub(super) fn errors(&self) -> usize {
+        self.report.errors()
+    }
+}
+
+impl Origin {
     fn path(&self) -> String {
         let steps = match self {
             Self::File { steps, .. } => steps,
@@ -68,7 +122,7 @@ fn push_name(path: &mut String, name: &str) {
     path.push_str(&shown(name));
 }
 
-/// A value and where it stands.
+/// A value and its location.
 #[derive(Clone, Debug)]
 pub(super) struct Spanned<T> {
     pub(super) value: T,
@@ -78,19 +132,27 @@ pub(super) struct Spanned<T> {
 /// A fault, or a doubt, that has not been looked up in the text yet.
 #[derive(Clone, Debug)]
 struct Finding {
-    location: Location,
+    origin: Origin,
     fault: Fault,
     /// What it collides with.
-    other: Option<Location>,
+    other: Option<Origin>,
+}
+
+/// A file of certificates, and when each of them is valid.
+#[derive(Debug)]
+struct CertificateFile {
+    /// Where the configuration names it.
+    origin: Origin,
+    name: String,
+    validities: Vec<Option<Validity>>,
 }
 
 /// Every fault and every doubt so far.
 #[derive(Debug, Default)]
 pub(super) struct Report {
-    errors: Vec<Finding>,
-    warnings: Vec<Finding>,
-    /// Files that are named there, and when the certificates in them are valid.
-    certificates: Vec<(Spanned<String>, Vec<Option<Validity>>)>,
+    errors: RefCell<Vec<Finding>>,
+    warnings: RefCell<Vec<Finding>>,
+    certificates: RefCell<Vec<CertificateFile>>,
 }
 
 /// What a report holds, with line and column, in the order of the file.
@@ -100,60 +162,34 @@ pub(super) struct Located {
     pub(super) certificates: Vec<Certificates>,
 }
 
-/// More diagnostics than anybody reads at once; each costs a pass over the text to locate.
-const MOST_PROBLEMS: usize = 100;
+/// The maximum number of diagnostics: more than an operator reads at once. Each costs a pass over the text to locate.
+const MAX_DIAGNOSTICS: usize = 100;
 
 impl Report {
-    pub(super) fn error(&mut self, location: &Location, fault: Fault) {
-        self.errors.push(Finding { location: location.clone(), fault, other: None });
-    }
-
-    /// An error about two places.
-    pub(super) fn collision(&mut self, location: &Location, fault: Fault, other: &Location) {
-        self.errors.push(Finding { location: location.clone(), fault, other: Some(other.clone()) });
-    }
-
-    pub(super) fn warn(&mut self, location: &Location, message: impl Into<String>, help: impl Into<String>) {
-        self.warnings.push(Finding {
-            location: location.clone(),
-            fault: Fault::new(message, help),
-            other: None,
-        });
-    }
-
-    /// Notes when the certificates in a file are valid. The report does not know the time.
-    pub(super) fn certificates(&mut self, file: &Spanned<String>, validities: Vec<Option<Validity>>) {
-        self.certificates.push((file.clone(), validities));
-    }
-
-    /// The value, or the note that it is wrong.
-    pub(super) fn take<T>(&mut self, location: &Location, result: Result<T, Fault>) -> Option<T> {
-        result.map_err(|fault| self.error(location, fault)).ok()
-    }
-
-    /// How many errors there are so far: a part that adds none is sound.
+    /// The number of errors so far.
     pub(super) fn errors(&self) -> usize {
-        self.errors.len()
+        self.errors.borrow().len()
     }
 
-    /// Looks all places up in the text.
-    pub(super) fn located(self, file: Option<(&str, &str)>) -> Located {
-        let certificates = self.certificates.into_iter().map(|(Spanned { value, location }, validities)| {
-            let at = Finding { location, fault: Fault::new("", ""), other: None };
-            Certificates::new(at.locate(Severity::Warning, file), value, validities)
-        });
+    /// Looks all locations up in the text.
+    pub(super) fn located(&self, file: Option<(&str, &str)>) -> Located {
+        let certificates =
+            self.certificates.take().into_iter().map(|CertificateFile { origin, name, validities }| {
+                let at = Finding { origin, fault: Fault::new("", ""), other: None };
+                Certificates::new(at.locate(Severity::Warning, file), name, validities)
+            });
         Located {
             certificates: certificates.collect(),
-            errors: located(Severity::Error, self.errors, file),
-            warnings: located(Severity::Warning, self.warnings, file),
+            errors: located(Severity::Error, self.errors.take(), file),
+            warnings: located(Severity::Warning, self.warnings.take(), file),
         }
     }
 }
 
 fn located(severity: Severity, findings: Vec<Finding>, file: Option<(&str, &str)>) -> Vec<Diagnostic> {
-    let more = findings.len().saturating_sub(MOST_PROBLEMS);
+    let more = findings.len().saturating_sub(MAX_DIAGNOSTICS);
     let mut diagnostics: Vec<Diagnostic> =
-        findings.into_iter().take(MOST_PROBLEMS).map(|f| f.locate(severity, file)).collect();
+        findings.into_iter().take(MAX_DIAGNOSTICS).map(|f| f.locate(severity, file)).collect();
     diagnostics.sort_by_key(|diagnostic| (diagnostic.line, diagnostic.column));
     if more > 0 {
         diagnostics.push(Diagnostic {
@@ -171,11 +207,11 @@ fn located(severity: Severity, findings: Vec<Finding>, file: Option<(&str, &str)
 
 impl Finding {
     fn locate(self, severity: Severity, file: Option<(&str, &str)>) -> Diagnostic {
-        let find = |location: &Location| match (location, file) {
-            (Location::File { steps, on_key }, Some((_, text))) => locate(text, steps, *on_key),
+        let find = |origin: &Origin| match (origin, file) {
+            (Origin::File { steps, on_key }, Some((_, text))) => locate(text, steps, *on_key),
             _ => None,
         };
-        let at = find(&self.location);
+        let at = find(&self.origin);
         let mut message = self.fault.message;
         if let Some(other) = self.other {
             match find(&other) {
@@ -183,13 +219,13 @@ impl Finding {
                 None => message.push_str(&format!(" ({})", other.path())),
             }
         }
-        let in_file = matches!(self.location, Location::File { .. });
+        let in_file = matches!(self.origin, Origin::File { .. });
         Diagnostic {
             severity,
             file: file.filter(|_| in_file).map(|(name, _)| name.to_owned()),
             line: at.map(|(line, _)| line),
             column: at.map(|(_, column)| column),
-            path: self.location.path(),
+            path: self.origin.path(),
             message,
             help: self.fault.help,
         }

@@ -10,7 +10,7 @@ use http::HeaderName;
 use super::diagnostic::{Fault, nearest, shown};
 use super::header::{Purpose, readable};
 use super::rate;
-use super::report::{Location, Report, Spanned};
+use super::report::{Location, Spanned};
 use super::schema;
 use crate::policy::key::{KeyPart, KeySpec};
 use crate::policy::path::PathPolicy;
@@ -36,16 +36,16 @@ pub(super) struct Defaults<'d> {
 }
 
 /// Compiles a rule. None: something is wrong with it, and the report says what.
-pub(super) fn compile(rule: &schema::Rule, defaults: Defaults<'_>, report: &mut Report) -> Option<Compiled> {
-    let before = report.errors();
-    let matches = matching::compile(&rule.matches, defaults.path, report);
+pub(super) fn compile(rule: &schema::Rule, defaults: Defaults<'_>) -> Option<Compiled> {
+    let before = rule.location.errors();
+    let matches = matching::compile(&rule.matches, &rule.location, defaults.path);
     let path = matches.as_ref().map_or_else(Template::any, |matches| matches.path.clone());
     let parts = match &rule.key {
         None => defaults.key.to_vec(),
         // A path that could not be read has no parameters, and one fault is enough.
-        Some(parts) => key(parts, matches.as_ref().map(|_| &path), report),
+        Some(parts) => key(parts, matches.as_ref().map(|_| &path)),
     };
-    let limits = limits(rule, report);
+    let limits = limits(rule);
     let name = rule.name.as_ref()?;
     let rule = Rule {
         name: name.value.as_str().into(),
@@ -54,20 +54,20 @@ pub(super) fn compile(rule: &schema::Rule, defaults: Defaults<'_>, report: &mut 
         limits,
         mode: rule.mode,
         on_outage: rule.on_outage.unwrap_or(defaults.on_outage),
-        refusal: refusal::compile(&rule.refusal, report),
+        refusal: refusal::compile(&rule.refusal),
     };
-    let sound = report.errors() == before && !rule.limits.is_empty();
+    let sound = name.location.errors() == before && !rule.limits.is_empty();
     sound.then(|| Compiled { rule, location: name.location.clone() })
 }
 
-fn key(texts: &[Spanned<String>], path: Option<&Template>, report: &mut Report) -> Vec<KeyPart> {
+fn key(texts: &[Spanned<String>], path: Option<&Template>) -> Vec<KeyPart> {
     let mut parts: Vec<KeyPart> = Vec::with_capacity(texts.len());
     for Spanned { value: text, location } in texts {
-        let Some(part) = report.take(location, key_part(text, path)) else { continue };
+        let Some(part) = location.check(key_part(text, path)) else { continue };
         if parts.contains(&part) {
             let fault =
                 Fault::new(format!("'{}' stands twice in the key", shown(text)), "keep one of the two");
-            report.error(location, fault);
+            location.error(fault);
         } else {
             parts.push(part);
         }
@@ -122,20 +122,19 @@ fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(plain)
 }
 
-fn limits(rule: &schema::Rule, report: &mut Report) -> Vec<NamedLimit> {
+fn limits(rule: &schema::Rule) -> Vec<NamedLimit> {
     let name = rule.name.as_ref().map_or("", |name| &name.value);
     let mut seen: Vec<(i64, &Location)> = Vec::new();
     let mut limits = Vec::with_capacity(rule.limits.len());
     for limit in &rule.limits {
-        let Some(compiled) = compile_limit(limit, report) else { continue };
+        let Some(compiled) = compile_limit(limit) else { continue };
         let window_ms = compiled.window_ms();
         if let Some((_, first)) = seen.iter().find(|(window, _)| *window == window_ms) {
             let message = format!("the rule has two limits of the same window, {}", rate::label(window_ms));
-            report.collision(
-                &limit.rate.location,
-                Fault::new(message, "keep the smaller one: the other is never reached"),
-                first,
-            );
+            limit
+                .rate
+                .location
+                .collision(Fault::new(message, "keep the smaller one: the other is never reached"), first);
             continue;
         }
         seen.push((window_ms, &limit.rate.location));
@@ -148,7 +147,7 @@ fn limits(rule: &schema::Rule, report: &mut Report) -> Vec<NamedLimit> {
     limits
 }
 
-fn compile_limit(limit: &schema::Limit, report: &mut Report) -> Option<Limit> {
+fn compile_limit(limit: &schema::Limit) -> Option<Limit> {
     let rate = limit.rate.value;
     let burst = limit.burst.as_ref().map_or(0, |at| at.value);
     // A window of fewer milliseconds than the default has slices gets one slice for each.
@@ -172,7 +171,7 @@ fn compile_limit(limit: &schema::Limit, report: &mut Report) -> Option<Limit> {
                     (at, "write the same rate over a shorter window: 1000000/s instead of 86400000000/day")
                 }
             };
-            report.error(location, Fault::new(error.to_string(), help));
+            location.error(Fault::new(error.to_string(), help));
         })
         .ok()
 }

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use super::diagnostic::{Fault, shown};
 use super::listen::{self, Listen};
 use super::reader::{Cursor, Fields, Keys};
-use super::report::{Report, Spanned};
+use super::report::{Location, Spanned};
 use super::yaml::Node;
 use crate::bounds::Bounds;
 use crate::policy::OnOutage;
@@ -84,8 +84,10 @@ const CLIENT: Keys =
 const SHUTDOWN: Keys = Keys { known: &["settle", "grace"], hints: &[] };
 
 /// The file as it was written. What is missing or wrong is None, or left out of its list.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct File {
+    /// The whole.
+    pub(super) root: Location,
     pub(super) listen: Option<Spanned<Listen>>,
     /// Permission bits.
     pub(super) listen_mode: Option<Spanned<u32>>,
@@ -128,117 +130,105 @@ const ON_OUTAGE: &[(&str, OnOutage)] =
     &[("local", OnOutage::Local), ("open", OnOutage::Open), ("closed", OnOutage::Closed)];
 
 /// Reads the whole file.
-pub(super) fn file(root: &Cursor<'_>, report: &mut Report) -> Option<File> {
-    let fields = root.fields(report, &FILE)?;
+pub(super) fn file(root: &Cursor<'_>) -> Option<File> {
+    let fields = root.fields(&FILE)?;
     // A section whose lines are all commented out is not there.
     let section = |key: &str| fields.get(key).filter(|cursor| !matches!(cursor.node, Node::Null));
-    let (settle, grace) = section("shutdown").map(|cursor| shutdown(&cursor, report)).unwrap_or_default();
+    let (settle, grace) = section("shutdown").map(|cursor| shutdown(&cursor)).unwrap_or_default();
     let help = "write a list of rules, each starting with '- name:'";
-    let rules = |key: &str, report: &mut Report| -> Vec<Rule> {
+    let rules = |key: &str| -> Vec<Rule> {
         let Some(list) = section(key) else { return Vec::new() };
-        let items = list.items(report, help);
-        items.iter().filter_map(|item| rule::rule(item, report)).collect()
+        let items = list.items(help);
+        items.iter().filter_map(|item| rule::rule(item)).collect()
     };
     Some(File {
-        listen: fields
-            .get("listen")
-            .and_then(|cursor| cursor.parsed(report, listen::LISTEN_HELP, listen::listen)),
+        root: root.location.clone(),
+        listen: fields.get("listen").and_then(|cursor| cursor.parsed(listen::LISTEN_HELP, listen::listen)),
         listen_mode: fields
             .get("listen_mode")
-            .and_then(|cursor| cursor.parsed(report, listen::MODE_HELP, listen::socket_mode)),
-        ops_listen: fields.get("ops_listen").and_then(|cursor| address(&cursor, report)),
+            .and_then(|cursor| cursor.parsed(listen::MODE_HELP, listen::socket_mode)),
+        ops_listen: fields.get("ops_listen").and_then(|cursor| address(&cursor)),
         // Not sections: whoever writes these two does not mean to go without.
         tls: fields
             .get("tls")
-            .map(|cursor| Spanned { value: tls::server(&cursor, report), location: cursor.location }),
+            .map(|cursor| Spanned { value: tls::server(&cursor), location: cursor.location }),
         proxy_protocol: fields
             .get("proxy_protocol")
-            .map(|cursor| Spanned { value: proxy_protocol(&cursor, report), location: cursor.location }),
+            .map(|cursor| Spanned { value: proxy_protocol(&cursor), location: cursor.location }),
         upstream: fields
             .get("upstream")
-            .map(|cursor| Spanned { value: upstream::upstream(&cursor, report), location: cursor.location }),
-        bounds: section("bounds").map(|cursor| bounds::bounds(&cursor, report)).unwrap_or_default(),
-        store: section("store").and_then(|cursor| store(&cursor, report)).unwrap_or_default(),
-        client: section("client").and_then(|cursor| client(&cursor, report)).unwrap_or_default(),
-        path: section("path").map(|cursor| path::path(&cursor, report)).unwrap_or_default(),
-        global: rules("global", report),
-        rules: rules("rules", report),
-        bypass: section("bypass").map(|cursor| rule::bypasses(&cursor, report)).unwrap_or_default(),
-        x_ratelimit_headers: fields.get("x_ratelimit_headers").and_then(|cursor| cursor.boolean(report)),
-        forwarded: fields.get("forwarded").and_then(|cursor| cursor.boolean(report)),
+            .map(|cursor| Spanned { value: upstream::upstream(&cursor), location: cursor.location }),
+        bounds: section("bounds").map(|cursor| bounds::bounds(&cursor)).unwrap_or_default(),
+        store: section("store").and_then(|cursor| store(&cursor)).unwrap_or_default(),
+        client: section("client").and_then(|cursor| client(&cursor)).unwrap_or_default(),
+        path: section("path").map(|cursor| path::path(&cursor)).unwrap_or_default(),
+        global: rules("global"),
+        rules: rules("rules"),
+        bypass: section("bypass").map(|cursor| rule::bypasses(&cursor)).unwrap_or_default(),
+        x_ratelimit_headers: fields.get("x_ratelimit_headers").and_then(|cursor| cursor.boolean()),
+        forwarded: fields.get("forwarded").and_then(|cursor| cursor.boolean()),
         settle,
         grace,
     })
 }
 
-fn address(cursor: &Cursor<'_>, report: &mut Report) -> Option<Spanned<SocketAddr>> {
+fn address(cursor: &Cursor<'_>) -> Option<Spanned<SocketAddr>> {
     let help = "write IP:PORT, such as 0.0.0.0:9902 or [::]:9902";
-    cursor.parsed(report, help, |text| {
+    cursor.parsed(help, |text| {
         text.parse().map_err(|_| Fault::new(format!("'{}' is no address to listen on", shown(text)), help))
     })
 }
 
-fn proxy_protocol(cursor: &Cursor<'_>, report: &mut Report) -> Vec<Spanned<IpNet>> {
+fn proxy_protocol(cursor: &Cursor<'_>) -> Vec<Spanned<IpNet>> {
     let help = "write trusted: and the networks of the balancers that send it, such as [10.0.0.0/8]";
-    let Some(fields) = cursor.fields(report, &PROXY_PROTOCOL) else { return Vec::new() };
+    let Some(fields) = cursor.fields(&PROXY_PROTOCOL) else { return Vec::new() };
     let missing = "nobody is trusted to send it";
-    let Some(trusted) = required(&fields, "trusted", missing, help, report) else { return Vec::new() };
+    let Some(trusted) = required(&fields, "trusted", missing, help) else { return Vec::new() };
     if matches!(trusted.node, Node::List(items) if items.is_empty()) {
-        report.error(&trusted.location, Fault::new("the list is empty: nobody may send it", help));
+        trusted.location.error(Fault::new("the list is empty: nobody may send it", help));
     }
-    networks(&trusted, report)
+    networks(&trusted)
 }
 
-fn shutdown(
-    cursor: &Cursor<'_>,
-    report: &mut Report,
-) -> (Option<Spanned<Duration>>, Option<Spanned<Duration>>) {
-    let Some(fields) = cursor.fields(report, &SHUTDOWN) else { return (None, None) };
-    let settle = fields.get("settle").and_then(|cursor| cursor.duration(report, "0s", "1h"));
-    let grace = fields.get("grace").and_then(|cursor| cursor.duration(report, "0s", "1h"));
+fn shutdown(cursor: &Cursor<'_>) -> (Option<Spanned<Duration>>, Option<Spanned<Duration>>) {
+    let Some(fields) = cursor.fields(&SHUTDOWN) else { return (None, None) };
+    let settle = fields.get("settle").and_then(|cursor| cursor.duration("0s", "1h"));
+    let grace = fields.get("grace").and_then(|cursor| cursor.duration("0s", "1h"));
     (settle, grace)
 }
 
-fn store(cursor: &Cursor<'_>, report: &mut Report) -> Option<Store> {
-    let fields = cursor.fields(report, &STORE)?;
+fn store(cursor: &Cursor<'_>) -> Option<Store> {
+    let fields = cursor.fields(&STORE)?;
     let memory = fields.get("memory").map(|cursor| {
         // `memory:` alone means the defaults.
-        let inner = if matches!(cursor.node, Node::Null) { None } else { cursor.fields(report, &MEMORY) };
+        let inner = if matches!(cursor.node, Node::Null) { None } else { cursor.fields(&MEMORY) };
         let max_keys = inner.and_then(|inner| inner.get("max_keys"));
-        let value = max_keys.and_then(|cursor| cursor.integer(report, 1, 10_000_000)).map(|at| at.value);
+        let value = max_keys.and_then(|cursor| cursor.integer(1, 10_000_000)).map(|at| at.value);
         Spanned { value, location: cursor.location }
     });
-    let redis = fields
-        .get("redis")
-        .map(|cursor| Spanned { value: redis::redis(&cursor, report), location: cursor.location });
-    let on_outage =
-        fields.get("on_outage").and_then(|cursor| cursor.word(report, ON_OUTAGE)).map(|at| at.value);
+    let redis =
+        fields.get("redis").map(|cursor| Spanned { value: redis::redis(&cursor), location: cursor.location });
+    let on_outage = fields.get("on_outage").and_then(|cursor| cursor.word(ON_OUTAGE)).map(|at| at.value);
     Some(Store { memory, redis, on_outage })
 }
 
-fn client(cursor: &Cursor<'_>, report: &mut Report) -> Option<Client> {
-    let fields = cursor.fields(report, &CLIENT)?;
+fn client(cursor: &Cursor<'_>) -> Option<Client> {
+    let fields = cursor.fields(&CLIENT)?;
     Some(Client {
-        trusted_proxies: fields
-            .get("trusted_proxies")
-            .map(|cursor| networks(&cursor, report))
-            .unwrap_or_default(),
-        header: fields.get("header").and_then(|cursor| cursor.word(report, HEADERS)).map(|at| at.value),
-        ipv6_prefix: fields
-            .get("ipv6_prefix")
-            .and_then(|cursor| cursor.integer(report, 1, 128))
-            .map(|at| at.value),
-        hash_secret_file: file_name(&fields, "hash_secret_file", report),
+        trusted_proxies: fields.get("trusted_proxies").map(|cursor| networks(&cursor)).unwrap_or_default(),
+        header: fields.get("header").and_then(|cursor| cursor.word(HEADERS)).map(|at| at.value),
+        ipv6_prefix: fields.get("ipv6_prefix").and_then(|cursor| cursor.integer(1, 128)).map(|at| at.value),
+        hash_secret_file: file_name(&fields, "hash_secret_file"),
     })
 }
 
-fn file_name(fields: &Fields<'_>, key: &str, report: &mut Report) -> Option<Spanned<String>> {
-    fields.get(key).and_then(|cursor| cursor.text(report, "write the name of a file that holds the secret"))
+fn file_name(fields: &Fields<'_>, key: &str) -> Option<Spanned<String>> {
+    fields.get(key).and_then(|cursor| cursor.text("write the name of a file that holds the secret"))
 }
 
-fn networks(cursor: &Cursor<'_>, report: &mut Report) -> Vec<Spanned<IpNet>> {
-    let texts = cursor.texts(report, "write networks, such as 10.0.0.0/8, fd00::/8 or 10.1.2.3");
-    texts.into_iter().filter_map(|at| super::network::network(at, report)).collect()
+fn networks(cursor: &Cursor<'_>) -> Vec<Spanned<IpNet>> {
+    let texts = cursor.texts("write networks, such as 10.0.0.0/8, fd00::/8 or 10.1.2.3");
+    texts.into_iter().filter_map(super::network::network).collect()
 }
 
 /// The most characters of the name of a rule or a bypass.
@@ -251,16 +241,10 @@ pub(super) fn is_name(text: &str, most: usize) -> bool {
 }
 
 /// The value of a key that must be there.
-fn required<'n>(
-    fields: &Fields<'n>,
-    key: &'static str,
-    missing: &str,
-    help: &str,
-    report: &mut Report,
-) -> Option<Cursor<'n>> {
+fn required<'n>(fields: &Fields<'n>, key: &'static str, missing: &str, help: &str) -> Option<Cursor<'n>> {
     let found = fields.get(key);
     if found.is_none() {
-        report.error(&fields.absent(key), Fault::new(missing, help));
+        fields.absent(key).error(Fault::new(missing, help));
     }
     found
 }

@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use super::diagnostic::Fault;
 use super::listen::Listen;
 use super::network::covers_all;
-use super::report::{Location, Report, Spanned};
+use super::report::{Location, Spanned};
 use super::schema;
 use super::{Overrides, Secrets};
 use crate::bounds::Bounds;
@@ -111,25 +111,26 @@ pub(super) fn settings(
     file: &schema::File,
     overrides: &Overrides,
     secrets: &Secrets<'_>,
-    report: &mut Report,
 ) -> Option<Settings> {
-    let listen =
-        chosen(overrides.listen.clone(), overrides.location("--listen"), file.listen.as_ref(), LISTEN);
-    let location = overrides.location("--ops-listen");
-    let ops_listen = chosen(overrides.ops_listen, location, file.ops_listen.as_ref(), OPS_LISTEN);
+    let root = &file.root;
+    let location = overrides.location("--listen", root);
+    let default = Spanned { value: LISTEN, location: root.clone() };
+    let listen = chosen(overrides.listen.clone(), location, file.listen.as_ref(), default);
+    let location = overrides.location("--ops-listen", root);
+    let default = Spanned { value: OPS_LISTEN, location: root.clone() };
+    let ops_listen = chosen(overrides.ops_listen, location, file.ops_listen.as_ref(), default);
     if let Listen::Tcp(address) = listen.value
         && overlap(address, ops_listen.value)
     {
         let message = format!("{} is taken by listen", ops_listen.value);
-        report
-            .error(&ops_listen.location, Fault::new(message, "give probes and metrics a port of their own"));
+        ops_listen.location.error(Fault::new(message, "give probes and metrics a port of their own"));
     }
-    let listen_mode = listen_mode(file.listen_mode.as_ref(), &listen.value, report);
-    let tls = file.tls.as_ref().map(|at| tls::server(&at.value, secrets, report));
-    let proxy_protocol = proxy_protocol(file.proxy_protocol.as_ref(), &listen, report);
-    let upstream = upstream::settings(file, overrides, &listen.value, secrets, report);
-    let store = store(&file.store, overrides, secrets, report);
-    let shutdown = shutdown(file, report);
+    let listen_mode = listen_mode(file.listen_mode.as_ref(), &listen.value);
+    let tls = file.tls.as_ref().map(|at| tls::server(at, secrets));
+    let proxy_protocol = proxy_protocol(file.proxy_protocol.as_ref(), &listen);
+    let upstream = upstream::settings(file, overrides, &listen.value, secrets);
+    let store = store(file, overrides, secrets);
+    let shutdown = shutdown(file);
     Some(Settings {
         listen: listen.value,
         listen_mode,
@@ -150,37 +151,32 @@ fn chosen<T: Clone>(
     flag: Option<T>,
     location: Location,
     file: Option<&Spanned<T>>,
-    default: T,
+    default: Spanned<T>,
 ) -> Spanned<T> {
     let flag = flag.map(|value| Spanned { value, location });
-    flag.or_else(|| file.cloned()).unwrap_or_else(|| Spanned { value: default, location: Location::root() })
+    flag.or_else(|| file.cloned()).unwrap_or(default)
 }
 
-fn listen_mode(file: Option<&Spanned<u32>>, listen: &Listen, report: &mut Report) -> Option<u32> {
+fn listen_mode(file: Option<&Spanned<u32>>, listen: &Listen) -> Option<u32> {
     let at = file?;
     if let Listen::Tcp(address) = listen {
         let message = format!("only a Unix socket has a mode, and tidegate listens on {address}");
         let fault = Fault::new(message, "remove listen_mode, or listen on unix:PATH");
-        report.error(&at.location.clone().key(), fault);
+        at.location.key().error(fault);
     }
     Some(at.value)
 }
 
 /// The peers that must say first whom they speak for.
-fn proxy_protocol(
-    file: Option<&Spanned<Vec<Spanned<IpNet>>>>,
-    listen: &Spanned<Listen>,
-    report: &mut Report,
-) -> Vec<IpNet> {
+fn proxy_protocol(file: Option<&Spanned<Vec<Spanned<IpNet>>>>, listen: &Spanned<Listen>) -> Vec<IpNet> {
     let Some(Spanned { value: networks, location }) = file else { return Vec::new() };
     if matches!(listen.value, Listen::Unix(_)) {
         let message = "tidegate listens on a Unix socket, whose peers have no address that could be trusted";
         let fault = Fault::new(message, "remove proxy_protocol, or listen on IP:PORT");
-        report.collision(&location.clone().key(), fault, &listen.location);
+        location.key().collision(fault, &listen.location);
     }
     for at in networks.iter().filter(|at| covers_all(&at.value)) {
-        report.warn(
-            &at.location,
+        at.location.warn(
             "every connection must begin with a PROXY header, and whoever connects may claim any address",
             "list the networks of your own balancers only",
         );
@@ -195,30 +191,26 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
 }
 
 fn store(
-    file: &schema::Store,
+    schema::File { store: file, root, .. }: &schema::File,
     overrides: &Overrides,
     secrets: &Secrets<'_>,
-    report: &mut Report,
 ) -> Option<StoreSettings> {
     if let (Some(memory), Some(redis)) = (&file.memory, &file.redis) {
         let fault = Fault::new("there are two stores", "keep either memory or redis");
-        report.collision(&redis.location.clone().key(), fault, &memory.location.clone().key());
+        redis.location.key().collision(fault, &memory.location.key());
         return None;
     }
     let flag =
-        overrides.redis.clone().map(|value| Spanned { value, location: overrides.location("--redis") });
+        overrides.redis.clone().map(|value| Spanned { value, location: overrides.location("--redis", root) });
     if let (Some(at), true) = (&flag, overrides.memory) {
-        report
-            .error(&at.location, Fault::new("the memory store is asked for as well", "give one of the two"));
+        at.location.error(Fault::new("the memory store is asked for as well", "give one of the two"));
         return None;
     }
     // The file's store must be right even where a flag wins.
     let redis = match (&file.redis, &flag) {
         (None, None) => None,
-        (None, Some(_)) => {
-            Some(redis::settings(&schema::Redis::default(), &Location::root(), flag, secrets, report))
-        }
-        (Some(at), _) => Some(redis::settings(&at.value, &at.location, flag, secrets, report)),
+        (None, Some(_)) => Some(redis::settings(&schema::Redis::default(), root, flag, secrets)),
+        (Some(at), _) => Some(redis::settings(&at.value, &at.location, flag, secrets)),
     };
     match redis {
         Some(redis) if !overrides.memory => redis.map(|redis| StoreSettings::Redis(Box::new(redis))),
@@ -229,7 +221,7 @@ fn store(
     }
 }
 
-fn shutdown(file: &schema::File, report: &mut Report) -> Shutdown {
+fn shutdown(file: &schema::File) -> Shutdown {
     let settle = file.settle.as_ref().map_or(SETTLE, |at| at.value);
     let grace = file.grace.as_ref().map_or(GRACE, |at| at.value);
     if settle > grace {
@@ -237,12 +229,9 @@ fn shutdown(file: &schema::File, report: &mut Report) -> Shutdown {
             .grace
             .as_ref()
             .or(file.settle.as_ref())
-            .map_or_else(Location::root, |at| at.location.clone());
+            .map_or_else(|| file.root.clone(), |at| at.location.clone());
         let message = format!("grace ({grace:?}) is shorter than settle ({settle:?}), which is part of it");
-        report.error(
-            &location,
-            Fault::new(message, "make grace the longer one: it is the whole time to shut down"),
-        );
+        location.error(Fault::new(message, "make grace the longer one: it is the whole time to shut down"));
     }
     Shutdown { settle, grace }
 }

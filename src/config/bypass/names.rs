@@ -1,22 +1,22 @@
 //! Compiles patterns of names in certificates. Pure.
 
 use crate::config::diagnostic::{Fault, shown};
-use crate::config::report::{Report, Spanned};
+use crate::config::report::Spanned;
 use crate::policy::bypass::NamePattern;
 
-pub(super) fn patterns(texts: &[Spanned<String>], report: &mut Report) -> Vec<NamePattern> {
+pub(super) fn patterns(texts: &[Spanned<String>]) -> Vec<NamePattern> {
     let mut patterns = Vec::with_capacity(texts.len());
     for Spanned { value: text, location } in texts {
-        let Some(pattern) = report.take(location, pattern(text)) else { continue };
+        let Some(pattern) = location.check(pattern(text)) else { continue };
         if let NamePattern::Start(start) = &pattern {
             let (scheme, rest) = start.split_once("://").unwrap_or(("", start));
             if start.is_empty() {
                 let message = "this lets every client with a certificate through";
-                report.warn(location, message, "write what their names start with: spiffe://prod/ns/jobs/*");
+                location.warn(message, "write what their names start with: spiffe://prod/ns/jobs/*");
             } else if !scheme.is_empty() && !rest.contains('/') {
                 let message =
                     format!("'{}' ends before the trust domain does: others start so too", shown(text));
-                report.warn(location, message, "write the trust domain to its end: spiffe://prod/*");
+                location.warn(message, "write the trust domain to its end: spiffe://prod/*");
             }
         }
         patterns.push(pattern);

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 use crate::config::diagnostic::{Fault, nearest, shown};
 use crate::config::header::{Purpose, readable};
-use crate::config::report::{Location, Report, Spanned};
+use crate::config::report::{Location, Spanned};
 use crate::config::schema;
 use crate::policy::header::HeaderPattern;
 use crate::policy::matcher::{HostPattern, Match};
@@ -14,30 +14,30 @@ use crate::policy::path::PathPolicy;
 use crate::policy::template::Template;
 
 /// Compiles the conditions. None: something is wrong with them, and the report says what.
-pub(super) fn compile(shape: &schema::Match, reading: &PathPolicy, report: &mut Report) -> Option<Match> {
-    let before = report.errors();
+pub(super) fn compile(shape: &schema::Match, location: &Location, reading: &PathPolicy) -> Option<Match> {
+    let before = location.errors();
     let path = match &shape.path {
-        Some(at) => report.take(&at.location, template(&at.value, reading)).unwrap_or_else(Template::any),
+        Some(at) => at.location.check(template(&at.value, reading)).unwrap_or_else(Template::any),
         None => Template::any(),
     };
-    let methods = shape.methods.iter().filter_map(|at| method(at, report)).collect();
-    let methods = distinct(methods, "method", report);
+    let methods = shape.methods.iter().filter_map(method).collect();
+    let methods = distinct(methods, "method");
     let hosts = shape.hosts.iter().filter_map(|at| {
-        let host = report.take(&at.location, host(&at.value))?;
+        let host = at.location.check(host(&at.value))?;
         Some(Spanned { value: host, location: at.location.clone() })
     });
     let hosts = hosts.collect();
-    let hosts = distinct(hosts, "host", report);
-    let headers = headers(shape, report);
+    let hosts = distinct(hosts, "host");
+    let headers = headers(shape);
     let websocket = shape.websocket.as_ref().map(|at| at.value);
     let matches = Match { methods, path, hosts, headers, websocket };
-    if !shape.sound || report.errors() > before {
+    if !shape.sound || location.errors() > before {
         return None;
     }
     match &shape.websocket {
         Some(at) if at.value && !matches.admits_method(&Method::GET) => {
             let message = "the rule never matches: an upgrade to WebSocket is a GET, and methods has no GET";
-            report.error(&at.location, Fault::new(message, "expected methods with GET, or no methods"));
+            at.location.error(Fault::new(message, "expected methods with GET, or no methods"));
             None
         }
         _ => Some(matches),
@@ -53,11 +53,11 @@ pub(in crate::config) fn template(text: &str, reading: &PathPolicy) -> Result<Te
 }
 
 /// The values, each once.
-fn distinct<T: PartialEq>(items: Vec<Spanned<T>>, what: &str, report: &mut Report) -> Vec<T> {
+fn distinct<T: PartialEq>(items: Vec<Spanned<T>>, what: &str) -> Vec<T> {
     let mut values = Vec::with_capacity(items.len());
     for Spanned { value, location } in items {
         if values.contains(&value) {
-            report.error(&location, Fault::new(format!("this {what} stands twice"), "keep one of the two"));
+            location.error(Fault::new(format!("this {what} stands twice"), "keep one of the two"));
         } else {
             values.push(value);
         }
@@ -65,7 +65,7 @@ fn distinct<T: PartialEq>(items: Vec<Spanned<T>>, what: &str, report: &mut Repor
     values
 }
 
-fn method(at: &Spanned<String>, report: &mut Report) -> Option<Spanned<Method>> {
+fn method(at: &Spanned<String>) -> Option<Spanned<Method>> {
     const USUAL: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     let Spanned { value: text, location } = at;
     let upper = text.to_ascii_uppercase();
@@ -83,15 +83,11 @@ fn method(at: &Spanned<String>, report: &mut Report) -> Option<Spanned<Method>> 
             Err(Fault::new(format!("'{}' is no method", shown(text)), "write methods, such as [GET, POST]"))
         }
     };
-    let value = report.take(location, result)?;
+    let value = location.check(result)?;
     if !USUAL.contains(&&**text)
         && let Some(meant) = nearest(text, &USUAL)
     {
-        report.warn(
-            location,
-            format!("'{}' is no usual method", shown(text)),
-            format!("did you mean {meant}?"),
-        );
+        location.warn(format!("'{}' is no usual method", shown(text)), format!("did you mean {meant}?"));
     }
     Some(Spanned { value, location: location.clone() })
 }
@@ -130,13 +126,13 @@ fn host(text: &str) -> Result<HostPattern, Fault> {
     Ok(if below { HostPattern::Below(format!(".{name}").into()) } else { HostPattern::Exact(name.into()) })
 }
 
-fn headers(shape: &schema::Match, report: &mut Report) -> Vec<(HeaderName, HeaderPattern)> {
+fn headers(shape: &schema::Match) -> Vec<(HeaderName, HeaderPattern)> {
     let mut headers: Vec<(HeaderName, HeaderPattern)> = Vec::with_capacity(shape.headers.len());
     for Spanned { value: (name, value), location } in &shape.headers {
-        let Some((name, pattern)) = header(name, value, location, report) else { continue };
+        let Some((name, pattern)) = header(name, value, location) else { continue };
         if headers.iter().any(|(other, _)| *other == name) {
             let message = format!("the header {name} stands twice: case makes no difference");
-            report.error(&location.clone().key(), Fault::new(message, "keep one of the two"));
+            location.key().error(Fault::new(message, "keep one of the two"));
         } else {
             headers.push((name, pattern));
         }
@@ -144,19 +140,14 @@ fn headers(shape: &schema::Match, report: &mut Report) -> Vec<(HeaderName, Heade
     headers
 }
 
-fn header(
-    name: &str,
-    value: &str,
-    location: &Location,
-    report: &mut Report,
-) -> Option<(HeaderName, HeaderPattern)> {
-    let key = location.clone().key();
+fn header(name: &str, value: &str, location: &Location) -> Option<(HeaderName, HeaderPattern)> {
+    let key = location.key();
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
         Fault::new(format!("'{}' is no header name", shown(name)), "write a name such as X-Plan")
     });
     let name = parsed.and_then(|name| readable(&name, Purpose::Condition).map(|()| name));
-    let name = report.take(&key, name)?;
-    report.take(location, pattern(&name, value)).map(|pattern| (name, pattern))
+    let name = key.check(name)?;
+    location.check(pattern(&name, value)).map(|pattern| (name, pattern))
 }
 
 fn pattern(name: &HeaderName, text: &str) -> Result<HeaderPattern, Fault> {

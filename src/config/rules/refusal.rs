@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use crate::config::diagnostic::{Fault, shown};
-use crate::config::report::{Report, Spanned};
+use crate::config::report::Spanned;
 use crate::config::schema;
 use crate::policy::Refusal;
 
@@ -24,16 +24,16 @@ const OURS: [HeaderName; 12] = [
 ];
 
 /// Compiles the refusal; what is wrong with it is in the report.
-pub(super) fn compile(shape: &schema::Refusal, report: &mut Report) -> Refusal {
+pub(super) fn compile(shape: &schema::Refusal) -> Refusal {
     let status = shape.status.as_ref().and_then(|at| u16::try_from(at.value).ok());
     let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
     for Spanned { value: (name, value), location } in &shape.headers {
-        let Some(name) = report.take(&location.clone().key(), header_name(name)) else { continue };
+        let Some(name) = location.key().check(header_name(name)) else { continue };
         let value = HeaderValue::from_str(value).map_err(|_| {
             let message = format!("the value '{}' holds what no header can", shown(value));
             Fault::new(message, "write printable ASCII")
         });
-        headers.extend(report.take(location, value).map(|value| (name, value)));
+        headers.extend(location.check(value).map(|value| (name, value)));
     }
     let body = shape.body.as_ref().map(|at| at.value.as_str().into());
     if body.is_some() && !headers.iter().any(|(name, _)| *name == header::CONTENT_TYPE) {

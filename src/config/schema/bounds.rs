@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::bounds::Bounds;
 use crate::config::diagnostic::Fault;
 use crate::config::reader::{Cursor, Fields, Keys};
-use crate::config::report::{Report, Spanned};
+use crate::config::report::Spanned;
 use crate::config::yaml::Node;
 
 const NO_BODY: (&str, &str) = (
@@ -80,10 +80,10 @@ const KIB: i64 = 1024;
 /// Connections, and tunnels.
 const MOST: i64 = 1_000_000;
 
-pub(super) fn bounds(cursor: &Cursor<'_>, report: &mut Report) -> Bounds {
+pub(super) fn bounds(cursor: &Cursor<'_>) -> Bounds {
     let default = Bounds::default();
-    let Some(fields) = cursor.fields(report, &BOUNDS) else { return default };
-    let mut read = Reader { fields: &fields, report };
+    let Some(fields) = cursor.fields(&BOUNDS) else { return default };
+    let mut read = Reader { fields: &fields };
     let (connections, connections_per_client) = read.connections(default.connections);
     let (tunnels, tunnels_per_client) = read.tunnels(default.tunnels);
     let (header_bytes, target_bytes) = read.header(&default);
@@ -115,12 +115,11 @@ pub(super) fn bounds(cursor: &Cursor<'_>, report: &mut Report) -> Bounds {
 /// Reads one key after the other.
 struct Reader<'r, 'n> {
     fields: &'r Fields<'n>,
-    report: &'r mut Report,
 }
 
 impl Reader<'_, '_> {
     fn number(&mut self, key: &str, (least, most): (i64, i64)) -> Option<Spanned<usize>> {
-        let Spanned { value, location } = self.fields.get(key)?.integer(self.report, least, most)?;
+        let Spanned { value, location } = self.fields.get(key)?.integer(least, most)?;
         usize::try_from(value).ok().map(|value| Spanned { value, location })
     }
 
@@ -129,7 +128,7 @@ impl Reader<'_, '_> {
     }
 
     fn time(&mut self, key: &str, default: Duration) -> Duration {
-        let read = self.fields.get(key).and_then(|cursor| cursor.duration(self.report, "1ms", "24h"));
+        let read = self.fields.get(key).and_then(|cursor| cursor.duration("1ms", "24h"));
         read.map_or(default, |at| at.value)
     }
 
@@ -137,7 +136,7 @@ impl Reader<'_, '_> {
         let Some(cursor) = self.fields.get("request_timeout") else { return default };
         match cursor.node {
             Node::Text(text) if text == "none" => None,
-            _ => cursor.duration_or(self.report, ("1ms", "24h"), "none").map_or(default, |at| Some(at.value)),
+            _ => cursor.duration_or(("1ms", "24h"), "none").map_or(default, |at| Some(at.value)),
         }
     }
 
@@ -160,7 +159,7 @@ impl Reader<'_, '_> {
         let Some(Spanned { value, location }) = part else { return default };
         if value > all {
             let message = format!("{value} are never reached: {whole} is {all}");
-            self.report.warn(&location, message, format!("make it at most {whole}, or {whole} more"));
+            location.warn(message, format!("make it at most {whole}, or {whole} more"));
         }
         value.min(all)
     }
@@ -169,16 +168,16 @@ impl Reader<'_, '_> {
     fn header(&mut self, default: &Bounds) -> (usize, usize) {
         // Below 8 KiB the HTTP/1 parser has no room to work in.
         let all = self.fields.get("header_bytes");
-        let all = all.and_then(|cursor| cursor.size(self.report, 8 * KIB, KIB * KIB));
+        let all = all.and_then(|cursor| cursor.size(8 * KIB, KIB * KIB));
         let all = all.and_then(|at| usize::try_from(at.value).ok()).unwrap_or(default.header_bytes);
         let target = self.fields.get("target_bytes");
-        let target = target.and_then(|cursor| cursor.size(self.report, 64, 64 * KIB));
+        let target = target.and_then(|cursor| cursor.size(64, 64 * KIB));
         let Some(Spanned { value, location }) = target else { return (all, default.target_bytes.min(all)) };
         let target = usize::try_from(value).unwrap_or(usize::MAX);
         if target > all {
             let message =
                 format!("a target of {target} bytes does not fit into header_bytes, which is {all}");
-            self.report.error(&location, Fault::new(message, "make it less, or header_bytes more"));
+            location.error(Fault::new(message, "make it less, or header_bytes more"));
         }
         (all, target)
     }

@@ -1,7 +1,6 @@
 //! The shape of `path`: how the application reads paths. Pure.
 
 use crate::config::reader::{Cursor, Fields, Keys};
-use crate::config::report::Report;
 use crate::policy::path::{
     Backslashes, DotSegments, EmptySegments, EncodedSlashes, InvalidEscapes, LetterCase, PathPolicy,
 };
@@ -31,9 +30,9 @@ const INVALID_ESCAPES: &[(&str, InvalidEscapes)] =
 const CASE: &[(&str, LetterCase)] =
     &[("sensitive", LetterCase::Sensitive), ("insensitive", LetterCase::Insensitive)];
 
-pub(super) fn path(cursor: &Cursor<'_>, report: &mut Report) -> PathPolicy {
-    let Some(fields) = cursor.fields(report, &PATH) else { return PathPolicy::default() };
-    let mut word = Words { fields: &fields, report };
+pub(super) fn path(cursor: &Cursor<'_>) -> PathPolicy {
+    let Some(fields) = cursor.fields(&PATH) else { return PathPolicy::default() };
+    let mut word = Words { fields: &fields };
     PathPolicy {
         encoded_slashes: word.of("encoded_slashes", ENCODED_SLASHES),
         backslashes: word.of("backslashes", BACKSLASHES),
@@ -46,13 +45,12 @@ pub(super) fn path(cursor: &Cursor<'_>, report: &mut Report) -> PathPolicy {
 
 struct Words<'w, 'n> {
     fields: &'w Fields<'n>,
-    report: &'w mut Report,
 }
 
 impl Words<'_, '_> {
     /// The word that a key has, or the default.
     fn of<T: Copy + Default>(&mut self, key: &str, words: &[(&str, T)]) -> T {
-        let word = self.fields.get(key).and_then(|cursor| cursor.word(self.report, words));
+        let word = self.fields.get(key).and_then(|cursor| cursor.word(words));
         word.map(|at| at.value).unwrap_or_default()
     }
 }

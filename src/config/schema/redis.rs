@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Tls, file_name, is_name, required, tls};
 use crate::config::diagnostic::{Fault, shown};
 use crate::config::reader::{Cursor, Fields, Keys};
-use crate::config::report::{Report, Spanned};
+use crate::config::report::Spanned;
 use crate::config::yaml::Node;
 
 const REDIS: Keys = Keys {
@@ -71,13 +71,13 @@ pub(in crate::config) struct Sentinel {
     pub(in crate::config) password_file: Option<Spanned<String>>,
 }
 
-pub(super) fn redis(cursor: &Cursor<'_>, report: &mut Report) -> Redis {
-    let Some(fields) = cursor.fields(report, &REDIS) else { return Redis::default() };
+pub(super) fn redis(cursor: &Cursor<'_>) -> Redis {
+    let Some(fields) = cursor.fields(&REDIS) else { return Redis::default() };
     let url = "write redis://HOST:PORT/DATABASE";
     let seeds = "write the URLs of some servers, such as [redis://a:6379, redis://b:6379]";
     let prefix = "write 1 to 32 letters, digits, '.', '_' or '-'";
     let key_prefix = fields.get("key_prefix").and_then(|cursor| {
-        cursor.parsed(report, prefix, |text| {
+        cursor.parsed(prefix, |text| {
             let fits = is_name(text, 32).then(|| text.to_owned());
             fits.ok_or_else(|| {
                 Fault::new(format!("'{}' cannot start the keys in Redis", shown(text)), prefix)
@@ -86,65 +86,56 @@ pub(super) fn redis(cursor: &Cursor<'_>, report: &mut Report) -> Redis {
     });
     Redis {
         url: fields.get("url").map(|cursor| {
-            let value = cursor.text(report, url).map(|at| at.value);
+            let value = cursor.text(url).map(|at| at.value);
             Spanned { value, location: cursor.location }
         }),
         sentinel: fields
             .get("sentinel")
-            .map(|cursor| Spanned { value: sentinel(&cursor, report), location: cursor.location }),
+            .map(|cursor| Spanned { value: sentinel(&cursor), location: cursor.location }),
         cluster: fields
             .get("cluster")
-            .map(|cursor| Spanned { value: urls(&cursor, report, seeds), location: cursor.location }),
-        username: username(&fields, report),
-        password_file: file_name(&fields, "password_file", report),
+            .map(|cursor| Spanned { value: urls(&cursor, seeds), location: cursor.location }),
+        username: username(&fields),
+        password_file: file_name(&fields, "password_file"),
         tls: fields
             .get("tls")
-            .map(|cursor| Spanned { value: tls::client(&cursor, report), location: cursor.location }),
-        timeout: fields
-            .get("timeout")
-            .and_then(|cursor| cursor.duration(report, "1ms", "10s"))
-            .map(|at| at.value),
+            .map(|cursor| Spanned { value: tls::client(&cursor), location: cursor.location }),
+        timeout: fields.get("timeout").and_then(|cursor| cursor.duration("1ms", "10s")).map(|at| at.value),
         key_prefix: key_prefix.map(|at| at.value),
-        connections: fields
-            .get("connections")
-            .and_then(|cursor| cursor.integer(report, 1, 256))
-            .map(|at| at.value),
-        instances: fields
-            .get("instances")
-            .and_then(|cursor| cursor.integer(report, 1, 10_000))
-            .map(|at| at.value),
+        connections: fields.get("connections").and_then(|cursor| cursor.integer(1, 256)).map(|at| at.value),
+        instances: fields.get("instances").and_then(|cursor| cursor.integer(1, 10_000)).map(|at| at.value),
     }
 }
 
-fn sentinel(cursor: &Cursor<'_>, report: &mut Report) -> Option<Sentinel> {
-    let fields = cursor.fields(report, &SENTINEL)?;
+fn sentinel(cursor: &Cursor<'_>) -> Option<Sentinel> {
+    let fields = cursor.fields(&SENTINEL)?;
     let help = "write the URLs of the sentinels, such as [redis://a:26379, redis://b:26379]";
-    let urls = required(&fields, "urls", "the urls of the sentinels are missing", help, report)
-        .and_then(|cursor| urls(&cursor, report, help));
+    let urls = required(&fields, "urls", "the urls of the sentinels are missing", help)
+        .and_then(|cursor| urls(&cursor, help));
     let help = "write master: and the name that the sentinels have for the primary, such as mymaster";
-    let master = required(&fields, "master", "the name of the master is missing", help, report)
-        .and_then(|cursor| cursor.text(report, help));
+    let master = required(&fields, "master", "the name of the master is missing", help)
+        .and_then(|cursor| cursor.text(help));
     Some(Sentinel {
         urls,
         master: master.map(|at| at.value),
         database: fields
             .get("database")
-            .and_then(|cursor| cursor.integer(report, 0, i32::MAX.into()))
+            .and_then(|cursor| cursor.integer(0, i32::MAX.into()))
             .map(|at| at.value),
-        username: username(&fields, report),
-        password_file: file_name(&fields, "password_file", report),
+        username: username(&fields),
+        password_file: file_name(&fields, "password_file"),
     })
 }
 
-fn username(fields: &Fields<'_>, report: &mut Report) -> Option<String> {
+fn username(fields: &Fields<'_>) -> Option<String> {
     let cursor = fields.get("username")?;
-    cursor.text(report, "write the ACL user's name").map(|at| at.value)
+    cursor.text("write the ACL user's name").map(|at| at.value)
 }
 
 /// A list of URLs. None: it is empty, or none, and the report says so.
-fn urls(cursor: &Cursor<'_>, report: &mut Report, help: &str) -> Option<Vec<Spanned<String>>> {
+fn urls(cursor: &Cursor<'_>, help: &str) -> Option<Vec<Spanned<String>>> {
     if matches!(cursor.node, Node::List(items) if items.is_empty()) {
-        report.error(&cursor.location, Fault::new("the list is empty", help));
+        cursor.location.error(Fault::new("the list is empty", help));
     }
-    Some(cursor.texts(report, help)).filter(|urls| !urls.is_empty())
+    Some(cursor.texts(help)).filter(|urls| !urls.is_empty())
 }

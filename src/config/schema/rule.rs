@@ -6,7 +6,7 @@ use super::{MAX_NAME, ON_OUTAGE, file_name, is_name, networks};
 use crate::config::diagnostic::{Fault, shown};
 use crate::config::rate::{self, Rate};
 use crate::config::reader::{Cursor, Fields, Keys};
-use crate::config::report::{Location, Report, Spanned};
+use crate::config::report::{Location, Spanned};
 use crate::config::yaml::Node;
 use crate::policy::key::OnMissing;
 use crate::policy::{Mode, OnOutage};
@@ -69,6 +69,7 @@ pub(in crate::config) struct Bypass {
 
 #[derive(Debug)]
 pub(in crate::config) struct Rule {
+    pub(in crate::config) location: Location,
     pub(in crate::config) name: Option<Spanned<String>>,
     pub(in crate::config) matches: Match,
     /// None: the default.
@@ -115,84 +116,71 @@ pub(in crate::config) const ON_MISSING: &[(&str, OnMissing)] = &[
 pub(in crate::config) const MODES: &[(&str, Mode)] =
     &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow), ("off", Mode::Off)];
 
-pub(super) fn bypasses(cursor: &Cursor<'_>, report: &mut Report) -> Vec<Bypass> {
-    let items = cursor.items(report, "write a list of bypasses, each starting with '- name:'");
-    items.iter().filter_map(|item| bypass(item, report)).collect()
+pub(super) fn bypasses(cursor: &Cursor<'_>) -> Vec<Bypass> {
+    let items = cursor.items("write a list of bypasses, each starting with '- name:'");
+    items.iter().filter_map(|item| bypass(item)).collect()
 }
 
-fn bypass(cursor: &Cursor<'_>, report: &mut Report) -> Option<Bypass> {
-    let before = report.errors();
-    let fields = cursor.fields(report, &BYPASS)?;
+fn bypass(cursor: &Cursor<'_>) -> Option<Bypass> {
+    let before = cursor.location.errors();
+    let fields = cursor.fields(&BYPASS)?;
     let bypass = Bypass {
         location: cursor.location.clone(),
-        name: name(&fields, report),
-        paths: fields
-            .get("paths")
-            .map(|cursor| cursor.texts(report, "write paths, such as /healthz or /static/*")),
-        cidrs: fields.get("cidrs").map(|cursor| networks(&cursor, report)),
-        client_san: fields.get("client_san").map(|cursor| {
-            cursor.texts(report, "write names of certificates, such as spiffe://prod/ns/jobs/*")
-        }),
-        header: fields.get("header").and_then(|cursor| cursor.text(report, "write the name of a header")),
-        secret_file: file_name(&fields, "secret_file", report),
+        name: name(&fields),
+        paths: fields.get("paths").map(|cursor| cursor.texts("write paths, such as /healthz or /static/*")),
+        cidrs: fields.get("cidrs").map(|cursor| networks(&cursor)),
+        client_san: fields
+            .get("client_san")
+            .map(|cursor| cursor.texts("write names of certificates, such as spiffe://prod/ns/jobs/*")),
+        header: fields.get("header").and_then(|cursor| cursor.text("write the name of a header")),
+        secret_file: file_name(&fields, "secret_file"),
         secret_env: fields
             .get("secret_env")
-            .and_then(|cursor| cursor.text(report, "write the name of an environment variable")),
+            .and_then(|cursor| cursor.text("write the name of an environment variable")),
         sound: true,
     };
-    Some(Bypass { sound: report.errors() == before, ..bypass })
+    Some(Bypass { sound: cursor.location.errors() == before, ..bypass })
 }
 
-pub(super) fn rule(cursor: &Cursor<'_>, report: &mut Report) -> Option<Rule> {
-    let fields = cursor.fields(report, &RULE)?;
+pub(super) fn rule(cursor: &Cursor<'_>) -> Option<Rule> {
+    let fields = cursor.fields(&RULE)?;
     let key = "write a list of client_ip, host, method, header:NAME, cookie:NAME, query:NAME, path:NAME, tls:san; \
                [] is one bucket for all";
     Some(Rule {
-        name: name(&fields, report),
+        location: cursor.location.clone(),
+        name: name(&fields),
         matches: match fields.get("match") {
-            Some(cursor) => matching(&cursor, report),
+            Some(cursor) => matching(&cursor),
             None => Match::any(),
         },
-        key: fields.get("key").map(|cursor| cursor.texts(report, key)),
-        on_missing: fields
-            .get("on_missing")
-            .and_then(|cursor| cursor.word(report, ON_MISSING))
-            .map(|at| at.value),
-        limits: limits(&fields, report),
-        mode: fields
-            .get("mode")
-            .and_then(|cursor| cursor.word(report, MODES))
-            .map(|at| at.value)
-            .unwrap_or_default(),
-        on_outage: fields
-            .get("on_outage")
-            .and_then(|cursor| cursor.word(report, ON_OUTAGE))
-            .map(|at| at.value),
-        refusal: fields.get("refusal").and_then(|cursor| refusal(&cursor, report)).unwrap_or_default(),
+        key: fields.get("key").map(|cursor| cursor.texts(key)),
+        on_missing: fields.get("on_missing").and_then(|cursor| cursor.word(ON_MISSING)).map(|at| at.value),
+        limits: limits(&fields),
+        mode: fields.get("mode").and_then(|cursor| cursor.word(MODES)).map(|at| at.value).unwrap_or_default(),
+        on_outage: fields.get("on_outage").and_then(|cursor| cursor.word(ON_OUTAGE)).map(|at| at.value),
+        refusal: fields.get("refusal").and_then(|cursor| refusal(&cursor)).unwrap_or_default(),
     })
 }
 
-fn refusal(cursor: &Cursor<'_>, report: &mut Report) -> Option<Refusal> {
-    let fields = cursor.fields(report, &REFUSAL)?;
+fn refusal(cursor: &Cursor<'_>) -> Option<Refusal> {
+    let fields = cursor.fields(&REFUSAL)?;
     Some(Refusal {
-        status: fields.get("status").and_then(|cursor| cursor.integer(report, 400, 599)),
+        status: fields.get("status").and_then(|cursor| cursor.integer(400, 599)),
         body: fields
             .get("body")
-            .and_then(|cursor| cursor.text(report, "write the text of the body, a number in quotes")),
-        headers: header_lines(&fields, report, "write the header's value in quotes"),
+            .and_then(|cursor| cursor.text("write the text of the body, a number in quotes")),
+        headers: header_lines(&fields, "write the header's value in quotes"),
     })
 }
 
 /// Pairs of a header's name and a text.
-fn header_lines(fields: &Fields<'_>, report: &mut Report, value: &str) -> Vec<Spanned<(String, String)>> {
+fn header_lines(fields: &Fields<'_>, value: &str) -> Vec<Spanned<(String, String)>> {
     let Some(cursor) = fields.get("headers") else { return Vec::new() };
-    let Some(headers) = cursor.entries(report, "write NAME: VALUE for each header") else {
+    let Some(headers) = cursor.entries("write NAME: VALUE for each header") else {
         return Vec::new();
     };
     let pairs = headers.iter().filter_map(|(name, cursor)| {
-        cursor
-            .text(report, value)
-            .map(|at| Spanned { value: (name.to_owned(), at.value), location: at.location })
+        cursor.text(value).map(|at| Spanned { value: (name.to_owned(), at.value), location: at.location })
     });
     pairs.collect()
 }
@@ -211,78 +199,74 @@ impl Match {
     }
 }
 
-fn matching(cursor: &Cursor<'_>, report: &mut Report) -> Match {
-    let before = report.errors();
-    let Some(fields) = cursor.fields(report, &MATCH) else { return Match { sound: false, ..Match::any() } };
+fn matching(cursor: &Cursor<'_>) -> Match {
+    let before = cursor.location.errors();
+    let Some(fields) = cursor.fields(&MATCH) else { return Match { sound: false, ..Match::any() } };
     let value = "expected a text in quotes: an exact value, the start of one such as \"Bearer *\", or \"*\" for any \
                  value";
-    let headers = header_lines(&fields, report, value);
+    let headers = header_lines(&fields, value);
     let matching = Match {
         methods: fields
             .get("methods")
-            .map(|cursor| cursor.texts(report, "write methods, such as [GET, POST]"))
+            .map(|cursor| cursor.texts("write methods, such as [GET, POST]"))
             .unwrap_or_default(),
         path: fields
             .get("path")
-            .and_then(|cursor| cursor.text(report, "write a path, such as /api/tasks/{id} or /files/*")),
+            .and_then(|cursor| cursor.text("write a path, such as /api/tasks/{id} or /files/*")),
         hosts: fields
             .get("hosts")
-            .map(|cursor| cursor.texts(report, "write hosts, such as api.example.com or \"*.example.com\""))
+            .map(|cursor| cursor.texts("write hosts, such as api.example.com or \"*.example.com\""))
             .unwrap_or_default(),
         headers,
         websocket: fields.get("websocket").and_then(|cursor| {
-            cursor.boolean(report).map(|value| Spanned { value, location: cursor.location.clone() })
+            cursor.boolean().map(|value| Spanned { value, location: cursor.location.clone() })
         }),
         sound: true,
     };
-    Match { sound: report.errors() == before, ..matching }
+    Match { sound: cursor.location.errors() == before, ..matching }
 }
 
-fn name(fields: &Fields<'_>, report: &mut Report) -> Option<Spanned<String>> {
+fn name(fields: &Fields<'_>) -> Option<Spanned<String>> {
     let help = "write a name of 1 to 64 letters, digits, '.', '_' or '-'; a number takes quotes";
     let Some(cursor) = fields.get("name") else {
-        report.error(&fields.absent("name"), Fault::new("the name is missing", help));
+        fields.absent("name").error(Fault::new("the name is missing", help));
         return None;
     };
-    cursor.parsed(report, help, |text| {
+    cursor.parsed(help, |text| {
         let fits = is_name(text, MAX_NAME).then(|| text.to_owned());
         fits.ok_or_else(|| Fault::new(format!("'{}' is no name", shown(text)), help))
     })
 }
 
 /// The one limit that stands in the rule itself, or those of its list.
-fn limits(fields: &Fields<'_>, report: &mut Report) -> Vec<Limit> {
+fn limits(fields: &Fields<'_>) -> Vec<Limit> {
     let single = ["rate", "burst", "slices"].into_iter().find_map(|key| fields.get(key));
     let Some(list) = fields.get("limits") else {
-        return limit(fields, report).into_iter().collect();
+        return limit(fields).into_iter().collect();
     };
     if let Some(single) = single {
         let fault = Fault::new(
             "a rule has either a rate of its own or a list of limits",
             "move rate, burst and slices into the list",
         );
-        report.collision(&single.location.key(), fault, &list.location);
+        single.location.key().collision(fault, &list.location);
     }
-    let items = list.items(report, "write a list, such as [{ rate: 5/min }, { rate: 50/day }]");
+    let items = list.items("write a list, such as [{ rate: 5/min }, { rate: 50/day }]");
     if matches!(list.node, Node::List(items) if items.is_empty()) {
-        report.error(
-            &list.location,
-            Fault::new("the list of limits is empty", "add an item such as { rate: 5/min }"),
-        );
+        list.location.error(Fault::new("the list of limits is empty", "add an item such as { rate: 5/min }"));
     }
-    let read = |item: &Cursor<'_>| item.fields(report, &LIMIT).and_then(|fields| limit(&fields, report));
+    let read = |item: &Cursor<'_>| item.fields(&LIMIT).and_then(|fields| limit(&fields));
     items.iter().filter_map(read).collect()
 }
 
-fn limit(fields: &Fields<'_>, report: &mut Report) -> Option<Limit> {
+fn limit(fields: &Fields<'_>) -> Option<Limit> {
     let help = "write rate: N/s, N/min, N/h, N/day or N/DURATION, such as 30/min or 100/90s";
     let most = i64::from(u32::MAX);
-    let burst = fields.get("burst").and_then(|cursor| cursor.integer(report, 0, most));
-    let slices =
-        fields.get("slices").and_then(|cursor| cursor.integer(report, 1, crate::window::Limit::MAX_SLICES));
+    let burst = fields.get("burst").and_then(|cursor| cursor.integer(0, most));
+    let slices = fields.get("slices").and_then(|cursor| cursor.integer(1, crate::window::Limit::MAX_SLICES));
     let Some(cursor) = fields.get("rate") else {
-        report.error(&fields.absent("rate"), Fault::new("the rate is missing", help));
+        fields.absent("rate").error(Fault::new("the rate is missing", help));
         return None;
     };
-    cursor.parsed(report, help, rate::rate).map(|rate| Limit { rate, burst, slices })
+    cursor.parsed(help, rate::rate).map(|rate| Limit { rate, burst, slices })
 }

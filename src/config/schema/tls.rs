@@ -3,7 +3,7 @@
 use super::required;
 use crate::config::diagnostic::Fault;
 use crate::config::reader::{Cursor, Fields, Keys};
-use crate::config::report::{Report, Spanned};
+use crate::config::report::Spanned;
 use crate::config::yaml::Node;
 
 const UNCHECKED: (&str, &str) = (
@@ -49,31 +49,31 @@ pub(in crate::config) struct ServerTls {
     pub(in crate::config) sound: bool,
 }
 
-pub(super) fn client(cursor: &Cursor<'_>, report: &mut Report) -> Tls {
+pub(super) fn client(cursor: &Cursor<'_>) -> Tls {
     // `tls:` alone means the defaults.
     if matches!(cursor.node, Node::Null) {
         return Tls { sound: true, ..Tls::default() };
     }
-    let before = report.errors();
-    let Some(fields) = cursor.fields(report, &CLIENT) else { return Tls::default() };
+    let before = cursor.location.errors();
+    let Some(fields) = cursor.fields(&CLIENT) else { return Tls::default() };
     let tls = Tls {
-        ca_file: pem_file(&fields, "ca_file", report),
-        cert_file: pem_file(&fields, "cert_file", report),
-        key_file: pem_file(&fields, "key_file", report),
+        ca_file: pem_file(&fields, "ca_file"),
+        cert_file: pem_file(&fields, "cert_file"),
+        key_file: pem_file(&fields, "key_file"),
         server_name: fields
             .get("server_name")
-            .and_then(|cursor| cursor.text(report, "write the name that the servers' certificates have")),
+            .and_then(|cursor| cursor.text("write the name that the servers' certificates have")),
         sound: true,
     };
-    Tls { sound: report.errors() == before, ..tls }
+    Tls { sound: cursor.location.errors() == before, ..tls }
 }
 
-pub(super) fn server(cursor: &Cursor<'_>, report: &mut Report) -> ServerTls {
-    let before = report.errors();
-    let Some(fields) = cursor.fields(report, &SERVER) else { return ServerTls::default() };
-    let mut own = |key: &'static str, missing: &str, help: &str| {
-        required(&fields, key, missing, help, report)
-            .and_then(|cursor| cursor.text(report, "write the name of a file in PEM"))
+pub(super) fn server(cursor: &Cursor<'_>) -> ServerTls {
+    let before = cursor.location.errors();
+    let Some(fields) = cursor.fields(&SERVER) else { return ServerTls::default() };
+    let own = |key: &'static str, missing: &str, help: &str| {
+        required(&fields, key, missing, help)
+            .and_then(|cursor| cursor.text("write the name of a file in PEM"))
     };
     let cert_file = own(
         "cert_file",
@@ -85,19 +85,16 @@ pub(super) fn server(cursor: &Cursor<'_>, report: &mut Report) -> ServerTls {
     let tls = ServerTls {
         cert_file,
         key_file,
-        client_ca_file: pem_file(&fields, "client_ca_file", report),
-        client_required: fields.get("client_auth").and_then(|cursor| cursor.word(report, CLIENT_AUTH)),
-        tls13_only: fields
-            .get("min_version")
-            .and_then(|cursor| min_version(&cursor, report))
-            .unwrap_or_default(),
+        client_ca_file: pem_file(&fields, "client_ca_file"),
+        client_required: fields.get("client_auth").and_then(|cursor| cursor.word(CLIENT_AUTH)),
+        tls13_only: fields.get("min_version").and_then(|cursor| min_version(&cursor)).unwrap_or_default(),
         sound: true,
     };
-    ServerTls { sound: report.errors() == before, ..tls }
+    ServerTls { sound: cursor.location.errors() == before, ..tls }
 }
 
 /// Whether only TLS 1.3 is spoken.
-fn min_version(cursor: &Cursor<'_>, report: &mut Report) -> Option<bool> {
+fn min_version(cursor: &Cursor<'_>) -> Option<bool> {
     let written = match cursor.node {
         Node::Text(text) => text.clone(),
         // Without quotes it is a number to YAML, and plain enough.
@@ -110,12 +107,12 @@ fn min_version(cursor: &Cursor<'_>, report: &mut Report) -> Option<bool> {
         _ => {
             let message = format!("expected a version of TLS, found {}", cursor.node.describe());
             let help = "write \"1.2\" or \"1.3\": those before are not safe";
-            report.error(&cursor.location, Fault::new(message, help));
+            cursor.location.error(Fault::new(message, help));
             None
         }
     }
 }
 
-fn pem_file(fields: &Fields<'_>, key: &str, report: &mut Report) -> Option<Spanned<String>> {
-    fields.get(key).and_then(|cursor| cursor.text(report, "write the name of a file in PEM"))
+fn pem_file(fields: &Fields<'_>, key: &str) -> Option<Spanned<String>> {
+    fields.get(key).and_then(|cursor| cursor.text("write the name of a file in PEM"))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::tls::{self, Tls};
 use crate::config::reader::{Cursor, Fields, Keys};
-use crate::config::report::{Report, Spanned};
+use crate::config::report::Spanned;
 use crate::config::yaml::Node;
 
 const UPSTREAM: Keys = Keys {
@@ -57,34 +57,34 @@ pub(in crate::config) struct Upstream {
     pub(in crate::config) retry: Option<bool>,
 }
 
-pub(super) fn upstream(cursor: &Cursor<'_>, report: &mut Report) -> Upstream {
+pub(super) fn upstream(cursor: &Cursor<'_>) -> Upstream {
     let help = "write http://HOST:PORT";
     if !matches!(cursor.node, Node::Map(_)) {
-        return Upstream { url: Some(cursor.text(report, help)), ..Upstream::default() };
+        return Upstream { url: Some(cursor.text(help)), ..Upstream::default() };
     }
     // One that cannot be read holds no fault of its own: that the URL is missing would be one.
     let fault = Upstream { url: Some(None), ..Upstream::default() };
-    let Some(fields) = cursor.fields(report, &UPSTREAM) else { return fault };
+    let Some(fields) = cursor.fields(&UPSTREAM) else { return fault };
     Upstream {
-        url: fields.get("url").map(|cursor| cursor.text(report, help)),
+        url: fields.get("url").map(|cursor| cursor.text(help)),
         tls: fields
             .get("tls")
-            .map(|cursor| Spanned { value: tls::client(&cursor, report), location: cursor.location }),
-        connect_timeout: duration(&fields, "connect_timeout", ("1ms", "1m"), report),
-        response_timeout: duration(&fields, "response_timeout", ("1ms", "1h"), report),
-        idle_timeout: duration(&fields, "idle_timeout", ("0s", "1h"), report),
-        connections: integer(&fields, "connections", (1, 65_536), report),
-        pending: integer(&fields, "pending", (0, 65_536), report),
-        retry: fields.get("retry").and_then(|cursor| cursor.boolean(report)),
+            .map(|cursor| Spanned { value: tls::client(&cursor), location: cursor.location }),
+        connect_timeout: duration(&fields, "connect_timeout", ("1ms", "1m")),
+        response_timeout: duration(&fields, "response_timeout", ("1ms", "1h")),
+        idle_timeout: duration(&fields, "idle_timeout", ("0s", "1h")),
+        connections: integer(&fields, "connections", (1, 65_536)),
+        pending: integer(&fields, "pending", (0, 65_536)),
+        retry: fields.get("retry").and_then(|cursor| cursor.boolean()),
     }
 }
 
-fn duration(fields: &Fields<'_>, key: &str, range: (&str, &str), report: &mut Report) -> Option<Duration> {
+fn duration(fields: &Fields<'_>, key: &str, range: (&str, &str)) -> Option<Duration> {
     let cursor = fields.get(key)?;
-    cursor.duration(report, range.0, range.1).map(|at| at.value)
+    cursor.duration(range.0, range.1).map(|at| at.value)
 }
 
-fn integer(fields: &Fields<'_>, key: &str, range: (i64, i64), report: &mut Report) -> Option<i64> {
+fn integer(fields: &Fields<'_>, key: &str, range: (i64, i64)) -> Option<i64> {
     let cursor = fields.get(key)?;
-    cursor.integer(report, range.0, range.1).map(|at| at.value)
+    cursor.integer(range.0, range.1).map(|at| at.value)
 }

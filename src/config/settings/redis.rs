@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Secret;
 use super::tls::{self, ClientTls};
 use crate::config::diagnostic::Fault;
-use crate::config::report::{Location, Report, Spanned};
+use crate::config::report::{Location, Spanned};
 use crate::config::yaml::Step;
 use crate::config::{SecretSource, Secrets, schema, secret};
 pub use topology::RedisTopology;
@@ -70,16 +70,15 @@ pub(super) fn settings(
     location: &Location,
     flag: Option<Spanned<String>>,
     secrets: &Secrets<'_>,
-    report: &mut Report,
 ) -> Option<RedisSettings> {
-    let written = topology::written(file, secrets, report);
-    let flagged = flag.as_ref().map(|at| topology::standalone(at, report));
+    let written = topology::written(file, secrets);
+    let flagged = flag.as_ref().map(topology::standalone);
     if written.is_none() && flagged.is_none() {
         let help = format!("{}; or write sentinel: or cluster:, or give --redis", topology::URL_HELP);
-        report.error(&location.then(Step::Absent("url")), Fault::new("the url is missing", help));
+        location.then(Step::Absent("url")).error(Fault::new("the url is missing", help));
     }
     let certificates = match &file.tls {
-        Some(at) => tls::client(&at.value, secrets, report),
+        Some(at) => tls::client(at, secrets),
         None => Some(ClientTls::default()),
     };
     if let Some(at) = &file.tls {
@@ -90,14 +89,14 @@ pub(super) fn settings(
         if plain(written.as_ref().or(flagged.as_ref())) {
             let message = "tls is set, but the servers are reached without it";
             let fault = Fault::new(message, format!("{help}, or remove tls"));
-            report.error(&at.location.clone().key(), fault);
+            at.location.key().error(fault);
         } else if let (Some(flag), true) = (&flag, plain(flagged.as_ref())) {
             let message = "the server is reached without the TLS that the file asks for";
-            report.warn(&flag.location, message, help);
+            flag.location.warn(message, help);
         }
     }
     let login =
-        credentials(file.username.as_ref(), file.password_file.as_ref(), PASSWORD_ENV, secrets, report);
+        credentials(location, file.username.as_ref(), file.password_file.as_ref(), PASSWORD_ENV, secrets);
     let number = |written: Option<i64>| written.and_then(|number| u32::try_from(number).ok());
     let (servers, certificates, login) = (flagged.or(written)??, certificates?, login?);
     Some(RedisSettings {
@@ -116,19 +115,19 @@ pub(super) fn settings(
 
 /// A user, and the password in a file or else in the environment. None: something is wrong, and the report says what.
 fn credentials(
+    location: &Location,
     username: Option<&String>,
     password_file: Option<&Spanned<String>>,
     variable: &str,
     secrets: &Secrets<'_>,
-    report: &mut Report,
 ) -> Option<Credentials> {
     let (source, location) = match password_file {
         Some(at) => (SecretSource::File(PathBuf::from(&at.value)), at.location.clone()),
-        None => (SecretSource::Env(variable.to_owned()), Location::Flag(variable.to_owned())),
+        None => (SecretSource::Env(variable.to_owned()), location.flag(variable)),
     };
-    let bytes = report.take(&location, secret::read(&source, secrets))?;
+    let bytes = location.check(secret::read(&source, secrets))?;
     let text = bytes.map(String::from_utf8).transpose();
     let text = text.map_err(|_| Fault::new("the password is not UTF-8", "save it as UTF-8"));
-    let password = report.take(&location, text)?.map(Secret::new);
+    let password = location.check(text)?.map(Secret::new);
     Some(Credentials { username: username.cloned(), password })
 }

@@ -12,7 +12,7 @@ use http::uri::Authority;
 use super::tls::{self, ClientTls};
 use crate::config::diagnostic::Fault;
 use crate::config::listen::{Listen, same_path};
-use crate::config::report::{Location, Report, Spanned};
+use crate::config::report::Spanned;
 use crate::config::yaml::Step;
 use crate::config::{Overrides, Secrets, schema};
 use url::{Scheme, Target};
@@ -104,20 +104,19 @@ pub(super) fn settings(
     overrides: &Overrides,
     listen: &Listen,
     secrets: &Secrets<'_>,
-    report: &mut Report,
 ) -> Option<Upstream> {
     let flag = overrides
         .upstream
         .clone()
-        .map(|url| Spanned { value: url, location: overrides.location("--upstream") });
+        .map(|url| Spanned { value: url, location: overrides.location("--upstream", &file.root) });
     let none = schema::Upstream::default();
     let (shape, location) = match &file.upstream {
         Some(at) => (&at.value, at.location.then(Step::Absent("url"))),
-        None => (&none, Location::root().then(Step::Absent("upstream"))),
+        None => (&none, file.root.then(Step::Absent("upstream"))),
     };
     // The file's own must be right even where a flag wins.
     let mut parsed = |at: &Spanned<String>| {
-        let target = report.take(&at.location, url::parse(&at.value))?;
+        let target = at.location.check(url::parse(&at.value))?;
         Some(Spanned { value: target, location: at.location.clone() })
     };
     let flagged = flag.as_ref().map(&mut parsed);
@@ -125,18 +124,18 @@ pub(super) fn settings(
     if flagged.is_none() && written.is_none() {
         let fault =
             Fault::new("the upstream is missing", format!("{}, or give --upstream", url::UPSTREAM_HELP));
-        report.error(&location, fault);
+        location.error(fault);
     }
     let certificates = match &shape.tls {
-        Some(at) => tls::client(&at.value, secrets, report),
+        Some(at) => tls::client(at, secrets),
         None => Some(ClientTls::default()),
     };
     let [flag, file] = [&flagged, &written].map(|target| target.as_ref().map(Option::as_ref));
-    unused_tls(shape, flag, file, report);
+    unused_tls(shape, flag, file);
     let (target, certificates) = (flagged.or(written)??, certificates?);
     let number = |written: Option<i64>| written.and_then(|number| usize::try_from(number).ok());
     let upstream = Upstream {
-        protocol: protocol(&target, certificates, report),
+        protocol: protocol(&target, certificates),
         address: target.value.address,
         connect_timeout: shape.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
         response_timeout: shape.response_timeout.unwrap_or(RESPONSE_TIMEOUT),
@@ -148,17 +147,14 @@ pub(super) fn settings(
     if calls_itself(&upstream.address, listen) {
         let what = if matches!(listen, Listen::Tcp(_)) { "port" } else { "path" };
         let message = format!("{upstream} is where tidegate itself listens: it would call itself");
-        report.error(
-            &target.location,
-            Fault::new(message, format!("give listen or the upstream another {what}")),
-        );
+        target.location.error(Fault::new(message, format!("give listen or the upstream another {what}")));
         return None;
     }
     Some(upstream)
 }
 
 /// Whoever writes `tls` means it: a scheme that leaves it out is a slip, and not a harmless one.
-fn unused_tls(shape: &schema::Upstream, flagged: Parsed<'_>, written: Parsed<'_>, report: &mut Report) {
+fn unused_tls(shape: &schema::Upstream, flagged: Parsed<'_>, written: Parsed<'_>) {
     fn plain(target: Parsed<'_>) -> Option<&Spanned<Target>> {
         target.flatten().filter(|at| at.value.scheme != Scheme::Https)
     }
@@ -167,20 +163,20 @@ fn unused_tls(shape: &schema::Upstream, flagged: Parsed<'_>, written: Parsed<'_>
     if plain(written.or(flagged)).is_some() {
         let message = "tls is set, but the application is reached without it";
         let fault = Fault::new(message, format!("{help}, or remove tls"));
-        report.error(&at.location.clone().key(), fault);
+        at.location.key().error(fault);
     } else if let Some(flag) = plain(flagged) {
         let message = "the application is reached without the TLS that the file asks for";
-        report.warn(&flag.location, message, help);
+        flag.location.warn(message, help);
     }
 }
 
-fn protocol(target: &Spanned<Target>, tls: ClientTls, report: &mut Report) -> UpstreamProtocol {
+fn protocol(target: &Spanned<Target>, tls: ClientTls) -> UpstreamProtocol {
     match target.value.scheme {
         Scheme::Http => UpstreamProtocol::Http1,
         Scheme::H2c => UpstreamProtocol::H2c,
         Scheme::Https => {
             if let (UpstreamAddress::Tcp(authority), None) = (&target.value.address, &tls.server_name) {
-                tls::certifiable(bare(authority.host()), &target.location, report);
+                tls::certifiable(bare(authority.host()), &target.location);
             }
             UpstreamProtocol::Tls(tls)
         }

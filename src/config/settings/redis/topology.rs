@@ -5,7 +5,7 @@ use std::fmt;
 use super::url::{self, RedisAddress, RedisUrl};
 use super::{Credentials, credentials};
 use crate::config::diagnostic::Fault;
-use crate::config::report::{Report, Spanned};
+use crate::config::report::{Location, Spanned};
 use crate::config::settings::Secret;
 use crate::config::{Secrets, schema};
 
@@ -64,11 +64,7 @@ pub(super) const URL_HELP: &str = "write redis://HOST:PORT/DATABASE, such as red
 const SENTINEL_PASSWORD_ENV: &str = "TIDEGATE_REDIS_SENTINEL_PASSWORD";
 
 /// What the file says. The outer None: nothing; the inner one: it is wrong, and the report says why.
-pub(super) fn written(
-    file: &schema::Redis,
-    secrets: &Secrets<'_>,
-    report: &mut Report,
-) -> Option<Option<Servers>> {
+pub(super) fn written(file: &schema::Redis, secrets: &Secrets<'_>) -> Option<Option<Servers>> {
     let ways = [
         file.url.as_ref().map(|at| &at.location),
         file.sentinel.as_ref().map(|at| &at.location),
@@ -78,40 +74,40 @@ pub(super) fn written(
     let first = ways.next();
     for other in ways {
         let fault = Fault::new("Redis is reached in two ways", "keep one of url, sentinel and cluster");
-        report.collision(&other.clone().key(), fault, &first.unwrap_or(other).clone().key());
+        other.key().collision(fault, &first.unwrap_or(other).key());
     }
     // Each must be right, also where there are too many.
     let url = file.url.as_ref().map(|at| {
         let text = at.value.clone()?;
-        standalone(&Spanned { value: text, location: at.location.clone() }, report)
+        standalone(&Spanned { value: text, location: at.location.clone() })
     });
-    let sentinel = file.sentinel.as_ref().map(|at| sentinel(at.value.as_ref()?, secrets, report));
-    let cluster = file.cluster.as_ref().map(|at| cluster(at.value.as_ref()?, report));
+    let sentinel = file.sentinel.as_ref().map(|at| sentinel(at.value.as_ref()?, &at.location, secrets));
+    let cluster = file.cluster.as_ref().map(|at| cluster(at.value.as_ref()?));
     url.or(sentinel).or(cluster)
 }
 
 /// A single server.
-pub(super) fn standalone(at: &Spanned<String>, report: &mut Report) -> Option<Servers> {
+pub(super) fn standalone(at: &Spanned<String>) -> Option<Servers> {
     let parsed = url::parse(&at.value, 6379).map_err(|message| Fault::new(message, URL_HELP));
-    let RedisUrl { tls, server, database, username, password } = report.take(&at.location, parsed)?;
+    let RedisUrl { tls, server, database, username, password } = at.location.check(parsed)?;
     if password.is_some() {
         let env = super::PASSWORD_ENV;
         let help = format!("name a file in password_file, or set {env}, and change the password");
-        report.warn(&at.location, "the password stands in the URL, where others can read it", help);
+        at.location.warn("the password stands in the URL, where others can read it", help);
     }
     let credentials = Credentials { username, password: password.map(Secret::new) };
     let topology = RedisTopology::Standalone { server, database: database.unwrap_or_default() };
     Some(Servers { topology, tls, credentials })
 }
 
-fn sentinel(shape: &schema::Sentinel, secrets: &Secrets<'_>, report: &mut Report) -> Option<Servers> {
-    let found = shape.urls.as_ref().and_then(|urls| addresses(urls, &SENTINEL, report));
+fn sentinel(shape: &schema::Sentinel, location: &Location, secrets: &Secrets<'_>) -> Option<Servers> {
+    let found = shape.urls.as_ref().and_then(|urls| addresses(urls, &SENTINEL));
     let login = credentials(
+        location,
         shape.username.as_ref(),
         shape.password_file.as_ref(),
         SENTINEL_PASSWORD_ENV,
         secrets,
-        report,
     );
     let (sentinels, tls) = found?;
     let topology = RedisTopology::Sentinel {
@@ -123,8 +119,8 @@ fn sentinel(shape: &schema::Sentinel, secrets: &Secrets<'_>, report: &mut Report
     Some(Servers { topology, tls, credentials: Credentials::default() })
 }
 
-fn cluster(urls: &[Spanned<String>], report: &mut Report) -> Option<Servers> {
-    let (seeds, tls) = addresses(urls, &CLUSTER, report)?;
+fn cluster(urls: &[Spanned<String>]) -> Option<Servers> {
+    let (seeds, tls) = addresses(urls, &CLUSTER)?;
     let topology = RedisTopology::Cluster { seeds };
     Some(Servers { topology, tls, credentials: Credentials::default() })
 }
@@ -165,23 +161,20 @@ const CLUSTER: Kind = Kind {
 };
 
 /// The addresses of a list, and whether TLS leads there.
-fn addresses(
-    urls: &[Spanned<String>],
-    kind: &Kind,
-    report: &mut Report,
-) -> Option<(Vec<RedisAddress>, bool)> {
-    let before = report.errors();
+fn addresses(urls: &[Spanned<String>], kind: &Kind) -> Option<(Vec<RedisAddress>, bool)> {
+    let location = &urls.first()?.location;
+    let before = location.errors();
     let mut servers = Vec::new();
     let mut first = None;
     for at in urls {
-        let Some(url) = report.take(&at.location, bare(&at.value, kind)) else { continue };
+        let Some(url) = at.location.check(bare(&at.value, kind)) else { continue };
         if url.tls != *first.get_or_insert(url.tls) {
             let help = "write redis:// in all of the URLs, or rediss:// in all of them";
-            report.error(&at.location, Fault::new(kind.mixed, help));
+            at.location.error(Fault::new(kind.mixed, help));
         }
         servers.push(url.server);
     }
-    (report.errors() == before).then_some((servers, first?))
+    (location.errors() == before).then_some((servers, first?))
 }
 
 fn bare(text: &str, kind: &Kind) -> Result<RedisUrl, Fault> {
