@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::clock::{self, Clock};
-use crate::config::{self, Config, Diagnostic, Listen, Overrides, Settings, Shutdown, StoreSettings};
+use crate::config::{self, Config, Diagnostic, Overrides};
 use crate::demo;
 use crate::limiter::Limiter;
 use crate::logging::{self, Log};
@@ -29,6 +29,7 @@ use crate::ops::Ops;
 use crate::policy::live::Live;
 use crate::proxy::Proxy;
 use crate::server::{self, Drain, Handshake, Listener};
+use crate::settings::{Listen, Settings, Shutdown, StoreSettings};
 use crate::store::{MemoryStore, RedisStore, Store};
 use crate::upstream::Upstream;
 use listener::ClientListener;

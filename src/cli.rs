@@ -8,8 +8,9 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::config::{Listen, Overrides};
+use crate::config::Overrides;
 use crate::logging::{self, DEFAULT_FILTER};
+use crate::settings::Listen;
 
 /// Limits the rate of HTTP requests to the application behind it.
 #[derive(Debug, Parser)]

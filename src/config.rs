@@ -29,17 +29,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::policy::Policy;
+use crate::settings::{Listen, Settings};
 pub use certificates::Certificates;
 use diagnostic::Fault;
 pub use diagnostic::{Diagnostic, Severity};
-pub use listen::Listen;
 use reader::Cursor;
 use report::{Located, Location, Report};
 pub use secret::{SecretSource, Secrets};
-pub use settings::{
-    ClientTls, Credentials, Identity, RedisAddress, RedisSettings, RedisTopology, Secret, ServerTls,
-    Settings, Shutdown, StoreSettings, Upstream, UpstreamAddress, UpstreamProtocol,
-};
 pub use sources::Sources;
 
 /// A configuration without errors.

@@ -57,6 +57,7 @@ mod permits;
 pub mod policy;
 pub mod proxy;
 pub mod server;
+pub mod settings;
 mod spelling;
 pub mod store;
 mod table;

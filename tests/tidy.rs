@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lib", &[]),              // declares the modules; re-exports nothing
     ("main", &["app", "cli"]), // exit codes only
     ("app", &[EVERY]),         // the composition root: the one place that sees all parts
-    ("cli", &["config", "logging"]),
+    ("cli", &["config", "settings", "logging"]),
     ("demo", &[]),
     (
         "server",
@@ -34,7 +34,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("permits", &["address"]), // what clients have under way, bounded
     ("address", &[]),
     ("bounds", &[]),
-    ("trailers", &[]), // what neither side of the proxy lets pass in a trailer section
+    ("settings", &["bounds"]), // what each part is constructed from
+    ("trailers", &[]),         // what neither side of the proxy lets pass in a trailer section
     ("ops", &["connection"]),
     (
         "proxy",
@@ -58,7 +59,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("grpc", &[]),
     ("h2_error", &[]),
     ("timer", &["clock"]),
-    ("config", &["policy", "window", "tls", "bounds", "spelling"]),
+    ("config", &["policy", "window", "tls", "bounds", "settings", "spelling"]),
     ("policy", &["window", "address"]),
     ("window", &[]),
     ("tls", &[]),

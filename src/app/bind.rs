@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::anyhow;
 use tokio::net::{TcpListener, UnixListener, UnixSocket};
 
-use crate::config::Listen;
+use crate::settings::Listen;
 
 /// The first port that a process without privileges may listen on, unless `net.ipv4.ip_unprivileged_port_start` says
 /// otherwise.
@@ -110,7 +110,7 @@ mod tests {
     use std::io::ErrorKind;
 
     use super::help;
-    use crate::config::Listen;
+    use crate::settings::Listen;
 
     fn assert_help(cases: &[(&str, ErrorKind, &str)]) {
         for (listen, error, part) in cases {

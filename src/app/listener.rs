@@ -9,8 +9,8 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 
 use super::bind;
-use crate::config::{Listen, ServerTls, Settings};
 use crate::server::{Handshake, Listener};
+use crate::settings::{Listen, ServerTls, Settings};
 use crate::tls::{self, Clients};
 
 /// The bound listener for clients.

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use bb8_redis::redis::RedisConnectionInfo;
 
 use super::tls::client_config;
-use crate::config::{ClientTls, Credentials, RedisAddress, RedisSettings, RedisTopology, Secret};
+use crate::settings::{ClientTls, Credentials, RedisAddress, RedisSettings, RedisTopology, Secret};
 use crate::store::{Access, RedisOptions, ServerAddress, StoreTls, Topology};
 use crate::tls;
 

@@ -14,13 +14,12 @@ use tokio::sync::Notify;
 
 use super::{listener, redis, upstream};
 use crate::clock;
-use crate::config::{
-    self, Config, Diagnostic, Overrides, ServerTls, Settings, Sources, StoreSettings, UpstreamProtocol,
-};
+use crate::config::{self, Config, Diagnostic, Overrides, Sources};
 use crate::limiter::Limiter;
 use crate::metrics::{self, ProxyMeter};
 use crate::policy::Policy;
 use crate::policy::live::Live;
+use crate::settings::{ServerTls, Settings, StoreSettings, UpstreamProtocol};
 use crate::store::Store;
 
 /// A change is acted on when two looks in a row see the same: never on a file half written.

@@ -2,7 +2,7 @@
 
 use rustls::ClientConfig;
 
-use crate::config::ClientTls;
+use crate::settings::ClientTls;
 use crate::tls::{self, Roots, TlsError};
 
 pub(super) fn client_config(settings: &ClientTls) -> Result<ClientConfig, TlsError> {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use arc_swap::ArcSwap;
 
 use super::tls::client_config;
-use crate::config::{self, ClientTls, Settings, UpstreamAddress, UpstreamProtocol};
+use crate::settings::{ClientTls, Settings, UpstreamAddress, UpstreamProtocol, UpstreamSettings};
 use crate::tls;
 use crate::upstream::{Address, Options, Protocol, Tls};
 
@@ -47,7 +47,7 @@ pub(super) fn options(settings: &Settings) -> anyhow::Result<(Options, Renewable
 }
 
 /// TLS towards the application, from the files as they are now.
-pub(super) fn tls(settings: &ClientTls, upstream: &config::Upstream) -> anyhow::Result<Tls> {
+pub(super) fn tls(settings: &ClientTls, upstream: &UpstreamSettings) -> anyhow::Result<Tls> {
     let config = client_config(settings).context("upstream.tls")?;
     let host = match &upstream.address {
         UpstreamAddress::Tcp(authority) => authority.host().trim_start_matches('[').trim_end_matches(']'),

@@ -1,29 +1,10 @@
 //! Where to listen, as it is written: `0.0.0.0:8080`, or `unix:/run/tidegate.sock`. Pure.
 
-use std::fmt;
-use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
 use super::diagnostic::{Fault, shown};
-
-/// Where requests come in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
-    /// TCP.
-    Tcp(SocketAddr),
-    /// A Unix socket at this path.
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
+use crate::settings::Listen;
 
 /// As a flag takes it: the error says what would be right as well.
 impl FromStr for Listen {

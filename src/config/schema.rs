@@ -13,7 +13,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::diagnostic::{Fault, shown};
-use super::listen::{self, Listen};
+use super::listen;
 use super::reader::{Cursor, Fields, Keys};
 use super::report::{Location, Spanned};
 use super::yaml::Node;
@@ -21,6 +21,7 @@ use crate::bounds::Bounds;
 use crate::policy::OnOutage;
 use crate::policy::client::ForwardedHeader;
 use crate::policy::path::PathPolicy;
+use crate::settings::Listen;
 pub(super) use redis::{Redis, Sentinel};
 pub(super) use rule::{Bypass, Limit, MODES, Match, Refusal, Rule};
 pub(super) use tls::{ServerTls, Tls};

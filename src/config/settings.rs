@@ -4,101 +4,17 @@ mod redis;
 mod tls;
 mod upstream;
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::diagnostic::Fault;
-use super::listen::Listen;
 use super::network::covers_all;
 use super::report::{Location, Spanned};
 use super::schema;
 use super::{Overrides, Secrets};
-use crate::bounds::Bounds;
-pub use redis::{Credentials, RedisAddress, RedisSettings, RedisTopology};
-pub use tls::{ClientTls, Identity, ServerTls};
-pub use upstream::{Upstream, UpstreamAddress, UpstreamProtocol};
-
-/// Everything that is not a rule.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Settings {
-    /// Where requests come in.
-    pub listen: Listen,
-    /// The permission bits of the Unix socket. None: as the umask leaves them.
-    pub listen_mode: Option<u32>,
-    /// Where probes and metrics are served.
-    pub ops_listen: SocketAddr,
-    /// TLS towards clients. None: without it.
-    pub tls: Option<ServerTls>,
-    /// Peers whose connections begin with a header of the PROXY protocol.
-    pub proxy_protocol: Vec<IpNet>,
-    /// The application.
-    pub upstream: Upstream,
-    /// What a client may cost.
-    pub bounds: Bounds,
-    /// Where the counters are.
-    pub store: StoreSettings,
-    /// How the process ends.
-    pub shutdown: Shutdown,
-}
-
-/// Where the counters are.
-#[derive(Clone, Debug, PartialEq)]
-pub enum StoreSettings {
-    /// In this process.
-    Memory {
-        /// The most counters kept.
-        max_keys: usize,
-    },
-    /// In a Redis that all instances share.
-    Redis(Box<RedisSettings>),
-}
-
-impl StoreSettings {
-    /// What of it cannot change while tidegate runs: all but credentials, and what the files of TLS hold.
-    #[must_use]
-    pub fn fixed(&self) -> Self {
-        match self {
-            Self::Redis(redis) => Self::Redis(Box::new(redis.fixed())),
-            Self::Memory { .. } => self.clone(),
-        }
-    }
-}
-
-/// How the process ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shutdown {
-    /// How long it still accepts connections while it says that it is not ready.
-    pub settle: Duration,
-    /// How long all of it may take, `settle` included.
-    pub grace: Duration,
-}
-
-/// A text that is not printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps it.
-    #[must_use]
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The text itself: for whoever sends it, never for whoever prints.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
+use crate::settings::{Listen, Settings, Shutdown, StoreSettings};
 
 const LISTEN: Listen = Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080));
 const OPS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9902);

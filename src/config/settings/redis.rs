@@ -6,56 +6,13 @@ mod url;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Secret;
-use super::tls::{self, ClientTls};
+use super::tls;
 use crate::config::diagnostic::Fault;
 use crate::config::report::{Location, Spanned};
 use crate::config::yaml::Step;
 use crate::config::{SecretSource, Secrets, schema, secret};
-pub use topology::RedisTopology;
+use crate::settings::{ClientTls, Credentials, RedisSettings, Secret};
 use topology::Servers;
-pub use url::RedisAddress;
-
-/// How Redis is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RedisSettings {
-    /// Where the servers are.
-    pub topology: RedisTopology,
-    /// For the servers.
-    pub credentials: Credentials,
-    /// None: without TLS. It is for servers and sentinels alike.
-    pub tls: Option<ClientTls>,
-    /// How long a check may take before the outage policy decides.
-    pub timeout: Duration,
-    /// What the keys in Redis start with.
-    pub key_prefix: String,
-    /// The most connections of the pool of one server, each for one round trip under way.
-    pub connections: u32,
-    /// How many instances share the limits, to assume until Redis has told for the first time.
-    pub instances: u32,
-}
-
-/// Who tidegate is, to a server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Credentials {
-    /// The ACL user. None: the default user.
-    pub username: Option<String>,
-    /// The password, from a file, else the environment, else the URL.
-    pub password: Option<Secret>,
-}
-
-impl RedisSettings {
-    /// What cannot change while tidegate runs: all but the credentials, and what the files of TLS hold.
-    pub(super) fn fixed(&self) -> Self {
-        let mut fixed = self.clone();
-        fixed.credentials = Credentials::default();
-        if let RedisTopology::Sentinel { credentials, .. } = &mut fixed.topology {
-            *credentials = Credentials::default();
-        }
-        fixed.tls = fixed.tls.map(|tls| tls.fixed());
-        fixed
-    }
-}
 
 /// Enough to keep trips under way; more would only make each carry less.
 const CONNECTIONS: u32 = 4;

@@ -2,94 +2,20 @@
 
 mod url;
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
 use std::time::Duration;
 
-use http::uri::Authority;
-
-use super::tls::{self, ClientTls};
+use super::tls;
 use crate::config::diagnostic::Fault;
-use crate::config::listen::{Listen, same_path};
+use crate::config::listen::same_path;
 use crate::config::report::Spanned;
 use crate::config::yaml::Step;
 use crate::config::{Overrides, Secrets, schema};
+use crate::settings::{ClientTls, Listen, UpstreamAddress, UpstreamProtocol, UpstreamSettings};
 use url::{Scheme, Target};
 
 /// Outer None: there is none. Inner None: there is one, but it is wrong.
 type Parsed<'p> = Option<Option<&'p Spanned<Target>>>;
-
-/// The application behind the proxy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream {
-    /// Where it is.
-    pub address: UpstreamAddress,
-    /// How it is spoken to.
-    pub protocol: UpstreamProtocol,
-    /// To have a connection: waiting for one, resolving the name, connecting, and TLS.
-    pub connect_timeout: Duration,
-    /// From the last byte of the request that the application took to the head of its answer.
-    pub response_timeout: Duration,
-    /// How long an idle connection is kept.
-    pub idle_timeout: Duration,
-    /// The most requests under way; over HTTP/1.1 that is the most connections.
-    pub connections: usize,
-    /// The most requests that wait for their turn beyond those.
-    pub pending: usize,
-    /// Whether a request that got no byte of an answer on a connection used before is sent once more, if it is
-    /// safe (RFC 9110, section 9.2.1) and has no body.
-    pub retry: bool,
-}
-
-/// Where the application is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UpstreamAddress {
-    /// Host and port, the port always written.
-    Tcp(Authority),
-    /// A Unix socket at this path.
-    Unix(PathBuf),
-}
-
-/// How the application is spoken to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UpstreamProtocol {
-    /// HTTP/1.1 in the clear.
-    Http1,
-    /// HTTP/2 in the clear, without asking first.
-    H2c,
-    /// HTTP/2 or HTTP/1.1 over TLS: the application chooses.
-    Tls(ClientTls),
-}
-
-impl fmt::Display for Upstream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.protocol {
-            UpstreamProtocol::Http1 => "http",
-            UpstreamProtocol::H2c => "h2c",
-            UpstreamProtocol::Tls(_) => "https",
-        };
-        match &self.address {
-            UpstreamAddress::Tcp(authority) => write!(f, "{scheme}://{authority}"),
-            UpstreamAddress::Unix(path) if self.protocol == UpstreamProtocol::Http1 => {
-                write!(f, "unix:{}", path.display())
-            }
-            UpstreamAddress::Unix(path) => write!(f, "{scheme}+unix:{}", path.display()),
-        }
-    }
-}
-
-impl Upstream {
-    /// What cannot change while tidegate runs: all but what the files of TLS hold.
-    #[must_use]
-    pub fn fixed(&self) -> Self {
-        let mut fixed = self.clone();
-        if let UpstreamProtocol::Tls(tls) = &mut fixed.protocol {
-            *tls = tls.fixed();
-        }
-        fixed
-    }
-}
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -104,7 +30,7 @@ pub(super) fn settings(
     overrides: &Overrides,
     listen: &Listen,
     secrets: &Secrets<'_>,
-) -> Option<Upstream> {
+) -> Option<UpstreamSettings> {
     let flag = overrides
         .upstream
         .clone()
@@ -134,7 +60,7 @@ pub(super) fn settings(
     unused_tls(shape, flag, file);
     let (target, certificates) = (flagged.or(written)??, certificates?);
     let number = |written: Option<i64>| written.and_then(|number| usize::try_from(number).ok());
-    let upstream = Upstream {
+    let upstream = UpstreamSettings {
         protocol: protocol(&target, certificates),
         address: target.value.address,
         connect_timeout: shape.connect_timeout.unwrap_or(CONNECT_TIMEOUT),

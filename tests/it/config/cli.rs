@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
-use tidegate::config::{Overrides, StoreSettings, load, load_watched};
+use tidegate::config::{Overrides, load, load_watched};
+use tidegate::settings::StoreSettings;
 
 use super::{file, listed};
 use crate::authority::Authority;

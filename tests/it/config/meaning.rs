@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method};
 use tidegate::bounds::Bounds;
-use tidegate::config::{Listen, Overrides, StoreSettings};
+use tidegate::config::Overrides;
 use tidegate::policy::client::{Client, ForwardedHeader};
 use tidegate::policy::key::{KeyPart, OnMissing};
 use tidegate::policy::{Facts, Mode, OnOutage, Plan, Policy, Rule};
+use tidegate::settings::{Listen, StoreSettings};
 
 use super::{compile_with, file, limits, right};
 

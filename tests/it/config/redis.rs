@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use tidegate::config::{
-    Config, Credentials, Overrides, RedisAddress, RedisSettings, RedisTopology, SecretSource, StoreSettings,
-    compile_text,
-};
+use tidegate::config::{Config, Overrides, SecretSource, compile_text};
+use tidegate::settings::{Credentials, RedisAddress, RedisSettings, RedisTopology, StoreSettings};
 
 use super::{compile_with, file, listed, pem, right};
 

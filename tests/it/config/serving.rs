@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use tidegate::bounds::Bounds;
-use tidegate::config::{Config, Listen, Overrides, ServerTls};
+use tidegate::config::{Config, Overrides};
+use tidegate::settings::{Listen, ServerTls};
 
 use super::{compile_with, file, listed, pem, right};
 

@@ -1,8 +1,8 @@
 //! The file that ships.
 
-use tidegate::config::StoreSettings;
 use tidegate::policy::key::KeyPart;
 use tidegate::policy::{Mode, OnOutage};
+use tidegate::settings::StoreSettings;
 
 use super::{compile, limits, listed, right};
 

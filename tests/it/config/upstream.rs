@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
-use tidegate::config::{Overrides, Upstream, UpstreamAddress, UpstreamProtocol};
+use tidegate::config::Overrides;
+use tidegate::settings::{UpstreamAddress, UpstreamProtocol, UpstreamSettings};
 
 use super::{compile_with, listed, pem, right};
 
 const RULES: &str = "rules: [{ name: a, rate: 1/s }]";
 
-fn upstream(text: &str) -> Upstream {
+fn upstream(text: &str) -> UpstreamSettings {
     let config = right(&format!("upstream: {text}\n{RULES}"));
     assert!(config.warnings.is_empty(), "{text}\n{}", listed(&config.warnings));
     config.settings.upstream
 }
 
-fn flagged(url: &str, text: &str) -> (Upstream, String) {
+fn flagged(url: &str, text: &str) -> (UpstreamSettings, String) {
     let flag = Overrides { upstream: Some(url.to_owned()), ..Overrides::default() };
     let config = compile_with(&format!("{text}\n{RULES}"), &flag);
     let config = config.unwrap_or_else(|diagnostics| panic!("{}\n{text}", listed(&diagnostics)));

@@ -1,56 +1,11 @@
 //! Where the servers are: one of them, those that Sentinel names, or a cluster. Pure.
 
-use std::fmt;
-
-use super::url::{self, RedisAddress, RedisUrl};
-use super::{Credentials, credentials};
+use super::credentials;
+use super::url::{self, RedisUrl};
 use crate::config::diagnostic::Fault;
 use crate::config::report::{Location, Spanned};
-use crate::config::settings::Secret;
 use crate::config::{Secrets, schema};
-
-/// Where the servers are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RedisTopology {
-    /// One server.
-    Standalone {
-        /// The server.
-        server: RedisAddress,
-        /// The number of the database.
-        database: i64,
-    },
-    /// The server that the sentinels call the primary.
-    Sentinel {
-        /// The sentinels, at least one.
-        sentinels: Vec<RedisAddress>,
-        /// The name that they have for the primary and its replicas.
-        primary: String,
-        /// The number of the database.
-        database: i64,
-        /// For the sentinels themselves.
-        credentials: Credentials,
-    },
-    /// A cluster.
-    Cluster {
-        /// Some of its servers, at least one: they know the others.
-        seeds: Vec<RedisAddress>,
-    },
-}
-
-/// Fit to be logged: no user and no password.
-impl fmt::Display for RedisTopology {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list =
-            |servers: &[RedisAddress]| servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        match self {
-            Self::Standalone { server, database } => write!(f, "{server}/{database}"),
-            Self::Sentinel { sentinels, primary, database, .. } => {
-                write!(f, "{primary}/{database} of the sentinels {}", list(sentinels))
-            }
-            Self::Cluster { seeds } => write!(f, "the cluster of {}", list(seeds)),
-        }
-    }
-}
+use crate::settings::{Credentials, RedisAddress, RedisTopology, Secret};
 
 /// A topology, and what the URLs say beside it.
 pub(super) struct Servers {

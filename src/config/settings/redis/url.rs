@@ -1,27 +1,9 @@
 //! One Redis URL, taken apart. Pure.
 
-use std::fmt;
-
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
-/// Where one server is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RedisAddress {
-    /// A name or an address; IPv6 without brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-impl fmt::Display for RedisAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.host {
-            host if host.contains(':') => write!(f, "[{host}]:{}", self.port),
-            host => write!(f, "{host}:{}", self.port),
-        }
-    }
-}
+use crate::settings::RedisAddress;
 
 /// What a URL says.
 pub(super) struct RedisUrl {

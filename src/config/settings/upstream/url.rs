@@ -2,9 +2,9 @@
 
 use http::uri::Authority;
 
-use super::UpstreamAddress;
 use crate::config::diagnostic::{Fault, shown};
 use crate::config::listen::socket_path;
+use crate::settings::UpstreamAddress;
 
 /// What a URL says: where, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]

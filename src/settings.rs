@@ -1,0 +1,76 @@
+//! What the parts of the process are constructed from, and what a reload compares. Pure.
+//!
+//! The configuration reads the file straight into these, one for each part. [`crate::bounds::Bounds`] is one of them.
+
+mod listen;
+mod redis;
+mod secret;
+mod tls;
+mod upstream;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::bounds::Bounds;
+pub use listen::Listen;
+pub use redis::{Credentials, RedisAddress, RedisSettings, RedisTopology};
+pub use secret::Secret;
+pub use tls::{ClientTls, Identity, ServerTls};
+pub use upstream::{UpstreamAddress, UpstreamProtocol, UpstreamSettings};
+
+/// Everything that is not a rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Where requests come in.
+    pub listen: Listen,
+    /// The permission bits of the Unix socket. None: as the umask leaves them.
+    pub listen_mode: Option<u32>,
+    /// Where probes and metrics are served.
+    pub ops_listen: SocketAddr,
+    /// TLS towards clients. None: without it.
+    pub tls: Option<ServerTls>,
+    /// Peers whose connections begin with a header of the PROXY protocol.
+    pub proxy_protocol: Vec<IpNet>,
+    /// The application.
+    pub upstream: UpstreamSettings,
+    /// What a client may cost.
+    pub bounds: Bounds,
+    /// Where the counters are.
+    pub store: StoreSettings,
+    /// How the process ends.
+    pub shutdown: Shutdown,
+}
+
+/// Where the counters are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StoreSettings {
+    /// In this process.
+    Memory {
+        /// The most counters kept.
+        max_keys: usize,
+    },
+    /// In a Redis that all instances share.
+    Redis(Box<RedisSettings>),
+}
+
+impl StoreSettings {
+    /// What of it cannot change while tidegate runs: all but credentials, and what the files of TLS hold.
+    #[must_use]
+    pub fn fixed(&self) -> Self {
+        match self {
+            Self::Redis(redis) => Self::Redis(Box::new(redis.fixed())),
+            Self::Memory { .. } => self.clone(),
+        }
+    }
+}
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// How long it still accepts connections while it says that it is not ready.
+    pub settle: Duration,
+    /// How long all of it may take, `settle` included.
+    pub grace: Duration,
+}

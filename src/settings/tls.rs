@@ -1,0 +1,87 @@
+//! TLS towards servers that tidegate calls, and towards its clients: what the files hold. Pure.
+
+use std::fmt;
+
+use super::secret::Secret;
+
+/// TLS towards a server that tidegate calls.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ClientTls {
+    /// The certificate authorities to believe, in PEM. None: those of the operating system.
+    pub ca: Option<Vec<u8>>,
+    /// What tidegate shows of itself.
+    pub identity: Option<Identity>,
+    /// The name that the servers' certificates must have. None: the host that is dialled.
+    pub server_name: Option<String>,
+}
+
+/// A certificate and its key, which belong together.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The certificate, with those that lead to its authority, in PEM.
+    pub certificate: Vec<u8>,
+    /// The private key, in PEM.
+    pub key: Secret,
+}
+
+/// TLS towards clients.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServerTls {
+    /// The certificate, with those that lead to its authority, and its key.
+    pub identity: Identity,
+    /// PEM of the authorities that clients' certificates come from. None: clients are not asked for one.
+    pub client_ca: Option<Vec<u8>>,
+    /// Whether a client without a certificate is turned away. (One with a bad certificate always is.)
+    pub client_required: bool,
+    /// Whether TLS 1.2 is turned away.
+    pub tls13_only: bool,
+}
+
+impl ClientTls {
+    /// What cannot change while tidegate runs: all but what the files hold.
+    pub(super) fn fixed(&self) -> Self {
+        Self { ca: None, identity: None, server_name: self.server_name.clone() }
+    }
+}
+
+impl ServerTls {
+    /// What cannot change while tidegate runs: all but what the files hold. Whether clients are asked for
+    /// certificates is none of that.
+    #[must_use]
+    pub fn fixed(&self) -> Self {
+        Self {
+            identity: Identity { certificate: Vec::new(), key: Secret::new(String::new()) },
+            client_ca: self.client_ca.as_ref().map(|_| Vec::new()),
+            ..*self
+        }
+    }
+}
+
+// A file of certificates may hold their keys as well: no part of any file is shown.
+
+impl fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientTls")
+            .field("ca", &self.ca.as_ref().map(|_| format_args!("..")))
+            .field("identity", &self.identity)
+            .field("server_name", &self.server_name)
+            .finish()
+    }
+}
+
+impl fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerTls")
+            .field("identity", &self.identity)
+            .field("client_ca", &self.client_ca.as_ref().map(|_| format_args!("..")))
+            .field("client_required", &self.client_required)
+            .field("tls13_only", &self.tls13_only)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identity(..)")
+    }
+}
