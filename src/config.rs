@@ -13,7 +13,6 @@ mod header;
 mod listen;
 mod network;
 mod rate;
-mod reader;
 mod report;
 mod rules;
 mod schema;
@@ -21,6 +20,7 @@ mod secret;
 mod settings;
 mod size;
 mod sources;
+mod value;
 mod yaml;
 
 use std::net::SocketAddr;
@@ -33,10 +33,10 @@ use crate::settings::{Listen, Settings};
 pub use certificates::Certificates;
 use diagnostic::Fault;
 pub use diagnostic::{Diagnostic, Severity};
-use reader::Cursor;
 use report::{Located, Location, Report};
 pub use secret::{SecretSource, Secrets};
 pub use sources::Sources;
+use value::Value;
 
 /// A configuration without errors.
 #[derive(Debug)]
@@ -172,7 +172,7 @@ fn compile(
             location.error(Fault::new("the file is empty", "write at least upstream: and rules:"));
             None
         }
-        _ => schema::file(&Cursor { node: &root, location }),
+        _ => schema::file(&Value { node: &root, location }),
     };
     let compiled = shape.and_then(|shape| {
         let settings = settings::settings(&shape, overrides, secrets);

@@ -14,8 +14,8 @@ use ipnet::IpNet;
 
 use super::diagnostic::{Fault, shown};
 use super::listen;
-use super::reader::{Cursor, Fields, Keys};
 use super::report::{Location, Spanned};
+use super::value::{Fields, Keys, Value};
 use super::yaml::Node;
 use crate::bounds::Bounds;
 use crate::policy::OnOutage;
@@ -131,7 +131,7 @@ const ON_OUTAGE: &[(&str, OnOutage)] =
     &[("local", OnOutage::Local), ("open", OnOutage::Open), ("closed", OnOutage::Closed)];
 
 /// Reads the whole file.
-pub(super) fn file(root: &Cursor<'_>) -> Option<File> {
+pub(super) fn file(root: &Value<'_>) -> Option<File> {
     let fields = root.fields(&FILE)?;
     // A section whose lines are all commented out is not there.
     let section = |key: &str| fields.get(key).filter(|cursor| !matches!(cursor.node, Node::Null));
@@ -173,14 +173,14 @@ pub(super) fn file(root: &Cursor<'_>) -> Option<File> {
     })
 }
 
-fn address(cursor: &Cursor<'_>) -> Option<Spanned<SocketAddr>> {
+fn address(cursor: &Value<'_>) -> Option<Spanned<SocketAddr>> {
     let help = "write IP:PORT, such as 0.0.0.0:9902 or [::]:9902";
     cursor.parsed(help, |text| {
         text.parse().map_err(|_| Fault::new(format!("'{}' is no address to listen on", shown(text)), help))
     })
 }
 
-fn proxy_protocol(cursor: &Cursor<'_>) -> Vec<Spanned<IpNet>> {
+fn proxy_protocol(cursor: &Value<'_>) -> Vec<Spanned<IpNet>> {
     let help = "write trusted: and the networks of the balancers that send it, such as [10.0.0.0/8]";
     let Some(fields) = cursor.fields(&PROXY_PROTOCOL) else { return Vec::new() };
     let missing = "nobody is trusted to send it";
@@ -191,14 +191,14 @@ fn proxy_protocol(cursor: &Cursor<'_>) -> Vec<Spanned<IpNet>> {
     networks(&trusted)
 }
 
-fn shutdown(cursor: &Cursor<'_>) -> (Option<Spanned<Duration>>, Option<Spanned<Duration>>) {
+fn shutdown(cursor: &Value<'_>) -> (Option<Spanned<Duration>>, Option<Spanned<Duration>>) {
     let Some(fields) = cursor.fields(&SHUTDOWN) else { return (None, None) };
     let settle = fields.get("settle").and_then(|cursor| cursor.duration("0s", "1h"));
     let grace = fields.get("grace").and_then(|cursor| cursor.duration("0s", "1h"));
     (settle, grace)
 }
 
-fn store(cursor: &Cursor<'_>) -> Option<Store> {
+fn store(cursor: &Value<'_>) -> Option<Store> {
     let fields = cursor.fields(&STORE)?;
     let memory = fields.get("memory").map(|cursor| {
         // `memory:` alone means the defaults.
@@ -213,7 +213,7 @@ fn store(cursor: &Cursor<'_>) -> Option<Store> {
     Some(Store { memory, redis, on_outage })
 }
 
-fn client(cursor: &Cursor<'_>) -> Option<Client> {
+fn client(cursor: &Value<'_>) -> Option<Client> {
     let fields = cursor.fields(&CLIENT)?;
     Some(Client {
         trusted_proxies: fields.get("trusted_proxies").map(|cursor| networks(&cursor)).unwrap_or_default(),
@@ -227,7 +227,7 @@ fn file_name(fields: &Fields<'_>, key: &str) -> Option<Spanned<String>> {
     fields.get(key).and_then(|cursor| cursor.text("write the name of a file that holds the secret"))
 }
 
-fn networks(cursor: &Cursor<'_>) -> Vec<Spanned<IpNet>> {
+fn networks(cursor: &Value<'_>) -> Vec<Spanned<IpNet>> {
     let texts = cursor.texts("write networks, such as 10.0.0.0/8, fd00::/8 or 10.1.2.3");
     texts.into_iter().filter_map(super::network::network).collect()
 }
@@ -242,7 +242,7 @@ pub(super) fn is_name(text: &str, most: usize) -> bool {
 }
 
 /// The value of a key that must be there.
-fn required<'n>(fields: &Fields<'n>, key: &'static str, missing: &str, help: &str) -> Option<Cursor<'n>> {
+fn required<'n>(fields: &Fields<'n>, key: &'static str, missing: &str, help: &str) -> Option<Value<'n>> {
     let found = fields.get(key);
     if found.is_none() {
         fields.absent(key).error(Fault::new(missing, help));

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::bounds::Bounds;
 use crate::config::diagnostic::Fault;
-use crate::config::reader::{Cursor, Fields, Keys};
 use crate::config::report::Spanned;
+use crate::config::value::{Fields, Keys, Value};
 use crate::config::yaml::Node;
 
 const NO_BODY: (&str, &str) = (
@@ -80,7 +80,7 @@ const KIB: i64 = 1024;
 /// Connections, and tunnels.
 const MOST: i64 = 1_000_000;
 
-pub(super) fn bounds(cursor: &Cursor<'_>) -> Bounds {
+pub(super) fn bounds(cursor: &Value<'_>) -> Bounds {
     let default = Bounds::default();
     let Some(fields) = cursor.fields(&BOUNDS) else { return default };
     let mut read = Reader { fields: &fields };

@@ -1,6 +1,6 @@
 //! The shape of `path`: how the application reads paths. Pure.
 
-use crate::config::reader::{Cursor, Fields, Keys};
+use crate::config::value::{Fields, Keys, Value};
 use crate::policy::path::{
     Backslashes, DotSegments, EmptySegments, EncodedSlashes, InvalidEscapes, LetterCase, PathPolicy,
 };
@@ -30,7 +30,7 @@ const INVALID_ESCAPES: &[(&str, InvalidEscapes)] =
 const CASE: &[(&str, LetterCase)] =
     &[("sensitive", LetterCase::Sensitive), ("insensitive", LetterCase::Insensitive)];
 
-pub(super) fn path(cursor: &Cursor<'_>) -> PathPolicy {
+pub(super) fn path(cursor: &Value<'_>) -> PathPolicy {
     let Some(fields) = cursor.fields(&PATH) else { return PathPolicy::default() };
     let mut word = Words { fields: &fields };
     PathPolicy {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{Tls, file_name, is_name, required, tls};
 use crate::config::diagnostic::{Fault, shown};
-use crate::config::reader::{Cursor, Fields, Keys};
 use crate::config::report::Spanned;
+use crate::config::value::{Fields, Keys, Value};
 use crate::config::yaml::Node;
 
 const REDIS: Keys = Keys {
@@ -71,7 +71,7 @@ pub(in crate::config) struct Sentinel {
     pub(in crate::config) password_file: Option<Spanned<String>>,
 }
 
-pub(super) fn redis(cursor: &Cursor<'_>) -> Redis {
+pub(super) fn redis(cursor: &Value<'_>) -> Redis {
     let Some(fields) = cursor.fields(&REDIS) else { return Redis::default() };
     let url = "write redis://HOST:PORT/DATABASE";
     let seeds = "write the URLs of some servers, such as [redis://a:6379, redis://b:6379]";
@@ -107,7 +107,7 @@ pub(super) fn redis(cursor: &Cursor<'_>) -> Redis {
     }
 }
 
-fn sentinel(cursor: &Cursor<'_>) -> Option<Sentinel> {
+fn sentinel(cursor: &Value<'_>) -> Option<Sentinel> {
     let fields = cursor.fields(&SENTINEL)?;
     let help = "write the URLs of the sentinels, such as [redis://a:26379, redis://b:26379]";
     let urls = required(&fields, "urls", "the urls of the sentinels are missing", help)
@@ -133,7 +133,7 @@ fn username(fields: &Fields<'_>) -> Option<String> {
 }
 
 /// A list of URLs. None: it is empty, or none, and the report says so.
-fn urls(cursor: &Cursor<'_>, help: &str) -> Option<Vec<Spanned<String>>> {
+fn urls(cursor: &Value<'_>, help: &str) -> Option<Vec<Spanned<String>>> {
     if matches!(cursor.node, Node::List(items) if items.is_empty()) {
         cursor.location.error(Fault::new("the list is empty", help));
     }

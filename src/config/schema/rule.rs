@@ -5,8 +5,8 @@ use ipnet::IpNet;
 use super::{MAX_NAME, ON_OUTAGE, file_name, is_name, networks};
 use crate::config::diagnostic::{Fault, shown};
 use crate::config::rate::{self, Rate};
-use crate::config::reader::{Cursor, Fields, Keys};
 use crate::config::report::{Location, Spanned};
+use crate::config::value::{Fields, Keys, Value};
 use crate::config::yaml::Node;
 use crate::policy::key::OnMissing;
 use crate::policy::{Mode, OnOutage};
@@ -116,12 +116,12 @@ pub(in crate::config) const ON_MISSING: &[(&str, OnMissing)] = &[
 pub(in crate::config) const MODES: &[(&str, Mode)] =
     &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow), ("off", Mode::Off)];
 
-pub(super) fn bypasses(cursor: &Cursor<'_>) -> Vec<Bypass> {
+pub(super) fn bypasses(cursor: &Value<'_>) -> Vec<Bypass> {
     let items = cursor.items("write a list of bypasses, each starting with '- name:'");
     items.iter().filter_map(|item| bypass(item)).collect()
 }
 
-fn bypass(cursor: &Cursor<'_>) -> Option<Bypass> {
+fn bypass(cursor: &Value<'_>) -> Option<Bypass> {
     let before = cursor.location.errors();
     let fields = cursor.fields(&BYPASS)?;
     let bypass = Bypass {
@@ -142,7 +142,7 @@ fn bypass(cursor: &Cursor<'_>) -> Option<Bypass> {
     Some(Bypass { sound: cursor.location.errors() == before, ..bypass })
 }
 
-pub(super) fn rule(cursor: &Cursor<'_>) -> Option<Rule> {
+pub(super) fn rule(cursor: &Value<'_>) -> Option<Rule> {
     let fields = cursor.fields(&RULE)?;
     let key = "write a list of client_ip, host, method, header:NAME, cookie:NAME, query:NAME, path:NAME, tls:san; \
                [] is one bucket for all";
@@ -162,7 +162,7 @@ pub(super) fn rule(cursor: &Cursor<'_>) -> Option<Rule> {
     })
 }
 
-fn refusal(cursor: &Cursor<'_>) -> Option<Refusal> {
+fn refusal(cursor: &Value<'_>) -> Option<Refusal> {
     let fields = cursor.fields(&REFUSAL)?;
     Some(Refusal {
         status: fields.get("status").and_then(|cursor| cursor.integer(400, 599)),
@@ -199,7 +199,7 @@ impl Match {
     }
 }
 
-fn matching(cursor: &Cursor<'_>) -> Match {
+fn matching(cursor: &Value<'_>) -> Match {
     let before = cursor.location.errors();
     let Some(fields) = cursor.fields(&MATCH) else { return Match { sound: false, ..Match::any() } };
     let value = "expected a text in quotes: an exact value, the start of one such as \"Bearer *\", or \"*\" for any \
@@ -255,7 +255,7 @@ fn limits(fields: &Fields<'_>) -> Vec<Limit> {
     if matches!(list.node, Node::List(items) if items.is_empty()) {
         list.location.error(Fault::new("the list of limits is empty", "add an item such as { rate: 5/min }"));
     }
-    let read = |item: &Cursor<'_>| item.fields(&LIMIT).and_then(|fields| limit(&fields));
+    let read = |item: &Value<'_>| item.fields(&LIMIT).and_then(|fields| limit(&fields));
     items.iter().filter_map(read).collect()
 }
 

@@ -2,8 +2,8 @@
 
 use super::required;
 use crate::config::diagnostic::Fault;
-use crate::config::reader::{Cursor, Fields, Keys};
 use crate::config::report::Spanned;
+use crate::config::value::{Fields, Keys, Value};
 use crate::config::yaml::Node;
 
 const UNCHECKED: (&str, &str) = (
@@ -49,7 +49,7 @@ pub(in crate::config) struct ServerTls {
     pub(in crate::config) sound: bool,
 }
 
-pub(super) fn client(cursor: &Cursor<'_>) -> Tls {
+pub(super) fn client(cursor: &Value<'_>) -> Tls {
     // `tls:` alone means the defaults.
     if matches!(cursor.node, Node::Null) {
         return Tls { sound: true, ..Tls::default() };
@@ -68,7 +68,7 @@ pub(super) fn client(cursor: &Cursor<'_>) -> Tls {
     Tls { sound: cursor.location.errors() == before, ..tls }
 }
 
-pub(super) fn server(cursor: &Cursor<'_>) -> ServerTls {
+pub(super) fn server(cursor: &Value<'_>) -> ServerTls {
     let before = cursor.location.errors();
     let Some(fields) = cursor.fields(&SERVER) else { return ServerTls::default() };
     let own = |key: &'static str, missing: &str, help: &str| {
@@ -94,7 +94,7 @@ pub(super) fn server(cursor: &Cursor<'_>) -> ServerTls {
 }
 
 /// Whether only TLS 1.3 is spoken.
-fn min_version(cursor: &Cursor<'_>) -> Option<bool> {
+fn min_version(cursor: &Value<'_>) -> Option<bool> {
     let written = match cursor.node {
         Node::Text(text) => text.clone(),
         // Without quotes it is a number to YAML, and plain enough.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::tls::{self, Tls};
-use crate::config::reader::{Cursor, Fields, Keys};
 use crate::config::report::Spanned;
+use crate::config::value::{Fields, Keys, Value};
 use crate::config::yaml::Node;
 
 const UPSTREAM: Keys = Keys {
@@ -57,7 +57,7 @@ pub(in crate::config) struct Upstream {
     pub(in crate::config) retry: Option<bool>,
 }
 
-pub(super) fn upstream(cursor: &Cursor<'_>) -> Upstream {
+pub(super) fn upstream(cursor: &Value<'_>) -> Upstream {
     let help = "write http://HOST:PORT";
     if !matches!(cursor.node, Node::Map(_)) {
         return Upstream { url: Some(cursor.text(help)), ..Upstream::default() };

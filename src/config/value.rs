@@ -21,7 +21,7 @@ pub(super) struct Keys {
 
 /// A node and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Cursor<'n> {
+pub(super) struct Value<'n> {
     pub(super) node: &'n Node,
     pub(super) location: Location,
 }
@@ -34,16 +34,16 @@ pub(super) struct Fields<'n> {
 
 impl<'n> Fields<'n> {
     /// The value of a key. A duplicate has been noted; the first one counts.
-    pub(super) fn get(&self, key: &str) -> Option<Cursor<'n>> {
+    pub(super) fn get(&self, key: &str) -> Option<Value<'n>> {
         let index = self.entries.iter().position(|(name, _)| name == key)?;
         self.entries.get(index).map(|entry| self.cursor(index, entry))
     }
 
-    fn cursor(&self, location: usize, (name, node): &'n (String, Node)) -> Cursor<'n> {
-        Cursor { node, location: self.location.then(Step::Entry(location, name.clone())) }
+    fn cursor(&self, location: usize, (name, node): &'n (String, Node)) -> Value<'n> {
+        Value { node, location: self.location.then(Step::Entry(location, name.clone())) }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&'n str, Cursor<'n>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'n str, Value<'n>)> {
         self.entries.iter().enumerate().map(|(index, entry)| (&*entry.0, self.cursor(index, entry)))
     }
 
@@ -53,7 +53,7 @@ impl<'n> Fields<'n> {
     }
 }
 
-impl<'n> Cursor<'n> {
+impl<'n> Value<'n> {
     fn unlike(&self, wanted: &str, help: &str) {
         self.location.error(Fault::new(format!("expected {wanted}, found {}", self.node.describe()), help));
     }
@@ -105,7 +105,7 @@ impl<'n> Cursor<'n> {
     }
 
     /// The items of a list.
-    pub(super) fn items(&self, help: &str) -> Vec<Cursor<'n>> {
+    pub(super) fn items(&self, help: &str) -> Vec<Value<'n>> {
         let Node::List(items) = self.node else {
             self.unlike("a list", help);
             return Vec::new();
@@ -113,7 +113,7 @@ impl<'n> Cursor<'n> {
         if !self.bounded(items.len()) {
             return Vec::new();
         }
-        let cursor = |(location, node)| Cursor { node, location: self.location.then(Step::Item(location)) };
+        let cursor = |(location, node)| Value { node, location: self.location.then(Step::Item(location)) };
         items.iter().enumerate().map(cursor).collect()
     }
 
