@@ -19,7 +19,8 @@ use bb8_redis::redis::aio::ConnectionLike as _;
 use bb8_redis::redis::{Cmd, RedisConnectionInfo, Script, Value, cmd};
 use bb8_redis::{RedisConnectionManager, redis};
 use tidegate::clock::{Clock, Stopwatch};
-use tidegate::store::{Access, KeyedCharge, RedisOptions, RedisStore, ServerAddress, Topology};
+use tidegate::settings::{Credentials, RedisSettings, RedisTopology, ServerAddress};
+use tidegate::store::{Access, KeyedCharge, RedisStore};
 use tidegate::window::{Charge, Limit};
 
 const TASKS: u64 = 64;
@@ -222,14 +223,22 @@ impl Server {
 
     fn store(&self) -> RedisStore {
         let login = RedisConnectionInfo::default();
-        let options = RedisOptions {
-            topology: Topology::Standalone(ServerAddress { host: "127.0.0.1".to_owned(), port: self.port }),
-            access: Access { server: login.clone(), sentinel: login, tls: None },
+        let access = Access { server: login.clone(), sentinel: login, tls: None };
+        let settings = RedisSettings {
+            topology: RedisTopology::Standalone(ServerAddress {
+                host: "127.0.0.1".to_owned(),
+                port: self.port,
+            }),
+            database: 0,
+            credentials: Credentials::default(),
+            sentinel_credentials: Credentials::default(),
+            tls: None,
             timeout: Duration::from_secs(5),
             key_prefix: "bench".to_owned(),
             connections: CONNECTIONS,
+            instances: 1,
         };
-        RedisStore::new(options, Clock::Real)
+        RedisStore::new(&settings, access, Clock::Real)
     }
 }
 

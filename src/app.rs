@@ -150,7 +150,7 @@ async fn serve(
     let (clients, ops_listener) =
         (ClientListener::open(&settings).await?, bind::tcp("ops_listen", settings.ops_listen).await?);
     let (address, ops_address) = (clients.address.clone(), ops_listener.local_addr()?);
-    let (options, upstream_tls) = upstream::options(&settings)?;
+    let (protocol, upstream_tls) = upstream::protocol(&settings.upstream)?;
     reload::log_warnings(&warnings);
 
     let meter = Arc::new(ProxyMeter::default());
@@ -180,7 +180,7 @@ async fn serve(
         let answer = ops.handle(&request);
         async move { answer }
     }));
-    let application = Arc::new(Upstream::new(options));
+    let application = Arc::new(Upstream::new(settings.upstream.clone(), protocol, &settings.bounds));
     let (used, bounds) = (Arc::clone(&application), settings.bounds.clone());
     let proxy = Arc::new(Proxy::new(live, Arc::clone(&limiter), used, meter, bounds));
     let rejections = Arc::clone(&proxy);
@@ -271,9 +271,9 @@ fn limiter(settings: &StoreSettings) -> anyhow::Result<Limiter> {
         StoreSettings::Memory { max_keys } => {
             Limiter::new(Store::Memory(MemoryStore::new(*max_keys, Clock::Real)), 1, Clock::Real)
         }
-        StoreSettings::Redis(redis) => {
-            let store = RedisStore::new(redis::options(redis)?, Clock::Real);
-            Limiter::new(Store::Redis(store), redis.instances, Clock::Real)
+        StoreSettings::Redis(settings) => {
+            let store = RedisStore::new(settings, redis::access(settings)?, Clock::Real);
+            Limiter::new(Store::Redis(store), settings.instances, Clock::Real)
         }
     })
 }

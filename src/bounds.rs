@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-/// What a client may cost. (What the application may cost is in [`crate::upstream::Options`].)
+/// What a client may cost. (What the application may cost is in [`crate::settings::UpstreamSettings`].)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Open client connections. Beyond these a new one is closed at once, so that those that are open are served.

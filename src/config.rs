@@ -4,22 +4,31 @@
 //! [`Settings`] and a [`Policy`] (`compile`). Whatever is wrong is noted with its location and the walk goes on, so
 //! that one attempt shows every fault. Only [`load`] does I/O.
 
+mod bounds;
 mod bypass;
 mod certificates;
 mod compile;
 mod diagnostic;
+mod file;
 mod flags;
 mod header;
+mod keys;
 mod listen;
+mod name;
 mod network;
+mod path;
 mod rate;
+mod redis;
 mod report;
 mod rules;
 mod schema;
 mod secret;
-mod settings;
+mod section;
 mod size;
 mod sources;
+mod store;
+mod tls;
+mod upstream;
 mod value;
 mod yaml;
 
@@ -33,7 +42,8 @@ use crate::settings::{Listen, Settings};
 pub use certificates::Certificates;
 use diagnostic::Fault;
 pub use diagnostic::{Diagnostic, Severity};
-use report::{Located, Location, Report};
+pub use keys::{Key, Kind};
+use report::{Located, Location, Report, Spanned};
 pub use secret::{SecretSource, Secrets};
 pub use sources::Sources;
 use value::Value;
@@ -86,9 +96,10 @@ impl Overrides {
         self.variables.iter().find(|(name, _)| name == flag).map(|(_, variable)| &**variable)
     }
 
-    /// Where the value of a flag was given: in the flag, or in its variable.
-    fn location(&self, flag: &str, root: &Location) -> Location {
-        root.flag(self.variable(flag).unwrap_or(flag))
+    /// The value of a flag, at the flag or at its variable.
+    fn spanned<T: Clone>(&self, flag: &str, value: Option<&T>, root: &Location) -> Option<Spanned<T>> {
+        let location = root.flag(self.variable(flag).unwrap_or(flag));
+        value.cloned().map(|value| Spanned { value, location })
     }
 }
 
@@ -151,6 +162,15 @@ pub fn compile_text(
     compile(Some((name, text)), overrides, secrets)
 }
 
+/// Returns all keys of the file, as the readers ask for them.
+#[must_use]
+pub fn keys() -> Vec<Key> {
+    let report = Rc::new(Report::of_keys());
+    let root = Value::empty(Location::root(&report));
+    file::read(&root, &Overrides::default(), &[], &|_| Ok(None));
+    report.keys()
+}
+
 fn compile(
     source: Option<(&str, &[u8])>,
     overrides: &Overrides,
@@ -167,18 +187,13 @@ fn compile(
         text = Some((name, decoded));
         root = node;
     }
-    let shape = match root {
+    let compiled = match root {
         yaml::Node::Null => {
             location.error(Fault::new("the file is empty", "write at least upstream: and rules:"));
             None
         }
-        _ => schema::file(&Value { node: &root, location }),
+        _ => file::read(&Value { node: &root, location }, overrides, &flags, secrets),
     };
-    let compiled = shape.and_then(|shape| {
-        let settings = settings::settings(&shape, overrides, secrets);
-        let policy = compile::policy(&shape, &flags, secrets);
-        settings.map(|settings| (settings, policy))
-    });
     let sound = report.errors() == 0;
     let Located { errors, warnings, certificates } = report.located(text);
     match compiled {

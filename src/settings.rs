@@ -15,7 +15,7 @@ use ipnet::IpNet;
 
 use crate::bounds::Bounds;
 pub use listen::Listen;
-pub use redis::{Credentials, RedisAddress, RedisSettings, RedisTopology};
+pub use redis::{Credentials, RedisSettings, RedisTopology, ServerAddress};
 pub use secret::Secret;
 pub use tls::{ClientTls, Identity, ServerTls};
 pub use upstream::{UpstreamAddress, UpstreamProtocol, UpstreamSettings};

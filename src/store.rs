@@ -16,7 +16,7 @@ pub use error::StoreError;
 pub use generation::{AtomicGeneration, Generation};
 pub use health::{ServerHealth, StateChange, StoreHealth};
 pub use memory::MemoryStore;
-pub use redis::{Access, RedisOptions, RedisStore, ServerAddress, StoreTls, Topology};
+pub use redis::{Access, RedisStore, StoreTls};
 pub use settlement::Settlement;
 
 /// A store.

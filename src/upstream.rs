@@ -16,11 +16,13 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, 
 use hyper::body::{Body as _, Incoming};
 use tokio::time::Sleep;
 
+use crate::bounds::Bounds;
 use crate::clock::Stopwatch;
 use crate::grpc::is_grpc;
 use crate::h2_error;
 use crate::metrics::{self, Bound};
-pub use connect::{Address, ConnectionKind, Protocol, Tls};
+use crate::settings::{UpstreamProtocol, UpstreamSettings};
+pub use connect::{ConnectionKind, Protocol, Tls};
 pub use error::UpstreamError;
 pub use exchange::BodyError;
 use exchange::{BodyState, Exchange, RequestBody};
@@ -31,37 +33,11 @@ pub use response_body::Answer;
 /// How often a request is tried again that was not sent, as its connection had ended.
 const MOST_RETRIES: usize = 2;
 
-/// How the application is reached, and what it may cost.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Where it is.
-    pub address: Address,
-    /// How it is spoken to.
-    pub protocol: Protocol,
-    /// To have a connection: waiting for one, resolving the name, connecting, TLS.
-    pub connect_timeout: Duration,
-    /// From the last byte of the request that it took to the head of its answer.
-    pub response_timeout: Duration,
-    /// How long an idle connection is kept.
-    pub idle_timeout: Duration,
-    /// The most requests under way.
-    pub connections: usize,
-    /// The most requests that wait for their turn beyond those.
-    pub pending: usize,
-    /// Whether a request may be sent once more: see [`Upstream::send`].
-    pub retry: bool,
-    /// How long a body may make no progress, in either direction.
-    pub body_idle_timeout: Duration,
-    /// The same of server-sent events and gRPC.
-    pub stream_idle_timeout: Duration,
-    /// From the header of a request to the end of its answer.
-    pub request_timeout: Option<Duration>,
-}
-
 /// The application.
 #[derive(Debug)]
 pub struct Upstream {
-    options: Options,
+    settings: UpstreamSettings,
+    bounds: Bounds,
     pool: Arc<Pool>,
     reachable: AtomicBool,
 }
@@ -90,9 +66,9 @@ pub type OnInterim = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
 impl Upstream {
     /// Connects when the first request comes.
     #[must_use]
-    pub fn new(options: Options) -> Self {
-        let pool = Pool::new(&options);
-        Self { options, pool, reachable: AtomicBool::new(true) }
+    pub fn new(settings: UpstreamSettings, protocol: Protocol, bounds: &Bounds) -> Self {
+        let pool = Pool::new(&settings, protocol);
+        Self { settings, bounds: bounds.clone(), pool, reachable: AtomicBool::new(true) }
     }
 
     /// Lets go of connections that nobody has used for too long.
@@ -110,13 +86,13 @@ impl Upstream {
     /// its slower side; dropping the future, or the answer, ends the request at the application too.
     ///
     /// A request of which nothing was sent, because the connection had ended, is sent on another one. So is, once
-    /// and if the options allow it, a safe request without a body (RFC 9110, section 9.2.2) that got no answer on a
+    /// and if the settings allow it, a safe request without a body (RFC 9110, section 9.2.2) that got no answer on a
     /// connection used before: it crossed the closing.
     ///
     /// # Errors
     /// When there is no answer.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Response<Answer>, UpstreamError> {
-        let Some(timeout) = self.options.request_timeout else { return self.exchange(outgoing, None).await };
+        let Some(timeout) = self.bounds.request_timeout else { return self.exchange(outgoing, None).await };
         let deadline = Box::pin(tokio::time::sleep(timeout));
         tokio::time::timeout(timeout, self.exchange(outgoing, Some(deadline)))
             .await
@@ -131,8 +107,8 @@ impl Upstream {
         let Outgoing { request, path_and_query, expects_continue, kind, interim, reservation, held } =
             outgoing;
         let patience = match is_grpc(request.headers()) {
-            true => (self.options.stream_idle_timeout, Bound::StreamIdle),
-            false => (self.options.body_idle_timeout, Bound::BodyIdle),
+            true => (self.bounds.stream_idle_timeout, Bound::StreamIdle),
+            false => (self.bounds.body_idle_timeout, Bound::BodyIdle),
         };
         let exchange = Exchange::start(patience.0, expects_continue);
         let bodiless = request.body().is_end_stream();
@@ -152,7 +128,7 @@ impl Upstream {
             }
             let shared = matches!(sender, Sender::Http2 { .. });
             let reused = matches!(sender, Sender::Http1 { reused: true, .. });
-            if attempts == 0 && self.options.retry && ((reused && safe) || (shared && bodiless)) {
+            if attempts == 0 && self.settings.retry && ((reused && safe) || (shared && bodiless)) {
                 spare = Some((request.method().clone(), request.headers().clone()));
             }
             match self.attempt(&mut sender, request, &exchange).await {
@@ -177,7 +153,7 @@ impl Upstream {
         self.judge(&answer, kind)?;
         let bound = match is_event_stream(answer.headers()) {
             true => {
-                exchange.be_patient(self.options.stream_idle_timeout);
+                exchange.be_patient(self.bounds.stream_idle_timeout);
                 Bound::StreamIdle
             }
             false => patience.1,
@@ -194,7 +170,7 @@ impl Upstream {
     /// Waits for a place among the requests under way. How long that took counts as a part of connecting.
     async fn turn(&self, reservation: Reservation) -> Result<(Place, Duration), UpstreamError> {
         let watch = Stopwatch::start();
-        match tokio::time::timeout(self.options.connect_timeout, self.pool.place(reservation)).await {
+        match tokio::time::timeout(self.settings.connect_timeout, self.pool.place(reservation)).await {
             Ok(Some(place)) => {
                 Ok((place, Duration::from_millis(u64::try_from(watch.millis()).unwrap_or_default())))
             }
@@ -218,7 +194,7 @@ impl Upstream {
             };
             Ok((place, sender.map_err(UpstreamError::unreachable)?))
         };
-        let left = self.options.connect_timeout.saturating_sub(waited);
+        let left = self.settings.connect_timeout.saturating_sub(waited);
         let occupied = tokio::time::timeout(left, connecting);
         let occupied = occupied.await.unwrap_or(Err(UpstreamError::ConnectTimeout));
         let reached = occupied.is_ok();
@@ -241,13 +217,8 @@ impl Upstream {
         path_and_query: &PathAndQuery,
         sender: &Sender,
     ) -> Result<(), http::Error> {
-        let own = match &self.options.address {
-            // A client of HTTP/1.0 may name no host.
-            Address::Tcp(host, port) if host.contains(':') => format!("[{host}]:{port}"),
-            Address::Tcp(host, port) => format!("{host}:{port}"),
-            Address::Unix(_) => "localhost".to_owned(),
-        };
-        let own = || HeaderValue::try_from(own);
+        // A client of HTTP/1.0 may name no host.
+        let own = || HeaderValue::try_from(self.settings.address.authority());
         match sender {
             Sender::Http1 { .. } => {
                 if !request.headers().contains_key(header::HOST) {
@@ -262,9 +233,9 @@ impl Upstream {
                     Some(host) => host,
                     None => own()?,
                 };
-                let scheme = match self.options.protocol {
-                    Protocol::Tls(_) => Scheme::HTTPS,
-                    Protocol::Http1 | Protocol::H2c => Scheme::HTTP,
+                let scheme = match self.settings.protocol {
+                    UpstreamProtocol::Tls(_) => Scheme::HTTPS,
+                    UpstreamProtocol::Http1 | UpstreamProtocol::H2c => Scheme::HTTP,
                 };
                 let uri = Uri::builder().scheme(scheme).authority(host.as_bytes());
                 *request.uri_mut() = uri.path_and_query(path_and_query.clone()).build()?;
@@ -294,7 +265,8 @@ impl Upstream {
                 }
             }
         });
-        let mut patience = self.options.response_timeout;
+        let timeout = self.settings.response_timeout;
+        let mut patience = timeout;
         let answer = loop {
             if let Ok(answer) = tokio::time::timeout(patience, &mut answer).await {
                 break answer;
@@ -302,8 +274,8 @@ impl Upstream {
             // A long upload is no reason to give up while it goes on; and a client that does not go on with it is
             // found out where its body is read.
             patience = match exchange.body() {
-                BodyState::Awaited => self.options.response_timeout,
-                _ => self.options.response_timeout.saturating_sub(exchange.idle()),
+                BodyState::Awaited => timeout,
+                _ => timeout.saturating_sub(exchange.idle()),
             };
             if patience.is_zero() {
                 return Err(Failed::Final(UpstreamError::Timeout));

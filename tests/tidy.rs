@@ -52,9 +52,9 @@ const LAYERS: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("upstream", &["metrics", "clock", "timer", "tls", "trailers", "grpc", "h2_error"]), // knows neither rules nor clients
+    ("upstream", &["metrics", "clock", "timer", "tls", "trailers", "grpc", "h2_error", "bounds", "settings"]), // knows neither rules nor clients
     ("limiter", &["store", "table", "policy", "window", "metrics", "clock"]),
-    ("store", &["table", "window", "clock", "metrics"]),
+    ("store", &["table", "window", "clock", "metrics", "settings"]),
     ("table", &[]),
     ("grpc", &[]),
     ("h2_error", &[]),

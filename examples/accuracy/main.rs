@@ -18,9 +18,8 @@ use anyhow::{Context as _, bail};
 use bb8_redis::redis::{ConnectionAddr, IntoConnectionInfo as _};
 use shapes::{ADVERSARY, ExactLog, Random, peak, shapes};
 use tidegate::clock::{Clock, Driven};
-use tidegate::store::{
-    Access, KeyedCharge, MemoryStore, RedisOptions, RedisStore, ServerAddress, Store, Topology,
-};
+use tidegate::settings::{Credentials, RedisSettings, RedisTopology, ServerAddress};
+use tidegate::store::{Access, KeyedCharge, MemoryStore, RedisStore, Store};
 use tidegate::window::{Charge, Limit};
 
 const WINDOW_MS: i64 = 60_000;
@@ -53,15 +52,20 @@ async fn main() -> anyhow::Result<()> {
             let server = url.into_connection_info().context("not a Redis URL")?;
             let ConnectionAddr::Tcp(host, port) = server.addr().clone() else { bail!("not a redis:// URL") };
             let login = server.redis_settings().clone();
-            let options = RedisOptions {
-                topology: Topology::Standalone(ServerAddress { host, port }),
-                access: Access { server: login.clone(), sentinel: login, tls: None },
+            let access = Access { server: login.clone(), sentinel: login, tls: None };
+            let settings = RedisSettings {
+                topology: RedisTopology::Standalone(ServerAddress { host, port }),
+                database: 0,
+                credentials: Credentials::default(),
+                sentinel_credentials: Credentials::default(),
+                tls: None,
                 timeout: Duration::from_secs(5),
                 // Another run's counters would be taken for this one's.
                 key_prefix: format!("accuracy-{}", std::process::id()),
                 connections: 1,
+                instances: 1,
             };
-            (Store::Redis(RedisStore::new(options, Clock::Driven(clock.clone()))), SAMPLE)
+            (Store::Redis(RedisStore::new(&settings, access, Clock::Driven(clock.clone()))), SAMPLE)
         }
     };
     print!("{:38}", "accuracy % (peak) by slices");

@@ -1,4 +1,4 @@
-//! From the settings of the Redis store to what the store needs.
+//! From the credentials and the TLS of Redis to what its connections log in with.
 
 use std::sync::Arc;
 
@@ -6,43 +6,17 @@ use anyhow::Context as _;
 use bb8_redis::redis::RedisConnectionInfo;
 
 use super::tls::client_config;
-use crate::settings::{ClientTls, Credentials, RedisAddress, RedisSettings, RedisTopology, Secret};
-use crate::store::{Access, RedisOptions, ServerAddress, StoreTls, Topology};
+use crate::settings::{ClientTls, Credentials, RedisSettings, Secret};
+use crate::store::{Access, StoreTls};
 use crate::tls;
 
-pub(super) fn options(settings: &RedisSettings) -> anyhow::Result<RedisOptions> {
-    let addresses = |addresses: &[RedisAddress]| addresses.iter().map(address).collect();
-    Ok(RedisOptions {
-        topology: match &settings.topology {
-            RedisTopology::Standalone { server, .. } => Topology::Standalone(address(server)),
-            RedisTopology::Sentinel { sentinels, primary, .. } => {
-                Topology::Sentinel { sentinels: addresses(sentinels), primary: primary.clone() }
-            }
-            RedisTopology::Cluster { seeds } => Topology::Cluster(addresses(seeds)),
-        },
-        access: access(settings)?,
-        timeout: settings.timeout,
-        key_prefix: settings.key_prefix.clone(),
-        connections: settings.connections,
-    })
-}
-
-/// What may change while tidegate runs.
+/// How the store logs in, which may change while tidegate runs.
 pub(super) fn access(settings: &RedisSettings) -> anyhow::Result<Access> {
-    let (database, sentinel) = match &settings.topology {
-        RedisTopology::Standalone { database, .. } => (*database, &Credentials::default()),
-        RedisTopology::Sentinel { database, credentials, .. } => (*database, credentials),
-        RedisTopology::Cluster { .. } => (0, &Credentials::default()),
-    };
     Ok(Access {
-        server: login(&settings.credentials).set_db(database),
-        sentinel: login(sentinel),
+        server: login(&settings.credentials).set_db(settings.database),
+        sentinel: login(&settings.sentinel_credentials),
         tls: settings.tls.as_ref().map(tls).transpose()?,
     })
-}
-
-fn address(RedisAddress { host, port }: &RedisAddress) -> ServerAddress {
-    ServerAddress { host: host.clone(), port: *port }
 }
 
 fn login(credentials: &Credentials) -> RedisConnectionInfo {

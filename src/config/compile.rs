@@ -10,11 +10,17 @@ use super::{bypass, schema};
 use crate::policy::bypass::{Bypass, Condition};
 use crate::policy::key::KeyPart;
 use crate::policy::{Parts, Policy};
+use crate::settings::ServerTls;
 
 /// Compiles the rules. `flags` are those of the command line: they come before the file's.
-pub(super) fn policy(file: &schema::File, flags: &[schema::Rule], secrets: &Secrets<'_>) -> Policy {
+pub(super) fn policy(
+    file: &schema::File,
+    flags: &[schema::Rule],
+    tls: Option<&Option<ServerTls>>,
+    secrets: &Secrets<'_>,
+) -> Policy {
     unique_names(file, flags);
-    let on_outage = file.store.on_outage.unwrap_or_default();
+    let on_outage = file.on_outage;
     let per_client = Defaults { key: &[KeyPart::ClientIp], on_outage, path: &file.path };
     let shared = Defaults { key: &[], ..per_client };
     let rules: Vec<_> =
@@ -25,7 +31,7 @@ pub(super) fn policy(file: &schema::File, flags: &[schema::Rule], secrets: &Secr
     let (client, hash_key) = bypass::client(&file.client, secrets);
     unreachable(&rules);
     bypassed(&rules, &bypass);
-    if file.tls.as_ref().is_none_or(|tls| tls.value.client_ca_file.is_none()) {
+    if tls.is_none_or(|tls| tls.as_ref().is_some_and(|tls| tls.client_ca.is_none())) {
         nameless(rules.iter().chain(&global), file);
     }
     if file.rules.is_empty() && file.global.is_empty() && flags.is_empty() {
@@ -38,8 +44,8 @@ pub(super) fn policy(file: &schema::File, flags: &[schema::Rule], secrets: &Secr
         client,
         path: file.path,
         hash_key,
-        x_ratelimit_headers: file.x_ratelimit_headers.unwrap_or_default(),
-        forwarded: file.forwarded.unwrap_or_default(),
+        x_ratelimit_headers: file.x_ratelimit_headers,
+        forwarded: file.forwarded,
     })
 }
 

@@ -2,9 +2,10 @@
 
 use super::Overrides;
 use super::diagnostic::{Fault, nearest, shown};
+use super::name::{MAX_NAME, is_name};
 use super::rate;
 use super::report::{Location, Spanned};
-use super::schema::{Limit, MAX_NAME, MODES, Match, Refusal, Rule, is_name};
+use super::schema::{Limit, MODES, Match, Refusal, Rule};
 use crate::policy::Mode;
 
 const HELP: &str = "write '[METHODS ]PATH=RATE[,burst=N][,slices=N][,key=PART][,mode=MODE][,name=NAME]', \

@@ -6,9 +6,16 @@ use ipnet::IpNet;
 
 use super::diagnostic::{Fault, shown};
 use super::report::Spanned;
+use super::value::Value;
+
+/// Reads a list of networks, or a single one.
+pub(super) fn networks(value: &Value<'_>) -> Vec<Spanned<IpNet>> {
+    let texts = value.texts("write networks, such as 10.0.0.0/8, fd00::/8 or 10.1.2.3");
+    texts.into_iter().filter_map(network).collect()
+}
 
 /// Reads a network. What it covers must be what it seems to cover.
-pub(super) fn network(at: Spanned<String>) -> Option<Spanned<IpNet>> {
+fn network(at: Spanned<String>) -> Option<Spanned<IpNet>> {
     let Spanned { value: text, location } = at;
     let address = text.parse::<IpAddr>().map(IpNet::from);
     let Ok(network) = address.or_else(|_| text.parse::<IpNet>()) else {

@@ -47,6 +47,16 @@ pub(super) fn duration(text: &str) -> Result<Duration, Fault> {
     millis.map(Duration::from_millis).ok_or_else(fault)
 }
 
+/// A duration as it would be written.
+pub(super) fn written(duration: Duration) -> String {
+    match duration.as_millis() {
+        0 => "0s".to_owned(),
+        millis if millis % 3_600_000 == 0 => format!("{}h", millis / 3_600_000),
+        millis if millis % 1000 == 0 => format!("{}s", millis / 1000),
+        millis => format!("{millis}ms"),
+    }
+}
+
 /// The length of a window as it stands in the name of a limit: seconds where that is exact.
 pub(super) fn label(window_ms: i64) -> String {
     if window_ms % 1000 == 0 { format!("{}s", window_ms / 1000) } else { format!("{window_ms}ms") }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::certificates::Certificates;
 use super::diagnostic::{Diagnostic, Fault, Severity, shown};
+use super::keys::{Key, Kind};
 use super::yaml::{Step, locate};
 use crate::tls::Validity;
 
@@ -91,6 +92,15 @@ impl Location {
         self.report.certificates.borrow_mut().push(file);
     }
 
+    /// Enters the key of this location in the table of keys, if this reading is for the table. Returns whether it is.
+    pub(super) fn enter_key(&self, kind: Kind, default: String) -> bool {
+        if let Some(keys) = &mut *self.report.keys.borrow_mut() {
+            keys.push(Key { path: self.origin.path(), kind, default });
+            return true;
+        }
+        false
+    }
+
     /// The number of errors that the report has so far: a part that adds none is sound.
     pub(super) fn errors(&self) -> usize {
         self.report.errors()
@@ -129,6 +139,14 @@ pub(super) struct Spanned<T> {
     pub(super) location: Location,
 }
 
+impl<T> Spanned<T> {
+    /// What `read` makes of the value, or a report of the fault in it.
+    pub(super) fn check<U>(&self, read: impl FnOnce(&T) -> Result<U, Fault>) -> Option<Spanned<U>> {
+        let value = self.location.check(read(&self.value))?;
+        Some(Spanned { value, location: self.location.clone() })
+    }
+}
+
 /// A fault, or a doubt, that has not been looked up in the text yet.
 #[derive(Clone, Debug)]
 struct Finding {
@@ -153,6 +171,8 @@ pub(super) struct Report {
     errors: RefCell<Vec<Finding>>,
     warnings: RefCell<Vec<Finding>>,
     certificates: RefCell<Vec<CertificateFile>>,
+    /// The keys that were asked for. None: this reading is not for the table of keys.
+    keys: RefCell<Option<Vec<Key>>>,
 }
 
 /// What a report holds, with line and column, in the order of the file.
@@ -166,6 +186,16 @@ pub(super) struct Located {
 const MAX_DIAGNOSTICS: usize = 100;
 
 impl Report {
+    /// The report of a reading that is for the table of keys.
+    pub(super) fn of_keys() -> Self {
+        Self { keys: RefCell::new(Some(Vec::new())), ..Self::default() }
+    }
+
+    /// The keys that were asked for.
+    pub(super) fn keys(&self) -> Vec<Key> {
+        self.keys.take().unwrap_or_default()
+    }
+
     /// The number of errors so far.
     pub(super) fn errors(&self) -> usize {
         self.errors.borrow().len()

@@ -1,4 +1,4 @@
-//! Walks the YAML tree and turns nodes into values; what is wrong goes into the and the walk goes on. Pure.
+//! A value of the file, and what it can be read as. A fault is reported, and the walk goes on. Pure.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,6 +12,8 @@ use super::yaml::{Node, Step};
 /// The most entries of a list or a mapping: ten thousand rules, or all the networks of a cloud.
 const MAX_ITEMS: usize = 10_000;
 
+static EMPTY: Node = Node::Map(Vec::new());
+
 /// The keys that a mapping may have.
 pub(super) struct Keys {
     pub(super) known: &'static [&'static str],
@@ -19,7 +21,7 @@ pub(super) struct Keys {
     pub(super) hints: &'static [(&'static str, &'static str, &'static str)],
 }
 
-/// A node and where it stands.
+/// A node and its location.
 #[derive(Clone, Debug)]
 pub(super) struct Value<'n> {
     pub(super) node: &'n Node,
@@ -54,24 +56,30 @@ impl<'n> Fields<'n> {
 }
 
 impl<'n> Value<'n> {
-    fn unlike(&self, wanted: &str, help: &str) {
+    pub(super) fn expected(&self, wanted: &str, help: &str) {
         self.location.error(Fault::new(format!("expected {wanted}, found {}", self.node.describe()), help));
     }
 
-    /// The entries of a mapping with any keys; each key once.
-    pub(super) fn entries(&self, help: &str) -> Option<Fields<'n>> {
-        let Node::Map(entries) = self.node else {
-            self.unlike("a mapping", help);
-            return None;
-        };
+    /// A mapping without keys, at this location.
+    pub(super) fn empty(location: Location) -> Self {
+        Self { node: &EMPTY, location }
+    }
+
+    /// The value; one that is not written is a mapping without keys.
+    pub(super) fn or_empty(self) -> Self {
+        if matches!(self.node, Node::Null) { Self::empty(self.location) } else { self }
+    }
+
+    /// The entries, if it is a mapping that is not too large. A key that is given twice is reported.
+    pub(super) fn mapping(&self) -> Option<&'n [(String, Node)]> {
+        let Node::Map(entries) = self.node else { return None };
         if !self.bounded(entries.len()) {
             return None;
         }
-        let fields = Fields { entries, location: self.location.clone() };
         let mut seen: HashMap<&str, Location> = HashMap::new();
-        for (name, cursor) in fields.iter() {
-            let location = cursor.location.key();
-            if let Some(first) = seen.get(name) {
+        for (index, (name, _)) in entries.iter().enumerate() {
+            let location = self.location.then(Step::Entry(index, name.clone())).key();
+            if let Some(first) = seen.get(&**name) {
                 let fault =
                     Fault::new(format!("the key '{}' stands twice", shown(name)), "keep one of the two");
                 location.collision(fault, first);
@@ -79,7 +87,15 @@ impl<'n> Value<'n> {
                 seen.insert(name, location);
             }
         }
-        Some(fields)
+        Some(entries)
+    }
+
+    /// The entries of a mapping with any keys; each key once.
+    pub(super) fn entries(&self, help: &str) -> Option<Fields<'n>> {
+        if !matches!(self.node, Node::Map(_)) {
+            self.expected("a mapping", help);
+        }
+        Some(Fields { entries: self.mapping()?, location: self.location.clone() })
     }
 
     /// The entries of a mapping with known keys.
@@ -107,7 +123,7 @@ impl<'n> Value<'n> {
     /// The items of a list.
     pub(super) fn items(&self, help: &str) -> Vec<Value<'n>> {
         let Node::List(items) = self.node else {
-            self.unlike("a list", help);
+            self.expected("a list", help);
             return Vec::new();
         };
         if !self.bounded(items.len()) {
@@ -143,7 +159,7 @@ impl<'n> Value<'n> {
             }
             Node::Text(text) => Some(Spanned { value: text.clone(), location: self.location.clone() }),
             _ => {
-                self.unlike("a text", help);
+                self.expected("a text", help);
                 None
             }
         }
@@ -165,7 +181,7 @@ impl<'n> Value<'n> {
         if let Node::Bool(value) = self.node {
             return Some(*value);
         }
-        self.unlike("a boolean", "write true or false");
+        self.expected("a boolean", "write true or false");
         None
     }
 
@@ -173,7 +189,7 @@ impl<'n> Value<'n> {
     pub(super) fn integer(&self, least: i64, most: i64) -> Option<Spanned<i64>> {
         let help = format!("write a whole number from {least} to {most}");
         let Node::Int(value) = self.node else {
-            self.unlike("a whole number", &help);
+            self.expected("a whole number", &help);
             return None;
         };
         match i64::try_from(*value) {

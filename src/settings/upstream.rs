@@ -4,8 +4,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::uri::Authority;
-
 use super::tls::ClientTls;
 
 /// The application behind the proxy.
@@ -33,10 +31,27 @@ pub struct UpstreamSettings {
 /// Where the application is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UpstreamAddress {
-    /// Host and port, the port always written.
-    Tcp(Authority),
+    /// A TCP address.
+    Tcp {
+        /// A name, or an IP address without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
     /// A Unix socket at this path.
     Unix(PathBuf),
+}
+
+impl UpstreamAddress {
+    /// Returns what requests without a host are for.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
+            Self::Tcp { host, port } => format!("{host}:{port}"),
+            Self::Unix(_) => "localhost".to_owned(),
+        }
+    }
 }
 
 /// How the application is spoken to.
@@ -58,7 +73,7 @@ impl fmt::Display for UpstreamSettings {
             UpstreamProtocol::Tls(_) => "https",
         };
         match &self.address {
-            UpstreamAddress::Tcp(authority) => write!(f, "{scheme}://{authority}"),
+            UpstreamAddress::Tcp { .. } => write!(f, "{scheme}://{}", self.address.authority()),
             UpstreamAddress::Unix(path) if self.protocol == UpstreamProtocol::Http1 => {
                 write!(f, "unix:{}", path.display())
             }

@@ -18,49 +18,19 @@ use std::time::Duration;
 use super::{AtomicGeneration, Decisions, Generation, KeyedCharge, Settlement, StoreError, StoreHealth};
 use crate::clock::{Clock, Stopwatch};
 use crate::metrics::StoreMeter;
+use crate::settings::{RedisSettings, RedisTopology};
 use crate::window::Counter;
 use counters::Counters;
 use route::Route;
 use server::node::Nodes;
 use server::probe_thread::ProbeThread;
-pub use wire::access::{Access, ServerAddress, StoreTls};
+pub use wire::access::{Access, StoreTls};
 use wire::call::Calls;
 use wire::dialer::Dialer;
 use wire::keyspace::Keyspace;
 
 /// How long calls may take that no request waits for, at least.
 const MIN_SETTLE_TIMEOUT: Duration = Duration::from_millis(250);
-
-/// How to reach Redis.
-#[derive(Clone, Debug)]
-pub struct RedisOptions {
-    /// The servers.
-    pub topology: Topology,
-    /// Credentials and TLS.
-    pub access: Access,
-    /// How long a check may take in all.
-    pub timeout: Duration,
-    /// The beginning of each key's name.
-    pub key_prefix: String,
-    /// The maximum number of connections to each server. Each carries one round trip at a time.
-    pub connections: u32,
-}
-
-/// The servers of a store.
-#[derive(Clone, Debug)]
-pub enum Topology {
-    /// A single server.
-    Standalone(ServerAddress),
-    /// A primary and its replicas, monitored by sentinels.
-    Sentinel {
-        /// The addresses of the sentinels.
-        sentinels: Vec<ServerAddress>,
-        /// The sentinels' name of the primary.
-        primary: String,
-    },
-    /// Some servers of a Redis Cluster, from which the others are discovered.
-    Cluster(Vec<ServerAddress>),
-}
 
 /// The store that all instances share.
 #[derive(Clone, Debug)]
@@ -70,12 +40,12 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Creates a store on the servers that `options` name. Connections are opened in the background: tidegate starts
+    /// Creates a store on the servers that `settings` name. Connections are opened in the background: tidegate starts
     /// whether Redis is available or not. Needs a Tokio runtime.
     #[must_use]
-    pub fn new(options: RedisOptions, clock: Clock) -> Self {
-        let RedisOptions { topology, access, timeout, key_prefix, connections } = options;
-        let keyspace = Keyspace::new(&key_prefix, fastrand::u64(..));
+    pub fn new(settings: &RedisSettings, access: Access, clock: Clock) -> Self {
+        let RedisSettings { timeout, connections, .. } = *settings;
+        let keyspace = Keyspace::new(&settings.key_prefix, fastrand::u64(..));
         let calls = Arc::new(Calls::new(keyspace, clock));
         let meter = Arc::new(StoreMeter::new("redis"));
         let nodes = Arc::new(Nodes {
@@ -89,10 +59,10 @@ impl RedisStore {
             probes: ProbeThread::start(),
             local: Stopwatch::start(),
         });
-        let route = match topology {
-            Topology::Standalone(address) => Route::to_server(address, &nodes),
-            Topology::Sentinel { sentinels, primary } => Route::to_primary(sentinels, primary, &nodes),
-            Topology::Cluster(seeds) => Route::to_cluster(seeds, Arc::clone(&nodes)),
+        let route = match settings.topology.clone() {
+            RedisTopology::Standalone(address) => Route::to_server(address, &nodes),
+            RedisTopology::Sentinel { sentinels, primary } => Route::to_primary(sentinels, primary, &nodes),
+            RedisTopology::Cluster(seeds) => Route::to_cluster(seeds, Arc::clone(&nodes)),
         };
         Self { counters: Arc::new(Counters { route, calls, meter, timeout }), nodes }
     }

@@ -1,7 +1,6 @@
 //! Reaching the application: names, sockets, TLS.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +12,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
-/// Where the application is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// A name or an address (IPv6 without brackets), and a port.
-    Tcp(String, u16),
-    /// A Unix socket.
-    Unix(PathBuf),
-}
+use crate::settings::UpstreamAddress;
 
 /// How the application is spoken to.
 #[derive(Clone, Debug)]
@@ -56,13 +48,13 @@ pub(super) type Stream = Either<Either<TcpStream, UnixStream>, Box<TlsStream<Eit
 
 /// A new connection, and whether it is for HTTP/2.
 pub(super) async fn connect(
-    address: &Address,
+    address: &UpstreamAddress,
     protocol: &Protocol,
     kind: ConnectionKind,
 ) -> io::Result<(Stream, bool)> {
     let socket = match address {
-        Address::Tcp(host, port) => Either::Left(tcp(host, *port).await?),
-        Address::Unix(path) => Either::Right(UnixStream::connect(path).await?),
+        UpstreamAddress::Tcp { host, port } => Either::Left(tcp(host, *port).await?),
+        UpstreamAddress::Unix(path) => Either::Right(UnixStream::connect(path).await?),
     };
     match protocol {
         Protocol::Http1 => Ok((Either::Left(socket), false)),

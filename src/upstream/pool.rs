@@ -11,10 +11,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-use super::connect::{Address, ConnectionKind, Protocol, connect};
+use super::connect::{ConnectionKind, Protocol, connect};
 use super::exchange::RequestBody;
 use crate::clock::Stopwatch;
 use crate::metrics;
+use crate::settings::{UpstreamAddress, UpstreamSettings};
 
 /// The most requests at once on one HTTP/2 connection, if the application allows more: beyond it a second one is
 /// opened, so that one lost packet does not hold up everything.
@@ -31,7 +32,7 @@ const HEADER_BYTES: usize = 256 * 1024;
 /// All connections to the application.
 #[derive(Debug)]
 pub(super) struct Pool {
-    address: Address,
+    address: UpstreamAddress,
     protocol: Protocol,
     idle_timeout: Duration,
     /// One for each request that is under way or waits for its turn.
@@ -131,17 +132,17 @@ impl Occupied {
 }
 
 impl Pool {
-    pub(super) fn new(options: &super::Options) -> Arc<Self> {
+    pub(super) fn new(settings: &UpstreamSettings, protocol: Protocol) -> Arc<Self> {
         Arc::new(Self {
-            address: options.address.clone(),
-            protocol: options.protocol.clone(),
-            idle_timeout: options.idle_timeout,
-            reservations: Arc::new(Semaphore::new(options.connections.saturating_add(options.pending))),
-            places: Arc::new(Semaphore::new(options.connections)),
+            address: settings.address.clone(),
+            idle_timeout: settings.idle_timeout,
+            reservations: Arc::new(Semaphore::new(settings.connections.saturating_add(settings.pending))),
+            places: Arc::new(Semaphore::new(settings.connections)),
             started: Stopwatch::start(),
             idle: Mutex::default(),
             shared: Mutex::default(),
-            http2: AtomicBool::new(matches!(options.protocol, Protocol::H2c)),
+            http2: AtomicBool::new(matches!(protocol, Protocol::H2c)),
+            protocol,
             opening: tokio::sync::Mutex::default(),
         })
     }

@@ -23,6 +23,7 @@ use std::sync::LazyLock;
 
 use tidegate::config::{Config, Diagnostic, Overrides, SecretSource, compile_text};
 use tidegate::policy::Rule;
+use tidegate::settings::{RedisSettings, RedisTopology};
 
 use crate::authority::Authority;
 
@@ -91,6 +92,16 @@ fn listed(diagnostics: &[Diagnostic]) -> String {
     let line =
         |found: &Diagnostic| format!("{}: {}\n    help: {}\n", found.location(), found.message, found.help);
     diagnostics.iter().map(line).collect()
+}
+
+/// The servers of a store, and the database.
+fn servers(redis: &RedisSettings) -> String {
+    let servers: Vec<String> = match &redis.topology {
+        RedisTopology::Standalone(server) => vec![server.to_string()],
+        RedisTopology::Sentinel { sentinels, .. } => sentinels.iter().map(ToString::to_string).collect(),
+        RedisTopology::Cluster(seeds) => seeds.iter().map(ToString::to_string).collect(),
+    };
+    format!("{}/{}", servers.join(","), redis.database)
 }
 
 /// A rule and its limits in one line: quota/window+burst*slices.

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use bb8_redis::redis::RedisConnectionInfo;
 use tidegate::clock::Clock;
-use tidegate::store::{Access, KeyedCharge, RedisOptions, RedisStore, ServerAddress, Topology};
+use tidegate::settings::{Credentials, RedisSettings, RedisTopology, ServerAddress};
+use tidegate::store::{Access, KeyedCharge, RedisStore};
 use tidegate::window::{Charge, Limit};
 
 use crate::harness::{Cluster, Redis, eventually};
@@ -27,19 +28,28 @@ const BRIEF: Duration = Duration::from_secs(1);
 /// A quota that no test uses up.
 const PLENTY: i64 = 1_000_000;
 
-fn options(topology: Topology, timeout: Duration) -> RedisOptions {
+fn store(topology: RedisTopology, timeout: Duration, clock: Clock) -> RedisStore {
     let login = RedisConnectionInfo::default();
-    RedisOptions {
+    let access = Access { server: login.clone(), sentinel: login, tls: None };
+    RedisStore::new(&settings(topology, timeout), access, clock)
+}
+
+fn settings(topology: RedisTopology, timeout: Duration) -> RedisSettings {
+    RedisSettings {
         topology,
-        access: Access { server: login.clone(), sentinel: login, tls: None },
+        database: 0,
+        credentials: Credentials::default(),
+        sentinel_credentials: Credentials::default(),
+        tls: None,
         timeout,
         key_prefix: "tg".to_owned(),
         connections: 2,
+        instances: 1,
     }
 }
 
 fn on_cluster(cluster: &Cluster, timeout: Duration) -> RedisStore {
-    RedisStore::new(options(Topology::Cluster(addresses(&cluster.nodes)), timeout), Clock::Real)
+    store(RedisTopology::Cluster(addresses(&cluster.nodes)), timeout, Clock::Real)
 }
 
 fn addresses<'a>(servers: impl IntoIterator<Item = &'a Redis>) -> Vec<ServerAddress> {

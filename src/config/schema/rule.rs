@@ -2,10 +2,12 @@
 
 use ipnet::IpNet;
 
-use super::{MAX_NAME, ON_OUTAGE, file_name, is_name, networks};
+use super::{file_name, networks};
 use crate::config::diagnostic::{Fault, shown};
+use crate::config::name::{MAX_NAME, is_name};
 use crate::config::rate::{self, Rate};
 use crate::config::report::{Location, Spanned};
+use crate::config::store::ON_OUTAGE;
 use crate::config::value::{Fields, Keys, Value};
 use crate::config::yaml::Node;
 use crate::policy::key::OnMissing;

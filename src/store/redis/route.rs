@@ -13,8 +13,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::server::endpoint::{Endpoint, Primary};
 use super::server::node::{CallError, Node, Nodes};
-use super::wire::access::ServerAddress;
 use super::wire::call::Call;
+use crate::settings::ServerAddress;
 use cluster::Cluster;
 use sentinel::Sentinels;
 

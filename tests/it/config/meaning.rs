@@ -11,7 +11,7 @@ use tidegate::policy::key::{KeyPart, OnMissing};
 use tidegate::policy::{Facts, Mode, OnOutage, Plan, Policy, Rule};
 use tidegate::settings::{Listen, StoreSettings};
 
-use super::{compile_with, file, limits, right};
+use super::{compile_with, file, limits, right, servers};
 
 fn facts<'a>(
     method: &'a Method,
@@ -80,7 +80,7 @@ fn flags_win_over_the_file() {
     assert_eq!((&*settings.listen.to_string(), settings.ops_listen.port()), ("127.0.0.1:2", 3));
     assert_eq!(settings.upstream.to_string(), "http://other:4");
     let StoreSettings::Redis(redis) = settings.store else { panic!("no Redis") };
-    assert_eq!((&*redis.topology.to_string(), redis.timeout), ("b:5/0", Duration::from_millis(7)));
+    assert_eq!((&*servers(&redis), redis.timeout), ("b:5/0", Duration::from_millis(7)));
     let memory = Overrides { memory: true, ..Overrides::default() };
     let settings = compile_with(&text, &memory).unwrap().settings;
     assert_eq!(settings.store, StoreSettings::Memory { max_keys: 1_000_000 });

@@ -4,7 +4,7 @@ use tidegate::policy::key::KeyPart;
 use tidegate::policy::{Mode, OnOutage};
 use tidegate::settings::StoreSettings;
 
-use super::{compile, limits, listed, right};
+use super::{compile, limits, listed, right, servers};
 
 pub const SHIPPED: &str = include_str!("../../../configs/rate_limits.yaml");
 
@@ -43,7 +43,7 @@ fn it_holds_exactly_the_five_limits() {
         ("0.0.0.0:8080".to_owned(), "http://127.0.0.1:9080".to_owned())
     );
     let StoreSettings::Redis(redis) = settings.store else { panic!("no Redis") };
-    assert_eq!((&*redis.topology.to_string(), redis.tls.is_none()), ("127.0.0.1:6379/0", true));
+    assert_eq!((&*servers(&redis), redis.tls.is_none()), ("127.0.0.1:6379/0", true));
 }
 
 /// Its commented-out examples: runs of lines with the marker.

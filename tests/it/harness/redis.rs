@@ -11,7 +11,8 @@ use std::time::Duration;
 use bb8_redis::redis::{FromRedisValue, RedisConnectionInfo};
 use tempfile::TempDir;
 use tidegate::clock::Clock;
-use tidegate::store::{Access, RedisOptions, RedisStore, ServerAddress, Topology};
+use tidegate::settings::{Credentials, RedisSettings, RedisTopology, ServerAddress};
+use tidegate::store::{Access, RedisStore};
 
 use super::eventually;
 use super::process::{end, signal};
@@ -122,14 +123,22 @@ impl Redis {
     /// A store on this server, patient enough for a busy machine.
     pub fn store(&self, key_prefix: &str, clock: Clock) -> RedisStore {
         let login = RedisConnectionInfo::default();
-        let options = RedisOptions {
-            topology: Topology::Standalone(ServerAddress { host: "127.0.0.1".to_owned(), port: self.port() }),
-            access: Access { server: login.clone(), sentinel: login, tls: None },
+        let access = Access { server: login.clone(), sentinel: login, tls: None };
+        let settings = RedisSettings {
+            topology: RedisTopology::Standalone(ServerAddress {
+                host: "127.0.0.1".to_owned(),
+                port: self.port(),
+            }),
+            database: 0,
+            credentials: Credentials::default(),
+            sentinel_credentials: Credentials::default(),
+            tls: None,
             timeout: Duration::from_secs(10),
             key_prefix: key_prefix.to_owned(),
             connections: 2,
+            instances: 1,
         };
-        RedisStore::new(options, clock)
+        RedisStore::new(&settings, access, clock)
     }
 
     /// Runs a command, with the password and the certificates that the server was set up with.

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegate::clock::{Clock, Driven};
-use tidegate::store::{KeyedCharge, MemoryStore, RedisStore, Topology};
+use tidegate::settings::RedisTopology;
+use tidegate::store::{KeyedCharge, MemoryStore, RedisStore};
 use tidegate::window::{Charge, Limit};
 use tokio::task::JoinSet;
 
-use super::{PATIENT, PLENTY, addresses, ask, client_on, on_cluster, options, passes, used};
+use super::{PATIENT, PLENTY, addresses, ask, client_on, on_cluster, passes, store, used};
 use crate::harness::Cluster;
 
 /// One client on each master.
@@ -51,8 +52,8 @@ impl Requests {
 async fn a_cluster_decides_as_memory_does_and_on_every_master() {
     let cluster = Cluster::start().await;
     let clock = Driven::default();
-    let topology = Topology::Cluster(addresses(&cluster.nodes));
-    let shared = RedisStore::new(options(topology, PATIENT), Clock::Driven(clock.clone()));
+    let topology = RedisTopology::Cluster(addresses(&cluster.nodes));
+    let shared = store(topology, PATIENT, Clock::Driven(clock.clone()));
     let memory = MemoryStore::new(100_000, Clock::Driven(clock.clone()));
     let random = rand_mt::Mt::new(20_270_214);
     let windows = [1_000, 60_000, 86_400_000];

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use tidegate::clock::Clock;
-use tidegate::store::{RedisStore, StoreError, Topology};
+use tidegate::settings::RedisTopology;
+use tidegate::store::{RedisStore, StoreError};
 
 use super::load::{CLIENTS, Load};
-use super::{
-    BRIEF, PLENTY, addresses, ask, client_on, nowhere, on_cluster, options, passes, replicated, used,
-};
+use super::{BRIEF, PLENTY, addresses, ask, client_on, nowhere, on_cluster, passes, replicated, store, used};
 use crate::harness::{Cluster, Setup, eventually};
 
 #[tokio::test]
@@ -72,7 +71,7 @@ async fn masters_and_replicas_change_places_and_nothing_is_forgotten() {
 #[tokio::test]
 async fn one_seed_that_lives_is_enough_and_none_is_waited_for() {
     let mut cluster = Cluster::start().await;
-    let seeds = |servers: Vec<_>| RedisStore::new(options(Topology::Cluster(servers), BRIEF), Clock::Real);
+    let seeds = |servers: Vec<_>| store(RedisTopology::Cluster(servers), BRIEF, Clock::Real);
     let asks = [
         ask(&format!("{}:x", client_on(&cluster, 0).await), PLENTY),
         ask(&format!("{}:x", client_on(&cluster, 1).await), PLENTY),

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use tidegate::clock::Clock;
-use tidegate::store::{RedisStore, StoreError, Topology};
+use tidegate::settings::RedisTopology;
+use tidegate::store::{RedisStore, StoreError};
 
-use super::{BRIEF, PLENTY, addresses, ask, nowhere, options, passes, replicated};
+use super::{BRIEF, PLENTY, addresses, ask, nowhere, passes, replicated, store};
 use crate::harness::{Sentinels, eventually};
 
 fn on_sentinels(topology: &Sentinels, timeout: Duration) -> RedisStore {
     let (sentinels, primary) = (addresses(&topology.sentinels), Sentinels::MASTER.to_owned());
-    RedisStore::new(options(Topology::Sentinel { sentinels, primary }, timeout), Clock::Real)
+    store(RedisTopology::Sentinel { sentinels, primary }, timeout, Clock::Real)
 }
 
 async fn answers(store: &RedisStore) {
@@ -80,8 +81,8 @@ async fn one_sentinel_that_answers_is_enough_and_must_know_the_name() {
     let mut sentinels = addresses(&topology.sentinels);
     sentinels.insert(0, nowhere());
     let named = |name: &str| {
-        let topology = Topology::Sentinel { sentinels: sentinels.clone(), primary: name.to_owned() };
-        RedisStore::new(options(topology, BRIEF), Clock::Real)
+        let topology = RedisTopology::Sentinel { sentinels: sentinels.clone(), primary: name.to_owned() };
+        store(topology, BRIEF, Clock::Real)
     };
     let store = named(Sentinels::MASTER);
     answers(&store).await;

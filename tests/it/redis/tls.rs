@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bb8_redis::redis::RedisConnectionInfo;
 use tidegate::clock::Clock;
-use tidegate::store::{Access, RedisOptions, RedisStore, StoreError, StoreTls, Topology};
+use tidegate::settings::RedisTopology;
+use tidegate::store::{Access, RedisStore, StoreError, StoreTls};
 use tidegate::tls::{Roots, client};
 
-use super::{BRIEF, PLENTY, addresses, ask, options};
+use super::{BRIEF, PLENTY, addresses, ask, settings};
 use crate::harness::{Certificates, Sentinels, Setup, eventually};
 
 const SERVERS: &str = "open-sesame";
@@ -34,8 +35,8 @@ async fn sentinels_and_servers_are_reached_by_tls_each_with_its_password() {
     let topology = Sentinels::with(1, &setup(SERVERS), &setup(SENTINELS)).await;
     let store = |access: Access| {
         let (sentinels, primary) = (addresses(&topology.sentinels), Sentinels::MASTER.to_owned());
-        let options = options(Topology::Sentinel { sentinels, primary }, BRIEF);
-        RedisStore::new(RedisOptions { access, ..options }, Clock::Real)
+        let settings = settings(RedisTopology::Sentinel { sentinels, primary }, BRIEF);
+        RedisStore::new(&settings, access, Clock::Real)
     };
     let asks = [ask("{a}:x", PLENTY)];
     let answers = async |store: &RedisStore| {

@@ -10,9 +10,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::slot_ranges::redirection;
 use super::topology::Topology;
+use crate::settings::ServerAddress;
 use crate::store::StoreError;
 use crate::store::redis::server::node::{CallError, Nodes};
-use crate::store::redis::wire::access::ServerAddress;
 use crate::store::redis::wire::call::Call;
 
 /// The number of times that a call may be redirected, within its deadline.

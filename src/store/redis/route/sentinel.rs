@@ -16,9 +16,9 @@ use futures_util::future::join_all;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use crate::settings::ServerAddress;
 use crate::store::redis::server::backoff;
 use crate::store::redis::server::endpoint::{Elected, Election};
-use crate::store::redis::wire::access::ServerAddress;
 use crate::store::redis::wire::dialer::Dialer;
 use crate::store::redis::wire::link::{Link, pipeline};
 

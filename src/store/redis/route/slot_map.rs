@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::settings::ServerAddress;
 use crate::store::redis::server::node::Node;
-use crate::store::redis::wire::access::ServerAddress;
 use crate::store::redis::wire::slot::SLOTS;
 
 /// The owners of all slots. Small enough to be copied for each change.

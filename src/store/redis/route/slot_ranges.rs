@@ -2,7 +2,7 @@
 
 use bb8_redis::redis::{self, ErrorKind, RedisError, Value};
 
-use crate::store::redis::wire::access::ServerAddress;
+use crate::settings::ServerAddress;
 use crate::store::redis::wire::dialer::Dialer;
 use crate::store::redis::wire::link::pipeline;
 

@@ -12,12 +12,12 @@ use tokio::time::timeout;
 use super::slot_map::SlotMap;
 use super::slot_ranges::{self, SlotRange};
 use crate::clock::Deadline;
+use crate::settings::ServerAddress;
 use crate::store::StoreError;
 use crate::store::redis::server::backoff;
 use crate::store::redis::server::breaker::Breaker;
 use crate::store::redis::server::endpoint::Endpoint;
 use crate::store::redis::server::node::{Node, Nodes};
-use crate::store::redis::wire::access::ServerAddress;
 
 /// How long a server may take to report the slots, with connecting.
 const QUERY_TIMEOUT: Duration = Duration::from_millis(500);

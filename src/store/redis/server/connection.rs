@@ -5,7 +5,7 @@
 
 use bb8_redis::redis::{Pipeline, RedisError};
 
-use crate::store::redis::wire::access::ServerAddress;
+use crate::settings::ServerAddress;
 use crate::store::redis::wire::clock_offset::ClockOffset;
 use crate::store::redis::wire::fault;
 use crate::store::redis::wire::link::{Link, Replies, pipeline};

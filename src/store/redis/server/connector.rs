@@ -12,7 +12,7 @@ use super::connection::Connection;
 use super::endpoint::Endpoint;
 use super::restart::RestartDetector;
 use crate::clock::Stopwatch;
-use crate::store::redis::wire::access::ServerAddress;
+use crate::settings::ServerAddress;
 use crate::store::redis::wire::clock_offset::ClockOffset;
 use crate::store::redis::wire::dialer::Dialer;
 use crate::store::redis::wire::link::{Link, pipeline};

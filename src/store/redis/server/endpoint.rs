@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bb8_redis::redis::{ErrorKind, RedisError};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::store::redis::wire::access::ServerAddress;
+use crate::settings::ServerAddress;
 
 /// Queries that may wait for a result. Each is made by a task that is about to connect, so there are fewer than that.
 const QUERIES: usize = 64;

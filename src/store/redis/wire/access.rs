@@ -1,30 +1,12 @@
-//! Where a Redis server is, and how to log in.
+//! How to log in to a Redis server.
 
-use std::fmt;
 use std::sync::Arc;
 
 use bb8_redis::redis::{ErrorKind, RedisConnectionInfo, RedisError};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
-/// Where a server listens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ServerAddress {
-    /// A host name, or an IP address without brackets.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
-}
-
-impl fmt::Display for ServerAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
+use crate::settings::ServerAddress;
 
 /// Credentials and TLS. They may change while tidegate runs; new connections then use the new ones.
 #[derive(Clone, Debug)]

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bb8_redis::redis::RedisError;
 
-use super::access::{Access, ServerAddress};
+use super::access::Access;
 use super::link::Link;
+use crate::settings::ServerAddress;
 
 /// Opens the connections of one store.
 #[derive(Debug)]

@@ -8,7 +8,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::access::{ServerAddress, StoreTls};
+use super::access::StoreTls;
+use crate::settings::ServerAddress;
 
 /// An open connection, logged in. Dropping it closes it, even while commands are in flight.
 pub(crate) struct Link {

@@ -8,7 +8,8 @@ use tidegate::clock::{Clock, Driven};
 use tidegate::config::{Overrides, compile_text};
 use tidegate::limiter::{Charges, Limiter, Status, Verdict};
 use tidegate::policy::{Check, Policy};
-use tidegate::store::{Access, RedisOptions, RedisStore, ServerAddress, Store, Topology};
+use tidegate::settings::{Credentials, RedisSettings, RedisTopology, ServerAddress};
+use tidegate::store::{Access, RedisStore, Store};
 
 use super::Run;
 use crate::harness::{Redis, Relay, Setup, eventually};
@@ -77,14 +78,19 @@ impl Fleet {
 
     fn store(&self, port: u16) -> RedisStore {
         let login = RedisConnectionInfo::default();
-        let options = RedisOptions {
-            topology: Topology::Standalone(ServerAddress { host: "127.0.0.1".to_owned(), port }),
-            access: Access { server: login.clone(), sentinel: login, tls: None },
+        let access = Access { server: login.clone(), sentinel: login, tls: None };
+        let settings = RedisSettings {
+            topology: RedisTopology::Standalone(ServerAddress { host: "127.0.0.1".to_owned(), port }),
+            database: 0,
+            credentials: Credentials::default(),
+            sentinel_credentials: Credentials::default(),
+            tls: None,
             timeout: TIMEOUT,
             key_prefix: "fleet".to_owned(),
             connections: 2,
+            instances: 1,
         };
-        RedisStore::new(options, Clock::Driven(self.clock.clone()))
+        RedisStore::new(&settings, access, Clock::Driven(self.clock.clone()))
     }
 
     fn instance(&self) -> Limiter {

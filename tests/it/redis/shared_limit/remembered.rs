@@ -5,11 +5,12 @@ use tidegate::clock::{Clock, Driven};
 use tidegate::config::{Overrides, compile_text};
 use tidegate::limiter::{Charges, Limiter, Verdict};
 use tidegate::policy::{Check, Policy};
-use tidegate::store::{KeyedCharge, RedisStore, Store, Topology};
+use tidegate::settings::RedisTopology;
+use tidegate::store::{KeyedCharge, RedisStore, Store};
 
 use super::{ALL, AT_ONCE, EACH, SOMEBODY};
 use crate::harness::{Cluster, eventually};
-use crate::redis::{PATIENT, addresses, ask, options, used};
+use crate::redis::{PATIENT, addresses, ask, store, used};
 
 /// A refusal that may be one of a moment only is remembered for this long.
 const MOMENT_MS: i64 = 100;
@@ -39,8 +40,8 @@ global: [{{ name: all, rate: {ALL}/h }}]"
         let clock = Driven::default();
         clock.set_ms(1_700_000_000_000);
         let store = || {
-            let topology = Topology::Cluster(addresses(&cluster.nodes));
-            RedisStore::new(options(topology, PATIENT), Clock::Driven(clock.clone()))
+            let topology = RedisTopology::Cluster(addresses(&cluster.nodes));
+            store(topology, PATIENT, Clock::Driven(clock.clone()))
         };
         let limiter = Limiter::new(Store::Redis(store()), 1, Clock::Driven(clock.clone()));
         let all = ask("{*}:all:3600000:4", ALL);

@@ -39,14 +39,14 @@ pub(super) fn parse(text: &str) -> Result<Target, Fault> {
         if let Some(rest) = text.strip_prefix(start) {
             let address = authority(rest, port)
                 .map_err(|what| Fault::new(format!("'{}' {what}", shown(text)), UPSTREAM_HELP))?;
-            return Ok(Target { scheme, address: UpstreamAddress::Tcp(address) });
+            return Ok(Target { scheme, address });
         }
     }
     Err(Fault::new(format!("'{}' is no upstream", shown(text)), UPSTREAM_HELP))
 }
 
 /// Host and port, the port always written. An error says what the URL has, or has not.
-fn authority(rest: &str, default: u16) -> Result<Authority, &'static str> {
+fn authority(rest: &str, default: u16) -> Result<UpstreamAddress, &'static str> {
     const NO_HOST: &str = "has no valid host";
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     if rest.contains(['/', '?', '#']) {
@@ -58,8 +58,9 @@ fn authority(rest: &str, default: u16) -> Result<Authority, &'static str> {
         port => port.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()),
     };
     let port = port.filter(|&port| port != 0).ok_or("has no valid port")?;
-    if authority.host().is_empty() {
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() {
         return Err(NO_HOST);
     }
-    format!("{}:{port}", authority.host()).parse().map_err(|_| NO_HOST)
+    Ok(UpstreamAddress::Tcp { host: host.to_owned(), port })
 }

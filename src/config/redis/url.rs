@@ -3,12 +3,12 @@
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
-use crate::settings::RedisAddress;
+use crate::settings::ServerAddress;
 
 /// What a URL says.
 pub(super) struct RedisUrl {
     pub(super) tls: bool,
-    pub(super) server: RedisAddress,
+    pub(super) server: ServerAddress,
     /// None: there is no path.
     pub(super) database: Option<i64>,
     pub(super) username: Option<String>,
@@ -48,7 +48,7 @@ pub(super) fn parse(text: &str, default_port: u16) -> Result<RedisUrl, &'static 
     }
     Ok(RedisUrl {
         tls,
-        server: RedisAddress { host: host(&url)?, port },
+        server: ServerAddress { host: host(&url)?, port },
         database,
         username: decoded(url.username())?,
         password: decoded(url.password().unwrap_or_default())?,

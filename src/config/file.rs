@@ -1,0 +1,178 @@
+//! Reads the whole file, with the flags over it. Pure.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::diagnostic::{Fault, shown};
+use super::keys::Kind;
+use super::network::{covers_all, networks};
+use super::report::Spanned;
+use super::section::{Hint, Section};
+use super::value::Value;
+use super::yaml::Node;
+use super::{Overrides, Secrets, bounds, compile, listen, schema, store, tls, upstream};
+use crate::policy::Policy;
+use crate::settings::{Listen, Settings, Shutdown};
+
+const HINTS: &[Hint] = &[
+    (&["cert_file"], "certificates stand under tls", "write tls: with cert_file and key_file"),
+    (
+        &["timeout"],
+        "there are several timeouts",
+        "write those of clients in bounds, those of the application in upstream",
+    ),
+    (
+        &["timeouts"],
+        "timeouts stand with what they are for",
+        "write those of clients in bounds, those of the application in upstream",
+    ),
+    (&["max_connections"], "this bound stands under bounds", "write bounds: { connections: NUMBER }"),
+    (&["admin_listen"], "the admin API is not built yet", "remove the key"),
+    (
+        &["limits"],
+        "limits stand under rules",
+        "write rules: with a list of rules, each with a name and a rate",
+    ),
+];
+const PROXY_PROTOCOL_HINTS: &[Hint] = &[
+    (&["version"], "each connection says itself which version it speaks", "remove the key"),
+    (
+        &["trusted_proxies"],
+        "trusted_proxies is about header fields, and stands in client",
+        "write trusted: [NETWORKS]",
+    ),
+];
+
+const LISTEN: Listen = Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080));
+const OPS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9902);
+
+/// Reads the file. None: there is a fault in it, which has been reported.
+pub(super) fn read(
+    root: &Value<'_>,
+    overrides: &Overrides,
+    flags: &[schema::Rule],
+    secrets: &Secrets<'_>,
+) -> Option<(Settings, Policy)> {
+    root.section(HINTS, |file| {
+        let listen = listen(file, overrides);
+        let listen_mode = listen_mode(file, &listen.value);
+        let ops_listen = ops_listen(file, overrides, &listen.value);
+        // Not a mapping that counts as absent if it is empty: whoever writes this does not mean to go without.
+        let tls = file.value("tls", Kind::Mapping, "").map(|value| tls::server(&value, secrets));
+        let proxy_protocol = proxy_protocol(file, &listen);
+        let upstream = upstream::read(file, overrides, &listen.value, secrets);
+        let bounds = bounds::read(file);
+        let (store, on_outage) = store::read(file, overrides, secrets);
+        let policy = compile::policy(&schema::file(file, on_outage), flags, tls.as_ref(), secrets);
+        let shutdown = shutdown(file);
+        let settings = Settings {
+            listen: listen.value,
+            listen_mode,
+            ops_listen,
+            tls: match tls {
+                Some(tls) => Some(tls?),
+                None => None,
+            },
+            proxy_protocol,
+            upstream: upstream?,
+            bounds,
+            store: store?,
+            shutdown,
+        };
+        Some((settings, policy))
+    })
+}
+
+fn listen(file: &mut Section<'_>, overrides: &Overrides) -> Spanned<Listen> {
+    let value = file.value("listen", Kind::Text("`IP:PORT` or `unix:PATH`"), LISTEN);
+    let written = value.and_then(|value| value.parsed(listen::LISTEN_HELP, listen::listen));
+    let flag = overrides.spanned("--listen", overrides.listen.as_ref(), &file.location);
+    flag.or(written).unwrap_or_else(|| Spanned { value: LISTEN, location: file.location.clone() })
+}
+
+fn listen_mode(file: &mut Section<'_>, listen: &Listen) -> Option<u32> {
+    let value = file.value("listen_mode", Kind::Text("octal digits"), "")?;
+    let mode = value.parsed(listen::MODE_HELP, listen::socket_mode)?;
+    if let Listen::Tcp(address) = listen {
+        let message = format!("only a Unix socket has a mode, and tidegate listens on {address}");
+        mode.location.key().error(Fault::new(message, "remove listen_mode, or listen on unix:PATH"));
+    }
+    Some(mode.value)
+}
+
+fn ops_listen(file: &mut Section<'_>, overrides: &Overrides, listen: &Listen) -> SocketAddr {
+    let help = "write IP:PORT, such as 0.0.0.0:9902 or [::]:9902";
+    let value = file.value("ops_listen", Kind::Text("`IP:PORT`"), OPS_LISTEN);
+    let written = value.and_then(|value| {
+        value.parsed(help, |text| {
+            let fault = || Fault::new(format!("'{}' is no address to listen on", shown(text)), help);
+            text.parse().map_err(|_| fault())
+        })
+    });
+    let flag = overrides.spanned("--ops-listen", overrides.ops_listen.as_ref(), &file.location);
+    let chosen = flag.or(written);
+    let address = chosen.as_ref().map_or(OPS_LISTEN, |at| at.value);
+    if let Listen::Tcp(taken) = listen
+        && overlap(*taken, address)
+    {
+        let location = chosen.map_or_else(|| file.location.clone(), |at| at.location);
+        let message = format!("{address} is taken by listen");
+        location.error(Fault::new(message, "give probes and metrics a port of their own"));
+    }
+    address
+}
+
+/// Whether the two cannot be open at once. Port 0 is any free port.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let shared = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && shared
+}
+
+/// Reads the peers whose connections begin with a header of the PROXY protocol.
+fn proxy_protocol(file: &mut Section<'_>, listen: &Spanned<Listen>) -> Vec<IpNet> {
+    let help = "write trusted: and the networks of the balancers that send it, such as [10.0.0.0/8]";
+    // Not a mapping that counts as absent if it is empty, as with `tls`.
+    let Some(value) = file.value("proxy_protocol", Kind::Mapping, "") else { return Vec::new() };
+    if matches!(listen.value, Listen::Unix(_)) {
+        let message = "tidegate listens on a Unix socket, whose peers have no address that could be trusted";
+        let fault = Fault::new(message, "remove proxy_protocol, or listen on IP:PORT");
+        value.location.key().collision(fault, &listen.location);
+    }
+    let trusted = value.section(PROXY_PROTOCOL_HINTS, |section| {
+        let trusted = section.value("trusted", Kind::Texts("networks or addresses"), "");
+        section.require("trusted", "nobody is trusted to send it", help);
+        let trusted = trusted?;
+        if matches!(trusted.node, Node::List(items) if items.is_empty()) {
+            trusted.location.error(Fault::new("the list is empty: nobody may send it", help));
+        }
+        Some(networks(&trusted))
+    });
+    let trusted = trusted.unwrap_or_default();
+    for at in trusted.iter().filter(|at| covers_all(&at.value)) {
+        at.location.warn(
+            "every connection must begin with a PROXY header, and whoever connects may claim any address",
+            "list the networks of your own balancers only",
+        );
+    }
+    trusted.into_iter().map(|at| at.value).collect()
+}
+
+fn shutdown(file: &mut Section<'_>) -> Shutdown {
+    let default = Shutdown { settle: Duration::from_secs(3), grace: Duration::from_secs(25) };
+    let Some(value) = file.mapping("shutdown") else { return default };
+    let shutdown = value.section(&[], |section| {
+        let settle = section.duration("settle", ("0s", "1h"), default.settle);
+        let grace = section.duration("grace", ("0s", "1h"), default.grace);
+        if settle > grace {
+            let key = if section.has("grace") { "grace" } else { "settle" };
+            let message =
+                format!("grace ({grace:?}) is shorter than settle ({settle:?}), which is part of it");
+            let help = "make grace the longer one: it is the whole time to shut down";
+            section.located(key).error(Fault::new(message, help));
+        }
+        Some(Shutdown { settle, grace })
+    });
+    shutdown.unwrap_or(default)
+}

@@ -1,0 +1,73 @@
+//! The table of all keys. No list holds it: a reader that asks for a key enters it. Pure.
+
+use std::fmt;
+
+/// A key of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Its path, such as `bounds.streams`; the items of a list are `[0]`.
+    pub path: String,
+    /// What it takes.
+    pub kind: Kind,
+    /// What holds without it, as it would be written. Empty: nothing that could be written.
+    pub default: String,
+}
+
+/// What a key takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number in this range.
+    Integer(i64, i64),
+    /// A number of bytes in this range, as it would be written.
+    Size(String, String),
+    /// A duration in this range, as it would be written.
+    Duration(&'static str, &'static str),
+    /// One of these words.
+    Word(Vec<&'static str>),
+    /// A text of its own grammar.
+    Text(&'static str),
+    /// Several of them, or a single one.
+    Texts(&'static str),
+    /// Keys of its own.
+    Mapping,
+    /// Items with keys of their own.
+    List,
+}
+
+/// As the reference page writes it.
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Boolean => f.write_str("boolean"),
+            Self::Integer(least, most) => write!(f, "{} to {}", grouped(*least), grouped(*most)),
+            Self::Size(least, most) => write!(f, "{least} to {most}"),
+            Self::Duration(least, most) => write!(f, "{least} to {most}"),
+            Self::Word(words) => {
+                let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+                f.write_str(&words.join(", "))
+            }
+            Self::Text(what) => f.write_str(what),
+            Self::Texts(what) => write!(f, "list of {what}"),
+            Self::Mapping => f.write_str("mapping"),
+            Self::List => f.write_str("list"),
+        }
+    }
+}
+
+/// With a comma before each three digits, from five digits on.
+fn grouped(number: i64) -> String {
+    let digits = number.to_string();
+    if digits.len() < 5 {
+        return digits;
+    }
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}

@@ -1,0 +1,115 @@
+//! Reads the Redis store. Pure.
+
+mod topology;
+mod url;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::diagnostic::{Fault, shown};
+use super::keys::Kind;
+use super::name::is_name;
+use super::report::Spanned;
+use super::section::{Field, Hint, Section};
+use super::value::Value;
+use super::{SecretSource, Secrets, secret, tls};
+use crate::settings::{ClientTls, Credentials, RedisSettings, Secret};
+
+const HINTS: &[Hint] = &[
+    (
+        &["password"],
+        "a password does not stand in this file",
+        "name a file in password_file, or set TIDEGATE_REDIS_PASSWORD",
+    ),
+    (
+        &["urls"],
+        "the servers of a cluster stand in cluster",
+        "write cluster: and the list, or url: and one of them",
+    ),
+    (&["database"], "the database stands in the url", "write url: redis://HOST:PORT/DATABASE"),
+];
+
+/// The environment variable with the password.
+const PASSWORD_ENV: &str = "TIDEGATE_REDIS_PASSWORD";
+const MAX_PREFIX: usize = 32;
+
+/// Reads the store of the file, and the flag that takes the place of its servers.
+pub(super) fn read(
+    value: &Value<'_>,
+    flag: Option<Spanned<String>>,
+    secrets: &Secrets<'_>,
+) -> Option<RedisSettings> {
+    value.section(HINTS, |section| {
+        let written = topology::read(section, secrets);
+        let flagged = Field::read(flag, |at| topology::standalone(&at));
+        if written.is_absent() && flagged.is_absent() {
+            let help = format!("{}; or write sentinel: or cluster:, or give --redis", topology::URL_HELP);
+            section.require("url", "the url is missing", &help);
+        }
+        let login = credentials(section, PASSWORD_ENV, secrets);
+        let tls = section.value("tls", Kind::Mapping, "");
+        let certificates = match &tls {
+            Some(tls) => tls::client(tls, secrets),
+            None => Some(ClientTls::default()),
+        };
+        let help = "write rediss:// for redis://";
+        let is_plain = |servers: Option<&topology::Servers>| servers.is_some_and(|servers| !servers.tls);
+        if let Some(tls) = tls {
+            let (first, flagged) =
+                (written.as_ref().or(flagged.as_ref()).present(), flagged.as_ref().present());
+            // Whoever writes `tls` means it: a scheme that leaves it out is a slip, and not a harmless one.
+            if is_plain(first) {
+                let message = "tls is set, but the servers are reached without it";
+                tls.location.key().error(Fault::new(message, format!("{help}, or remove tls")));
+            } else if let Some(flag) = flagged.filter(|servers| is_plain(Some(servers))) {
+                flag.location.warn("the server is reached without the TLS that the file asks for", help);
+            }
+        }
+        let servers = flagged.or(written).present();
+        Some(RedisSettings {
+            timeout: section.duration("timeout", ("1ms", "10s"), Duration::from_millis(20)),
+            key_prefix: key_prefix(section),
+            // Enough to keep round trips under way; more would only make each carry less.
+            connections: section.integer("connections", 1..=256, 4),
+            instances: section.integer("instances", 1..=10_000, 1),
+            // Last, as every key is to be read, also where these are faulty.
+            tls: servers.as_ref()?.tls.then_some(certificates?),
+            credentials: login?.or(&servers.as_ref()?.credentials),
+            sentinel_credentials: servers.as_ref()?.sentinel_credentials.clone(),
+            database: servers.as_ref()?.database,
+            topology: servers?.topology,
+        })
+    })
+}
+
+fn key_prefix(section: &mut Section<'_>) -> String {
+    const DEFAULT: &str = "tidegate";
+    let help = "write 1 to 32 letters, digits, '.', '_' or '-'";
+    let value = section.value("key_prefix", Kind::Text("1 to 32 of `A-Z a-z 0-9 . _ -`"), DEFAULT);
+    let prefix = value.and_then(|value| {
+        value.parsed(help, |text| {
+            let fits = is_name(text, MAX_PREFIX).then(|| text.to_owned());
+            fits.ok_or_else(|| Fault::new(format!("'{}' cannot start the keys in Redis", shown(text)), help))
+        })
+    });
+    prefix.map_or_else(|| DEFAULT.to_owned(), |at| at.value)
+}
+
+/// Reads a user, and the password in a file or else in the environment.
+fn credentials(section: &mut Section<'_>, variable: &str, secrets: &Secrets<'_>) -> Option<Credentials> {
+    let username = section.text("username", "text", "write the ACL user's name");
+    let help = "write the name of a file that holds the secret";
+    let value = section.value("password_file", Kind::Text("file"), "");
+    let (source, location) = match value {
+        Some(value) => {
+            let file = value.text(help)?;
+            (SecretSource::File(PathBuf::from(file.value)), file.location)
+        }
+        None => (SecretSource::Env(variable.to_owned()), section.location.flag(variable)),
+    };
+    let bytes = location.check(secret::read(&source, secrets))?;
+    let text = bytes.map(String::from_utf8).transpose();
+    let text = text.map_err(|_| Fault::new("the password is not UTF-8", "save it as UTF-8"));
+    let password = location.check(text)?.map(Secret::new);
+    Some(Credentials { username: username.map(|at| at.value), password })
+}
