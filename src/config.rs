@@ -1,13 +1,13 @@
 //! Configuration: one YAML file, flags over it, secrets beside it.
 //!
-//! Two stages, both pure: the text is read into the file's shape (`schema`), and the shape is compiled into
-//! [`Settings`] and a [`Policy`] (`compile`). Whatever is wrong is noted with its location and the walk goes on, so
-//! that one attempt shows every fault. Only [`load`] does I/O.
+//! The text becomes a tree of values (`yaml`), and one reader for each section (`file` and what it calls) reads its keys
+//! straight into the settings of a part, or into the [`Policy`]. A fault is reported with its location and the walk goes
+//! on, so that one attempt shows every fault. Only [`load`] does I/O.
 
 mod bounds;
 mod bypass;
 mod certificates;
-mod compile;
+mod client;
 mod diagnostic;
 mod file;
 mod flags;
@@ -17,11 +17,11 @@ mod listen;
 mod name;
 mod network;
 mod path;
+mod policy;
 mod rate;
 mod redis;
 mod report;
 mod rules;
-mod schema;
 mod secret;
 mod section;
 mod size;
@@ -178,7 +178,7 @@ fn compile(
 ) -> Result<Config, Vec<Diagnostic>> {
     let report = Rc::new(Report::default());
     let location = Location::root(&report);
-    let flags = flags::rules(overrides, &location);
+    let limits = flags::limits(overrides, &location);
     let mut text = None;
     let mut root = yaml::Node::Map(Vec::new());
     if let Some((name, bytes)) = source {
@@ -192,7 +192,11 @@ fn compile(
             location.error(Fault::new("the file is empty", "write at least upstream: and rules:"));
             None
         }
-        _ => file::read(&Value { node: &root, location }, overrides, &flags, secrets),
+        _ => {
+            let limits: Vec<Value<'_>> =
+                limits.iter().map(|(node, location)| Value { node, location: location.clone() }).collect();
+            file::read(&Value { node: &root, location }, overrides, &limits, secrets)
+        }
     };
     let sound = report.errors() == 0;
     let Located { errors, warnings, certificates } = report.located(text);

@@ -1,6 +1,6 @@
-//! Compiles who is let through, and whom a request comes from. Pure.
+//! Reads who is let through without a check. Pure.
 
-mod names;
+mod pattern;
 
 use std::path::PathBuf;
 
@@ -8,111 +8,136 @@ use http::{HeaderName, HeaderValue};
 
 use super::diagnostic::{Fault, shown};
 use super::header::{Purpose, readable};
-use super::network::covers_all;
+use super::keys::Kind;
+use super::name::Names;
+use super::network::{covers_all, networks};
 use super::report::Spanned;
 use super::rules::template;
-use super::schema;
 use super::secret::{self, SecretSource, Secrets};
+use super::section::{Hint, Section};
+use super::value::Value;
 use crate::policy::bypass::{Bypass, Condition};
-use crate::policy::client::ClientIdentity;
-use crate::policy::key::HashKey;
 use crate::policy::path::PathPolicy;
 
-/// Compiles a bypass. None: something is wrong with it, and the report says what.
-pub(super) fn compile(shape: &schema::Bypass, reading: &PathPolicy, secrets: &Secrets<'_>) -> Option<Bypass> {
-    const HELP: &str = "give one of paths, cidrs, client_san, or header with secret_file or secret_env";
-    let before = shape.location.errors();
-    let secret = shape.secret_file.as_ref().or(shape.secret_env.as_ref());
-    let on = match (&shape.paths, &shape.cidrs, &shape.client_san, &shape.header) {
-        (Some(texts), None, None, None) => Some(paths(texts, reading)),
-        (None, Some(networks), None, None) => Some(self::networks(networks)),
-        (None, None, Some(texts), None) => Some(Condition::Names(names::patterns(texts))),
-        (None, None, None, Some(header)) => by_secret(header, shape, secrets),
-        // What is there could not be read, and the report says so.
-        (None, None, None, None) if !shape.sound => None,
+const HINTS: &[Hint] = &[(
+    &["secret"],
+    "a secret does not stand in this file",
+    "name a file in secret_file, or an environment variable in secret_env",
+)];
+const CONDITIONS: &str = "give one of paths, cidrs, client_san, or header with secret_file or secret_env";
+
+/// Reads a bypass. None: there is a fault in it, which has been reported.
+pub(super) fn read(
+    value: &Value<'_>,
+    reading: &PathPolicy,
+    names: &mut Names,
+    secrets: &Secrets<'_>,
+) -> Option<Spanned<Bypass>> {
+    value.section(HINTS, |section| {
+        let name = names.read(section);
+        let condition = condition(section, reading, secrets);
+        let bypass = Bypass { name: name?.value.into(), on: condition? };
+        Some(Spanned { value: bypass, location: value.location.clone() })
+    })
+}
+
+fn condition(section: &mut Section<'_>, reading: &PathPolicy, secrets: &Secrets<'_>) -> Option<Condition> {
+    let paths = section.texts("paths", "paths", "write paths, such as /healthz or /static/*");
+    let cidrs = section.value("cidrs", Kind::Texts("networks or addresses"), "");
+    let cidrs = cidrs.map(|value| networks(&value));
+    let help = "write names of certificates, such as spiffe://prod/ns/jobs/*";
+    let client_san = section.texts("client_san", "names, or their starts", help);
+    let header = section.text("header", "header", "write the name of a header");
+    let secret_file = section.text("secret_file", "file", secret::FILE_HELP);
+    let help = "write the name of an environment variable";
+    let secret_env = section.text("secret_env", "environment variable", help);
+    if let (None, Some(secret)) = (&header, secret_file.as_ref().or(secret_env.as_ref())) {
+        let help = "name the header that holds it: header: X-Internal-Token";
+        secret.location.key().error(Fault::new("the secret has no header", help));
+    }
+    let condition = match (paths, cidrs, client_san, header) {
+        (Some(texts), None, None, None) => Condition::Paths(self::paths(&texts, reading)),
+        (None, Some(networks), None, None) => Condition::Networks(self::cidrs(networks)),
+        (None, None, Some(texts), None) => Condition::Names(pattern::patterns(&texts)),
+        (None, None, None, Some(header)) => {
+            return by_secret(section, &header, secret_file, secret_env, secrets);
+        }
         (None, None, None, None) => {
-            shape.location.error(Fault::new("the bypass has no condition", HELP));
-            None
+            // A condition that cannot be read is no missing one.
+            if section.is_sound() {
+                section.location.error(Fault::new("the bypass has no condition", CONDITIONS));
+            }
+            return None;
         }
         _ => {
-            shape.location.error(Fault::new(
-                "the bypass has more than one condition",
-                format!("{HELP}; write two bypasses"),
-            ));
-            None
+            let help = format!("{CONDITIONS}; write two bypasses");
+            section.location.error(Fault::new("the bypass has more than one condition", help));
+            return None;
         }
     };
-    if let (None, Some(secret)) = (&shape.header, secret) {
-        let fault =
-            Fault::new("the secret has no header", "name the header that holds it: header: X-Internal-Token");
-        secret.location.key().error(fault);
-    }
-    let empty = match &on {
-        Some(Condition::Paths(list)) => list.is_empty(),
-        Some(Condition::Networks(list)) => list.is_empty(),
-        Some(Condition::Names(list)) => list.is_empty(),
-        _ => false,
+    let is_empty = match &condition {
+        Condition::Paths(list) => list.is_empty(),
+        Condition::Networks(list) => list.is_empty(),
+        Condition::Names(list) => list.is_empty(),
+        Condition::Secret { .. } => false,
     };
-    if empty && shape.sound && shape.location.errors() == before {
-        shape
-            .location
-            .error(Fault::new("the list of the bypass is empty", "add an item, or remove the bypass"));
+    if is_empty && section.is_sound() {
+        let fault = Fault::new("the list of the bypass is empty", "add an item, or remove the bypass");
+        section.location.error(fault);
     }
-    let (on, name) = (on?, shape.name.as_ref()?);
-    (shape.location.errors() == before).then(|| Bypass { name: name.value.as_str().into(), on })
+    Some(condition)
 }
 
-fn paths(texts: &[Spanned<String>], reading: &PathPolicy) -> Condition {
-    let mut templates = Vec::with_capacity(texts.len());
-    for at in texts {
-        let Some(template) = at.location.check(template(&at.value, reading)) else { continue };
+fn paths(texts: &[Spanned<String>], reading: &PathPolicy) -> Vec<crate::policy::template::Template> {
+    let templates = texts.iter().filter_map(|at| {
+        let template = at.check(|text| template(text, reading))?.value;
         if template.is_open() && template.segments().is_empty() {
-            at.location.warn("this lets every request through: no rule is ever asked", "name the paths");
+            let message = "this lets every request through: no rule is ever asked";
+            at.location.warn(message, "name the paths");
         }
-        templates.push(template);
-    }
-    Condition::Paths(templates)
+        Some(template)
+    });
+    templates.collect()
 }
 
-fn networks(networks: &[Spanned<ipnet::IpNet>]) -> Condition {
+fn cidrs(networks: Vec<Spanned<ipnet::IpNet>>) -> Vec<ipnet::IpNet> {
     for at in networks.iter().filter(|at| covers_all(&at.value)) {
         at.location.warn("this lets every address through: no rule is ever asked", "name the networks");
     }
-    Condition::Networks(networks.iter().map(|at| at.value).collect())
+    networks.into_iter().map(|at| at.value).collect()
 }
 
-fn by_secret(header: &Spanned<String>, shape: &schema::Bypass, secrets: &Secrets<'_>) -> Option<Condition> {
-    let name = HeaderName::from_bytes(header.value.as_bytes()).map_err(|_| {
-        Fault::new(
-            format!("'{}' is no header name", shown(&header.value)),
-            "write a name such as X-Internal-Token",
-        )
-    });
-    let name = name.and_then(|name| readable(&name, Purpose::Secret).map(|()| name));
-    let name = header.location.check(name);
-    let (source, location) = match (&shape.secret_file, &shape.secret_env) {
-        (Some(file), None) => (SecretSource::File(PathBuf::from(&file.value)), &file.location),
+fn by_secret(
+    section: &Section<'_>,
+    header: &Spanned<String>,
+    file: Option<Spanned<String>>,
+    variable: Option<Spanned<String>>,
+    secrets: &Secrets<'_>,
+) -> Option<Condition> {
+    let name = header.check(|text| header_name(text));
+    let (source, location) = match (file, variable) {
+        (Some(file), None) => (SecretSource::File(PathBuf::from(file.value)), file.location),
         (None, Some(variable)) => {
-            (SecretSource::Env(variable.location.check(variable_name(&variable.value))?), &variable.location)
+            let variable = variable.check(|name| variable_name(name))?;
+            (SecretSource::Env(variable.value), variable.location)
         }
         (Some(_), Some(variable)) => {
             let fault = Fault::new("there are two secrets", "keep either secret_file or secret_env");
             variable.location.key().error(fault);
             return None;
         }
-        // It may be there, under a name that is not known.
-        (None, None) if !shape.sound => return None,
         (None, None) => {
-            header
-                .location
-                .key()
-                .error(Fault::new("the header has no secret", "give secret_file or secret_env"));
+            // It may be there, under a name that is not known.
+            if section.is_sound() {
+                let fault = Fault::new("the header has no secret", "give secret_file or secret_env");
+                header.location.key().error(fault);
+            }
             return None;
         }
     };
-    let secret = location.check(secret::read(&source, secrets))?;
-    let Some(secret) = secret else {
-        location.error(Fault::new("the environment variable is not set, or empty", "set it to the secret"));
+    let Some(secret) = location.check(secret::read(&source, secrets))? else {
+        let message = "the environment variable is not set, or empty";
+        location.error(Fault::new(message, "set it to the secret"));
         return None;
     };
     if HeaderValue::from_bytes(&secret).is_err() || secret.trim_ascii() != secret {
@@ -122,12 +147,17 @@ fn by_secret(header: &Spanned<String>, shape: &schema::Bypass, secrets: &Secrets
         return None;
     }
     if secret.len() < 16 {
-        location.warn(
-            "the secret is shorter than 16 bytes: it can be guessed",
-            "use 32 random bytes in hexadecimal",
-        );
+        let help = "use 32 random bytes in hexadecimal";
+        location.warn("the secret is shorter than 16 bytes: it can be guessed", help);
     }
-    name.map(|name| Condition::secret(name, &secret))
+    name.map(|name| Condition::secret(name.value, &secret))
+}
+
+fn header_name(text: &str) -> Result<HeaderName, Fault> {
+    let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
+        Fault::new(format!("'{}' is no header name", shown(text)), "write a name such as X-Internal-Token")
+    })?;
+    readable(&name, Purpose::Secret).map(|()| name)
 }
 
 fn variable_name(name: &str) -> Result<String, Fault> {
@@ -137,26 +167,4 @@ fn variable_name(name: &str) -> Result<String, Fault> {
         Fault::new(format!("'{}' is no environment variable", shown(name)), "write letters, digits and '_'")
     };
     fits.then(|| name.to_owned()).ok_or_else(fault)
-}
-
-/// Compiles how clients are told apart.
-pub(super) fn client(shape: &schema::Client, secrets: &Secrets<'_>) -> (ClientIdentity, HashKey) {
-    for at in shape.trusted_proxies.iter().filter(|at| covers_all(&at.value)) {
-        at.location.warn(
-            "every client is a trusted proxy, and may claim any address: a limit per client_ip holds nobody",
-            "list the networks of your own proxies only",
-        );
-    }
-    let default = ClientIdentity::default();
-    let prefix = shape.ipv6_prefix.and_then(|prefix| u8::try_from(prefix).ok());
-    let identity = ClientIdentity {
-        trusted_proxies: shape.trusted_proxies.iter().map(|at| at.value).collect(),
-        header: shape.header.unwrap_or_default(),
-        ipv6_prefix: prefix.unwrap_or(default.ipv6_prefix),
-    };
-    let secret = shape.hash_secret_file.as_ref().and_then(|at| {
-        let source = SecretSource::File(PathBuf::from(&at.value));
-        at.location.check(secret::read(&source, secrets)).flatten()
-    });
-    (identity, secret.map(|secret| HashKey::new(&secret)).unwrap_or_default())
 }

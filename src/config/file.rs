@@ -12,7 +12,7 @@ use super::report::Spanned;
 use super::section::{Hint, Section};
 use super::value::Value;
 use super::yaml::Node;
-use super::{Overrides, Secrets, bounds, compile, listen, schema, store, tls, upstream};
+use super::{Overrides, Secrets, bounds, listen, policy, store, tls, upstream};
 use crate::policy::Policy;
 use crate::settings::{Listen, Settings, Shutdown};
 
@@ -52,7 +52,7 @@ const OPS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED)
 pub(super) fn read(
     root: &Value<'_>,
     overrides: &Overrides,
-    flags: &[schema::Rule],
+    limits: &[Value<'_>],
     secrets: &Secrets<'_>,
 ) -> Option<(Settings, Policy)> {
     root.section(HINTS, |file| {
@@ -65,7 +65,10 @@ pub(super) fn read(
         let upstream = upstream::read(file, overrides, &listen.value, secrets);
         let bounds = bounds::read(file);
         let (store, on_outage) = store::read(file, overrides, secrets);
-        let policy = compile::policy(&schema::file(file, on_outage), flags, tls.as_ref(), secrets);
+        // Whether clients are asked for certificates. Of a listener with a fault, nothing is known.
+        let are_named =
+            matches!(&tls, Some(None)) || matches!(&tls, Some(Some(tls)) if tls.client_ca.is_some());
+        let policy = policy::read(file, limits, on_outage, are_named, secrets);
         let shutdown = shutdown(file);
         let settings = Settings {
             listen: listen.value,

@@ -3,30 +3,26 @@
 use super::Overrides;
 use super::diagnostic::{Fault, nearest, shown};
 use super::name::{MAX_NAME, is_name};
-use super::rate;
-use super::report::{Location, Spanned};
-use super::schema::{Limit, MODES, Match, Refusal, Rule};
-use crate::policy::Mode;
+use super::report::Location;
+use super::rules;
+use super::yaml::Node;
+use crate::policy::path::PathPolicy;
 
 const HELP: &str = "write '[METHODS ]PATH=RATE[,burst=N][,slices=N][,key=PART][,mode=MODE][,name=NAME]', \
                       such as 'GET|POST /api/*=100/min,burst=10'";
 const NAME_HELP: &str = "expected name=NAME, 1 to 64 letters, digits, '.', '_' or '-'";
 
-/// Reads all `--limit` flags.
-pub(super) fn rules(overrides: &Overrides, root: &Location) -> Vec<Rule> {
+/// Turns all `--limit` flags into rules as the file has them, each with its location.
+pub(super) fn limits(overrides: &Overrides, root: &Location) -> Vec<(Node, Location)> {
     let flag = overrides.variable("--limit").unwrap_or("--limit");
     let rule = |text: &String| {
         let location = root.flag(format!("{flag} '{}'", shown(text)));
-        let rule = rule(text, &location);
-        location.check(rule)
+        Some((location.check(rule(text))?, location))
     };
     overrides.limits.iter().filter_map(rule).collect()
 }
 
-fn rule(text: &str, location: &Location) -> Result<Rule, Fault> {
-    fn at<T>(value: T, location: &Location) -> Spanned<T> {
-        Spanned { value, location: location.clone() }
-    }
+fn rule(text: &str) -> Result<Node, Fault> {
     let text = text.trim();
     let (methods, rest) = match text.split_once(char::is_whitespace) {
         Some((methods, rest)) if !text.starts_with('/') => (methods, rest.trim_start()),
@@ -35,35 +31,33 @@ fn rule(text: &str, location: &Location) -> Result<Rule, Fault> {
     let mut options = rest.split(',');
     let first = options.next().unwrap_or_default();
     let (path, rate) = first.rsplit_once('=').ok_or_else(|| Fault::new("this is no limit", HELP))?;
-    let mut limit = Limit { rate: at(rate::rate(rate)?, location), burst: None, slices: None };
-    let mut matches = Match::any();
-    matches.path = Some(at(path.trim().to_owned(), location));
+    let path = path.trim();
+    let mut matches = vec![("path", Node::text(path))];
     if methods != "*" {
-        matches.methods = methods.split('|').map(|method| at(method.to_owned(), location)).collect();
+        if methods.split('|').any(str::is_empty) {
+            return Err(Fault::new("a method is missing", HELP));
+        }
+        matches.push(("methods", Node::List(methods.split('|').map(Node::text).collect())));
     }
-    let mut key: Option<Vec<Spanned<String>>> = None;
-    let (mut mode, mut name) = (None, None);
+    let mut rule = vec![("match", Node::map(matches)), ("rate", Node::text(rate))];
+    let (mut key, mut name) = (None, None);
     for option in options {
         let (option, value) = option.split_once('=').unwrap_or((option, ""));
-        match option.trim() {
-            "burst" if limit.burst.is_none() => {
-                limit.burst = Some(at(number(value, 0, i64::from(u32::MAX))?, location))
-            }
-            "slices" if limit.slices.is_none() => {
-                limit.slices = Some(at(number(value, 1, crate::window::Limit::MAX_SLICES)?, location));
-            }
-            "mode" if mode.is_none() => mode = Some(read_mode(value)?),
-            "name" if name.is_none() => name = Some(read_name(value)?),
+        let option = match option.trim() {
             // Several parts make one key; none, one bucket for all.
             "key" => {
-                let parts = key.get_or_insert_default();
-                parts.extend(
-                    Some(value).filter(|value| !value.is_empty()).map(|value| at(value.to_owned(), location)),
-                );
+                let parts: &mut Vec<Node> = key.get_or_insert_default();
+                parts.extend(Some(value).filter(|value| !value.is_empty()).map(Node::text));
+                continue;
             }
-            "burst" | "slices" | "mode" | "name" => {
-                return Err(Fault::new(format!("'{}' stands twice", shown(option)), "keep one of the two"));
+            "name" if name.is_none() => {
+                name = Some(read_name(value)?);
+                continue;
             }
+            "burst" => "burst",
+            "slices" => "slices",
+            "mode" => "mode",
+            "name" => "name",
             other => {
                 let guess = nearest(other, &["burst", "slices", "key", "mode", "name"]);
                 let guess = guess.map(|meant| format!("did you mean '{meant}'? ")).unwrap_or_default();
@@ -72,39 +66,24 @@ fn rule(text: &str, location: &Location) -> Result<Rule, Fault> {
                     format!("{guess}{HELP}"),
                 ));
             }
+        };
+        if option == "name" || rule.iter().any(|(given, _)| *given == option) {
+            return Err(Fault::new(format!("'{option}' stands twice"), "keep one of the two"));
         }
+        rule.push((option, value.parse().map_or_else(|_| Node::text(value), Node::Int)));
     }
-    let mode = mode.unwrap_or_default();
+    rule.extend(key.map(|parts| ("key", Node::List(parts))));
     let name = match name {
-        // The path is invalid, which is reported when it is compiled.
-        None if !path.trim().starts_with('/') => None,
-        None => Some(derived_name(methods, path.trim())?),
-        given => given,
+        // Reports what the path is to begin with.
+        None if !path.starts_with('/') => {
+            rules::template(path, &PathPolicy::default())?;
+            derived_name(methods, path)?
+        }
+        None => derived_name(methods, path)?,
+        Some(name) => name,
     };
-    Ok(Rule {
-        location: location.clone(),
-        name: name.map(|name| at(name, location)),
-        matches,
-        key,
-        on_missing: None,
-        limits: vec![limit],
-        mode,
-        on_outage: None,
-        refusal: Refusal::default(),
-    })
-}
-
-fn number(text: &str, least: i64, most: i64) -> Result<i64, Fault> {
-    let value = text.parse().ok().filter(|value| (least..=most).contains(value));
-    let fault = || Fault::new(format!("'{}' is no number from {least} to {most}", shown(text)), HELP);
-    value.ok_or_else(fault)
-}
-
-fn read_mode(text: &str) -> Result<Mode, Fault> {
-    let found = MODES.iter().find(|(name, _)| *name == text).map(|(_, mode)| *mode);
-    found.ok_or_else(|| {
-        Fault::new(format!("'{}' is no mode", shown(text)), "write mode=enforce, mode=shadow or mode=off")
-    })
+    rule.push(("name", Node::Text(name)));
+    Ok(Node::map(rule))
 }
 
 fn read_name(text: &str) -> Result<String, Fault> {

@@ -1,7 +1,43 @@
 //! Names of rules, of bypasses, and of what the keys in Redis start with. Pure.
 
+use std::collections::HashMap;
+
+use super::diagnostic::{Fault, shown};
+use super::keys::Kind;
+use super::report::{Location, Spanned};
+use super::section::Section;
+
 /// The most characters of the name of a rule or a bypass.
 pub(super) const MAX_NAME: usize = 64;
+
+/// The names of all rules and bypasses so far: each is unique, as counters and metrics go by it.
+#[derive(Default)]
+pub(super) struct Names(HashMap<String, Location>);
+
+impl Names {
+    /// Reads the name of a rule or a bypass.
+    pub(super) fn read(&mut self, section: &mut Section<'_>) -> Option<Spanned<String>> {
+        let help = "write a name of 1 to 64 letters, digits, '.', '_' or '-'; a number takes quotes";
+        let value = section.value("name", Kind::Text("1 to 64 of `A-Z a-z 0-9 . _ -`"), "");
+        section.require("name", "the name is missing", help);
+        let name = value?.parsed(help, |text| {
+            let fits = is_name(text, MAX_NAME).then(|| text.to_owned());
+            fits.ok_or_else(|| Fault::new(format!("'{}' is no name", shown(text)), help))
+        })?;
+        match self.0.get(&name.value) {
+            None => drop(self.0.insert(name.value.clone(), name.location.clone())),
+            Some(first) => {
+                let message = format!("the name '{}' is taken", name.value);
+                let help = match name.location.is_flag() {
+                    true => "add ,name=NAME to one of the limits: counters and metrics go by the name",
+                    false => "give it another name: counters and metrics go by it",
+                };
+                name.location.collision(Fault::new(message, help), first);
+            }
+        }
+        Some(name)
+    }
+}
 
 /// Whether a text can stand in keys, headers and metrics without escapes.
 pub(super) fn is_name(text: &str, most: usize) -> bool {

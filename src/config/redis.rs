@@ -98,11 +98,10 @@ fn key_prefix(section: &mut Section<'_>) -> String {
 /// Reads a user, and the password in a file or else in the environment.
 fn credentials(section: &mut Section<'_>, variable: &str, secrets: &Secrets<'_>) -> Option<Credentials> {
     let username = section.text("username", "text", "write the ACL user's name");
-    let help = "write the name of a file that holds the secret";
     let value = section.value("password_file", Kind::Text("file"), "");
     let (source, location) = match value {
         Some(value) => {
-            let file = value.text(help)?;
+            let file = value.text(secret::FILE_HELP)?;
             (SecretSource::File(PathBuf::from(file.value)), file.location)
         }
         None => (SecretSource::Env(variable.to_owned()), section.location.flag(variable)),

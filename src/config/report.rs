@@ -101,6 +101,11 @@ impl Location {
         false
     }
 
+    /// Whether this reading is for the table of keys.
+    pub(super) fn is_for_keys(&self) -> bool {
+        self.report.keys.borrow().is_some()
+    }
+
     /// The number of errors that the report has so far: a part that adds none is sound.
     pub(super) fn errors(&self) -> usize {
         self.report.errors()

@@ -228,6 +228,16 @@ impl<'n> Section<'n> {
         self.value(key, Kind::Text(what), "")?.text(help)
     }
 
+    /// Texts: a list of them, or a single one. None: the key is absent.
+    pub(super) fn texts(
+        &mut self,
+        key: &'static str,
+        what: &'static str,
+        help: &str,
+    ) -> Option<Vec<Spanned<String>>> {
+        self.value(key, Kind::Texts(what), "").map(|value| value.texts(help))
+    }
+
     /// A value with keys of its own. An empty one, whose lines are perhaps all commented out, counts as absent.
     pub(super) fn mapping(&mut self, key: &'static str) -> Option<Value<'n>> {
         self.value(key, Kind::Mapping, "").filter(|value| !matches!(value.node, Node::Null))

@@ -14,45 +14,11 @@ const MAX_ITEMS: usize = 10_000;
 
 static EMPTY: Node = Node::Map(Vec::new());
 
-/// The keys that a mapping may have.
-pub(super) struct Keys {
-    pub(super) known: &'static [&'static str],
-    /// Keys that are not among them, but that people will try: with what to say.
-    pub(super) hints: &'static [(&'static str, &'static str, &'static str)],
-}
-
 /// A node and its location.
 #[derive(Clone, Debug)]
 pub(super) struct Value<'n> {
     pub(super) node: &'n Node,
     pub(super) location: Location,
-}
-
-/// The entries of a mapping.
-pub(super) struct Fields<'n> {
-    entries: &'n [(String, Node)],
-    pub(super) location: Location,
-}
-
-impl<'n> Fields<'n> {
-    /// The value of a key. A duplicate has been noted; the first one counts.
-    pub(super) fn get(&self, key: &str) -> Option<Value<'n>> {
-        let index = self.entries.iter().position(|(name, _)| name == key)?;
-        self.entries.get(index).map(|entry| self.cursor(index, entry))
-    }
-
-    fn cursor(&self, location: usize, (name, node): &'n (String, Node)) -> Value<'n> {
-        Value { node, location: self.location.then(Step::Entry(location, name.clone())) }
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&'n str, Value<'n>)> {
-        self.entries.iter().enumerate().map(|(index, entry)| (&*entry.0, self.cursor(index, entry)))
-    }
-
-    /// The location of a key that is not there.
-    pub(super) fn absent(&self, key: &'static str) -> Location {
-        self.location.then(Step::Absent(key))
-    }
 }
 
 impl<'n> Value<'n> {
@@ -91,37 +57,22 @@ impl<'n> Value<'n> {
     }
 
     /// The entries of a mapping with any keys; each key once.
-    pub(super) fn entries(&self, help: &str) -> Option<Fields<'n>> {
+    pub(super) fn entries(&self, help: &str) -> Option<Vec<(&'n str, Self)>> {
         if !matches!(self.node, Node::Map(_)) {
             self.expected("a mapping", help);
         }
-        Some(Fields { entries: self.mapping()?, location: self.location.clone() })
-    }
-
-    /// The entries of a mapping with known keys.
-    pub(super) fn fields(&self, keys: &Keys) -> Option<Fields<'n>> {
-        let fields =
-            self.entries(&format!("write keys and values; the keys are {}", keys.known.join(", ")))?;
-        for (name, cursor) in fields.iter().filter(|(name, _)| !keys.known.contains(name)) {
-            let hint = keys.hints.iter().find(|(hinted, ..)| *hinted == name);
-            let fault = match (hint, nearest(name, keys.known)) {
-                (Some((_, message, help)), _) => Fault::new(*message, *help),
-                (None, Some(meant)) => Fault::new(
-                    format!("there is no key '{}' here", shown(name)),
-                    format!("did you mean '{meant}'? The keys are {}", keys.known.join(", ")),
-                ),
-                (None, None) => Fault::new(
-                    format!("there is no key '{}' here", shown(name)),
-                    format!("the keys are {}", keys.known.join(", ")),
-                ),
-            };
-            cursor.location.key().error(fault);
-        }
-        Some(fields)
+        let entry = |(index, (name, node)): (usize, &'n (String, Node))| {
+            let location = self.location.then(Step::Entry(index, name.clone()));
+            (&**name, Value { node, location })
+        };
+        Some(self.mapping()?.iter().enumerate().map(entry).collect())
     }
 
     /// The items of a list.
-    pub(super) fn items(&self, help: &str) -> Vec<Value<'n>> {
+    pub(super) fn items(&self, help: &str) -> Vec<Self> {
+        if self.location.is_for_keys() {
+            return vec![Self::empty(self.location.then(Step::Item(0)))];
+        }
         let Node::List(items) = self.node else {
             self.expected("a list", help);
             return Vec::new();

@@ -40,6 +40,14 @@ pub(super) enum Node {
 }
 
 impl Node {
+    pub(super) fn text(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+
+    pub(super) fn map(entries: Vec<(&str, Self)>) -> Self {
+        Self::Map(entries.into_iter().map(|(key, node)| (key.to_owned(), node)).collect())
+    }
+
     /// The value in the words of a message.
     pub(super) fn describe(&self) -> String {
         match self {

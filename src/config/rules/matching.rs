@@ -1,4 +1,4 @@
-//! Compiles what a rule matches. Pure.
+//! Reads what a rule matches. Pure.
 
 use std::net::Ipv6Addr;
 
@@ -6,42 +6,47 @@ use http::{HeaderName, HeaderValue, Method};
 
 use crate::config::diagnostic::{Fault, nearest, shown};
 use crate::config::header::{Purpose, readable};
-use crate::config::report::{Location, Spanned};
-use crate::config::schema;
+use crate::config::keys::Kind;
+use crate::config::report::Spanned;
+use crate::config::section::{Hint, Section};
+use crate::config::value::Value;
 use crate::policy::header::HeaderPattern;
 use crate::policy::matcher::{HostPattern, Match};
 use crate::policy::path::PathPolicy;
 use crate::policy::template::Template;
 
-/// Compiles the conditions. None: something is wrong with them, and the report says what.
-pub(super) fn compile(shape: &schema::Match, location: &Location, reading: &PathPolicy) -> Option<Match> {
-    let before = location.errors();
-    let path = match &shape.path {
-        Some(at) => at.location.check(template(&at.value, reading)).unwrap_or_else(Template::any),
-        None => Template::any(),
-    };
-    let methods = shape.methods.iter().filter_map(method).collect();
-    let methods = distinct(methods, "method");
-    let hosts = shape.hosts.iter().filter_map(|at| {
-        let host = at.location.check(host(&at.value))?;
-        Some(Spanned { value: host, location: at.location.clone() })
-    });
-    let hosts = hosts.collect();
-    let hosts = distinct(hosts, "host");
-    let headers = headers(shape);
-    let websocket = shape.websocket.as_ref().map(|at| at.value);
-    let matches = Match { methods, path, hosts, headers, websocket };
-    if !shape.sound || location.errors() > before {
-        return None;
-    }
-    match &shape.websocket {
-        Some(at) if at.value && !matches.admits_method(&Method::GET) => {
+const HINTS: &[Hint] =
+    &[(&["upgrade"], "upgrades are matched by websocket", "expected websocket: true, or websocket: false")];
+
+/// Reads the conditions. None: there is a fault in them, which has been reported.
+pub(super) fn read(value: &Value<'_>, reading: &PathPolicy) -> Option<Match> {
+    value.section(HINTS, |section| {
+        let methods = section.texts("methods", "methods", "write methods, such as [GET, POST]");
+        let methods = distinct(methods, method, "method");
+        let help = "write a path, such as /api/tasks/{id} or /files/*";
+        let path = section.text("path", "path template", help);
+        let path = path.and_then(|at| at.check(|text| template(text, reading)));
+        let help = "write hosts, such as api.example.com or \"*.example.com\"";
+        let hosts = distinct(section.texts("hosts", "hosts", help), |at| at.check(|text| host(text)), "host");
+        let headers = headers(section);
+        let websocket = section.value("websocket", Kind::Boolean, "");
+        let websocket = websocket.and_then(|value| Some((value.boolean()?, value.location)));
+        let is_sound = section.is_sound();
+        let matches = Match {
+            methods,
+            path: path.map_or_else(Template::any, |at| at.value),
+            hosts,
+            headers,
+            websocket: websocket.as_ref().map(|(wanted, _)| *wanted),
+        };
+        if let (Some((true, location)), true) = (websocket, is_sound)
+            && !matches.admits_method(&Method::GET)
+        {
             let message = "the rule never matches: an upgrade to WebSocket is a GET, and methods has no GET";
-            at.location.error(Fault::new(message, "expected methods with GET, or no methods"));
-            None
+            location.error(Fault::new(message, "expected methods with GET, or no methods"));
         }
-        _ => Some(matches),
-    }
+        Some(matches)
+    })
 }
 
 /// Reads a path template.
@@ -52,10 +57,14 @@ pub(in crate::config) fn template(text: &str, reading: &PathPolicy) -> Result<Te
     })
 }
 
-/// The values, each once.
-fn distinct<T: PartialEq>(items: Vec<Spanned<T>>, what: &str) -> Vec<T> {
-    let mut values = Vec::with_capacity(items.len());
-    for Spanned { value, location } in items {
+/// What is read from the texts, each once.
+fn distinct<T: PartialEq>(
+    texts: Option<Vec<Spanned<String>>>,
+    read: impl Fn(&Spanned<String>) -> Option<Spanned<T>>,
+    what: &str,
+) -> Vec<T> {
+    let mut values = Vec::new();
+    for Spanned { value, location } in texts.unwrap_or_default().iter().filter_map(read) {
         if values.contains(&value) {
             location.error(Fault::new(format!("this {what} stands twice"), "keep one of the two"));
         } else {
@@ -126,28 +135,36 @@ fn host(text: &str) -> Result<HostPattern, Fault> {
     Ok(if below { HostPattern::Below(format!(".{name}").into()) } else { HostPattern::Exact(name.into()) })
 }
 
-fn headers(shape: &schema::Match) -> Vec<(HeaderName, HeaderPattern)> {
-    let mut headers: Vec<(HeaderName, HeaderPattern)> = Vec::with_capacity(shape.headers.len());
-    for Spanned { value: (name, value), location } in &shape.headers {
-        let Some((name, pattern)) = header(name, value, location) else { continue };
+fn headers(section: &mut Section<'_>) -> Vec<(HeaderName, HeaderPattern)> {
+    let help = "expected a text in quotes: an exact value, the start of one such as \"Bearer *\", or \"*\" for any \
+                value";
+    let mut headers: Vec<(HeaderName, HeaderPattern)> = Vec::new();
+    for (name, at) in header_lines(section, help) {
+        let key = at.location.key();
+        let Some(name) = key.check(header_name(name)) else { continue };
+        let Some(pattern) = at.check(|value| pattern(&name, value)) else { continue };
         if headers.iter().any(|(other, _)| *other == name) {
             let message = format!("the header {name} stands twice: case makes no difference");
-            location.key().error(Fault::new(message, "keep one of the two"));
+            key.error(Fault::new(message, "keep one of the two"));
         } else {
-            headers.push((name, pattern));
+            headers.push((name, pattern.value));
         }
     }
     headers
 }
 
-fn header(name: &str, value: &str, location: &Location) -> Option<(HeaderName, HeaderPattern)> {
-    let key = location.key();
-    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
-        Fault::new(format!("'{}' is no header name", shown(name)), "write a name such as X-Plan")
-    });
-    let name = parsed.and_then(|name| readable(&name, Purpose::Condition).map(|()| name));
-    let name = key.check(name)?;
-    location.check(pattern(&name, value)).map(|pattern| (name, pattern))
+/// Names of headers, and a text for each. The location of the text is that of the line.
+pub(super) fn header_lines<'n>(section: &mut Section<'n>, help: &str) -> Vec<(&'n str, Spanned<String>)> {
+    let lines = section.value("headers", Kind::Mapping, "");
+    let lines = lines.and_then(|lines| lines.entries("write NAME: VALUE for each header"));
+    lines.unwrap_or_default().into_iter().filter_map(|(name, line)| Some((name, line.text(help)?))).collect()
+}
+
+fn header_name(text: &str) -> Result<HeaderName, Fault> {
+    let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
+        Fault::new(format!("'{}' is no header name", shown(text)), "write a name such as X-Plan")
+    })?;
+    readable(&name, Purpose::Condition).map(|()| name)
 }
 
 fn pattern(name: &HeaderName, text: &str) -> Result<HeaderPattern, Fault> {

@@ -1,10 +1,10 @@
-//! Compiles how a rule refuses. Pure.
+//! Reads how a rule refuses. Pure.
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
+use super::matching::header_lines;
 use crate::config::diagnostic::{Fault, shown};
-use crate::config::report::Spanned;
-use crate::config::schema;
+use crate::config::value::Value;
 use crate::policy::Refusal;
 
 /// Fields that are the limiter's to say, or speak of the connection, or say where the message ends.
@@ -23,23 +23,31 @@ const OURS: [HeaderName; 12] = [
     HeaderName::from_static("ratelimit-policy"),
 ];
 
-/// Compiles the refusal; what is wrong with it is in the report.
-pub(super) fn compile(shape: &schema::Refusal) -> Refusal {
-    let status = shape.status.as_ref().and_then(|at| u16::try_from(at.value).ok());
-    let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
-    for Spanned { value: (name, value), location } in &shape.headers {
-        let Some(name) = location.key().check(header_name(name)) else { continue };
-        let value = HeaderValue::from_str(value).map_err(|_| {
-            let message = format!("the value '{}' holds what no header can", shown(value));
-            Fault::new(message, "write printable ASCII")
-        });
-        headers.extend(location.check(value).map(|value| (name, value)));
-    }
-    let body = shape.body.as_ref().map(|at| at.value.as_str().into());
-    if body.is_some() && !headers.iter().any(|(name, _)| *name == header::CONTENT_TYPE) {
-        headers.push((header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")));
-    }
-    Refusal { status: status.and_then(|status| StatusCode::from_u16(status).ok()), body, headers }
+/// Reads the refusal. None: there is a fault in it, which has been reported.
+pub(super) fn read(value: &Value<'_>) -> Option<Refusal> {
+    value.section(&[], |section| {
+        let status = section.number("status", 400..=599, 429);
+        let status = status.and_then(|at| StatusCode::from_u16(u16::try_from(at.value).ok()?).ok());
+        let body = section.text("body", "text", "write the text of the body, a number in quotes");
+        let body = body.map(|at| at.value.into());
+        let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
+        for (name, line) in header_lines(section, "write the header's value in quotes") {
+            let name = line.location.key().check(header_name(name));
+            let value = line.check(|value| header_value(value));
+            headers.extend(name.zip(value.map(|at| at.value)));
+        }
+        if body.is_some() && !headers.iter().any(|(name, _)| *name == header::CONTENT_TYPE) {
+            headers.push((header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")));
+        }
+        Some(Refusal { status, body, headers })
+    })
+}
+
+fn header_value(text: &str) -> Result<HeaderValue, Fault> {
+    HeaderValue::from_str(text).map_err(|_| {
+        let message = format!("the value '{}' holds what no header can", shown(text));
+        Fault::new(message, "write printable ASCII")
+    })
 }
 
 fn header_name(text: &str) -> Result<HeaderName, Fault> {

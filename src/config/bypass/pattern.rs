@@ -1,4 +1,4 @@
-//! Compiles patterns of names in certificates. Pure.
+//! Reads patterns of names in certificates. Pure.
 
 use crate::config::diagnostic::{Fault, shown};
 use crate::config::report::Spanned;

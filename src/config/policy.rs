@@ -1,0 +1,100 @@
+//! Reads the rules and what they are about, and finds what only the whole can show: rules that are never reached. Pure.
+
+use super::name::Names;
+use super::report::Spanned;
+use super::rules::{self, Defaults};
+use super::secret::Secrets;
+use super::section::Section;
+use super::value::Value;
+use super::{bypass, client, path};
+use crate::policy::bypass::{Bypass, Condition};
+use crate::policy::key::KeyPart;
+use crate::policy::{OnOutage, Parts, Policy, Rule};
+
+/// Reads the policy. `limits` are those of the command line: they come before the file's rules. `on_outage` holds for
+/// rules without their own. `clients_named`: whether clients are asked for certificates.
+pub(super) fn read(
+    file: &mut Section<'_>,
+    limits: &[Value<'_>],
+    on_outage: OnOutage,
+    clients_named: bool,
+    secrets: &Secrets<'_>,
+) -> Policy {
+    let (client, hash_key) = client::read(file, secrets);
+    let path = path::read(file);
+    let bypass = file.items("bypass", "write a list of bypasses, each starting with '- name:'");
+    let help = "write a list of rules, each starting with '- name:'";
+    let (global, rules) = (file.items("global", help), file.items("rules", help));
+
+    let mut names = Names::default();
+    let per_client = Defaults { key: &[KeyPart::ClientIp], on_outage, path: &path };
+    let shared = Defaults { key: &[], ..per_client };
+    let read = |rule: &Value<'_>| rules::read(rule, per_client, &mut names);
+    let rules: Vec<_> = limits.iter().chain(&rules).filter_map(read).collect();
+    let global: Vec<_> = global.iter().filter_map(|rule| rules::read(rule, shared, &mut names)).collect();
+    let bypass = bypass.iter().filter_map(|value| bypass::read(value, &path, &mut names, secrets));
+    let bypass: Vec<_> = bypass.collect();
+    unreachable(&rules);
+    bypassed(&rules, &bypass);
+    if !clients_named {
+        nameless(rules.iter().chain(&global), &bypass);
+    }
+    if rules.is_empty() && global.is_empty() {
+        let message = "there are no rules: every request passes";
+        file.location.warn(message, "add rules:, or give --limit");
+    }
+    Policy::new(Parts {
+        rules: rules.into_iter().map(|at| at.value).collect(),
+        global: global.into_iter().map(|at| at.value).collect(),
+        bypass: bypass.into_iter().map(|at| at.value).collect(),
+        client,
+        path,
+        hash_key,
+        x_ratelimit_headers: file.boolean("x_ratelimit_headers", false),
+        forwarded: file.boolean("forwarded", false),
+    })
+}
+
+/// A rule whose requests an earlier one takes, all of them.
+fn unreachable(rules: &[Spanned<Rule>]) {
+    for (index, later) in rules.iter().enumerate() {
+        let mut before = rules.iter().take(index);
+        let Some(earlier) = before.find(|earlier| earlier.value.matches.covers(&later.value.matches)) else {
+            continue;
+        };
+        let (name, taker) = (&later.value.name, &earlier.value.name);
+        let message = format!("the rule '{name}' is never reached: '{taker}' takes all of its requests");
+        if earlier.location.is_flag() && !later.location.is_flag() {
+            later.location.warn(message, "that is right if the flag is meant to replace the rule");
+        } else {
+            let help = format!("move it above '{taker}', or remove it");
+            later.location.collision(super::diagnostic::Fault::new(message, help), &earlier.location);
+        }
+    }
+}
+
+/// A rule whose path a bypass lets through.
+fn bypassed(rules: &[Spanned<Rule>], bypasses: &[Spanned<Bypass>]) {
+    for Spanned { value: rule, location } in rules {
+        let lets_through = |at: &&Spanned<Bypass>| match &at.value.on {
+            Condition::Paths(paths) => paths.iter().any(|path| path.covers(&rule.matches.path)),
+            _ => false,
+        };
+        if let Some(bypass) = bypasses.iter().find(lets_through) {
+            let (name, bypass) = (&rule.name, &bypass.value.name);
+            let message =
+                format!("the rule '{name}' is never asked: the bypass '{bypass}' lets its requests through");
+            location.warn(message, "narrow the bypass, or remove the rule");
+        }
+    }
+}
+
+/// What goes by the names in clients' certificates, which nobody asks for.
+fn nameless<'r>(rules: impl Iterator<Item = &'r Spanned<Rule>>, bypasses: &[Spanned<Bypass>]) {
+    let keyed = rules.filter(|at| at.value.key.parts.contains(&KeyPart::TlsSan)).map(|at| &at.location);
+    let by_name = |at: &&Spanned<Bypass>| matches!(at.value.on, Condition::Names(_));
+    for location in keyed.chain(bypasses.iter().filter(by_name).map(|at| &at.location)) {
+        let message = "no client has such a name: clients are not asked for certificates";
+        location.warn(message, "name the authority of their certificates in tls.client_ca_file");
+    }
+}

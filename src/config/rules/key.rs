@@ -1,0 +1,77 @@
+//! Reads the parts of a counter's key. Pure.
+
+use http::HeaderName;
+
+use crate::config::diagnostic::{Fault, nearest, shown};
+use crate::config::header::{Purpose, readable};
+use crate::config::section::Section;
+use crate::policy::key::KeyPart;
+use crate::policy::matcher::Match;
+use crate::policy::template::Template;
+
+/// Reads the key. A path that could not be read has no parameters, and one fault is enough.
+pub(super) fn read(section: &mut Section<'_>, matches: Option<&Match>) -> Option<Vec<KeyPart>> {
+    let help = "write a list of client_ip, host, method, header:NAME, cookie:NAME, query:NAME, path:NAME, tls:san; \
+                [] is one bucket for all";
+    let texts = section.texts("key", "parts", help)?;
+    let mut parts: Vec<KeyPart> = Vec::with_capacity(texts.len());
+    for at in texts {
+        let Some(part) = at.check(|text| key_part(text, matches.map(|matches| &matches.path))) else {
+            continue;
+        };
+        if parts.contains(&part.value) {
+            let message = format!("'{}' stands twice in the key", shown(&at.value));
+            at.location.error(Fault::new(message, "keep one of the two"));
+        } else {
+            parts.push(part.value);
+        }
+    }
+    Some(parts)
+}
+
+fn key_part(text: &str, path: Option<&Template>) -> Result<KeyPart, Fault> {
+    const KINDS: [&str; 8] =
+        ["client_ip", "host", "method", "header:", "cookie:", "query:", "path:", "tls:san"];
+    const HELP: &str =
+        "write client_ip, host, method, header:NAME, cookie:NAME, query:NAME, path:NAME or tls:san";
+    let (kind, name) = text.split_once(':').map_or((text, None), |(kind, name)| (kind, Some(name)));
+    let fault = |message: String| Err(Fault::new(message, HELP));
+    match (kind, name) {
+        ("client_ip", None) => Ok(KeyPart::ClientIp),
+        ("host", None) => Ok(KeyPart::Host),
+        ("method", None) => Ok(KeyPart::Method),
+        ("tls", Some("san")) => Ok(KeyPart::TlsSan),
+        ("tls", _) => {
+            let message = format!("'{}' is nothing of a certificate that can be a key", shown(text));
+            Err(Fault::new(message, "write tls:san, the first verified name in the client's certificate"))
+        }
+        ("jwt", _) => fault(format!("the key '{}' is not built yet", shown(text))),
+        ("header", Some(name)) => {
+            let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
+                return fault(format!("'{}' is no header name", shown(name)));
+            };
+            readable(&header, Purpose::Key).map(|()| KeyPart::Header(header))
+        }
+        ("cookie", Some(name)) if is_token(name) => Ok(KeyPart::Cookie(name.into())),
+        ("cookie", Some(name)) => fault(format!("'{}' is no cookie name", shown(name))),
+        ("query", Some(name)) if !name.is_empty() => Ok(KeyPart::Query(name.into())),
+        ("path", Some(name)) if path.is_none_or(|path| path.has_param(name)) => {
+            Ok(KeyPart::Path(name.into()))
+        }
+        ("path", Some(name)) => {
+            let message = format!("the rule's path has no parameter '{}'", shown(name));
+            Err(Fault::new(message, format!("write it in the path, such as /tasks/{{{}}}", shown(name))))
+        }
+        _ => {
+            let guess =
+                nearest(text, &KINDS).map(|meant| format!("did you mean '{meant}'? ")).unwrap_or_default();
+            Err(Fault::new(format!("'{}' is no part of a key", shown(text)), format!("{guess}{HELP}")))
+        }
+    }
+}
+
+/// A token of RFC 9110, as names of cookies are.
+fn is_token(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !name.is_empty() && name.bytes().all(plain)
+}

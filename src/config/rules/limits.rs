@@ -1,0 +1,97 @@
+//! Reads the limits of a rule: its own, or a list of them. Pure.
+
+use std::sync::Arc;
+
+use crate::config::diagnostic::Fault;
+use crate::config::keys::Kind;
+use crate::config::rate;
+use crate::config::report::{Location, Spanned};
+use crate::config::section::Section;
+use crate::config::yaml::Node;
+use crate::policy::NamedLimit;
+use crate::window::{Limit, LimitError};
+
+/// The keys of a limit.
+const KEYS: [&str; 3] = ["rate", "burst", "slices"];
+
+pub(super) fn read(section: &mut Section<'_>, name: &str) -> Vec<NamedLimit> {
+    let own = KEYS.into_iter().find(|key| section.has(key)).map(|key| section.located(key).key());
+    let is_list = section.has("limits");
+    let single = limit(section, !is_list);
+    let Some(list) = section.value("limits", Kind::List, "") else {
+        return single.into_iter().map(|at| NamedLimit { name: name.into(), limit: at.value }).collect();
+    };
+    if let Some(own) = own {
+        let fault = Fault::new(
+            "a rule has either a rate of its own or a list of limits",
+            "move rate, burst and slices into the list",
+        );
+        own.collision(fault, &list.location);
+    }
+    if matches!(list.node, Node::List(items) if items.is_empty()) {
+        let fault = Fault::new("the list of limits is empty", "add an item such as { rate: 5/min }");
+        list.location.error(fault);
+    }
+    let items = list.items("write a list, such as [{ rate: 5/min }, { rate: 50/day }]");
+    let limits = items.iter().filter_map(|item| item.section(&[], |section| limit(section, true)));
+    distinct(limits.collect(), name)
+}
+
+/// Names limits after their windows, which differ.
+fn distinct(limits: Vec<Spanned<Limit>>, name: &str) -> Vec<NamedLimit> {
+    let mut seen: Vec<(i64, Location)> = Vec::new();
+    let mut named = Vec::with_capacity(limits.len());
+    let is_only = limits.len() == 1;
+    for Spanned { value: limit, location } in limits {
+        let window_ms = limit.window_ms();
+        if let Some((_, first)) = seen.iter().find(|(window, _)| *window == window_ms) {
+            let message = format!("the rule has two limits of the same window, {}", rate::label(window_ms));
+            let help = "keep the smaller one: the other is never reached";
+            location.collision(Fault::new(message, help), first);
+            continue;
+        }
+        seen.push((window_ms, location));
+        let name: Arc<str> = match is_only {
+            true => name.into(),
+            false => format!("{name}:{}", rate::label(window_ms)).into(),
+        };
+        named.push(NamedLimit { name, limit });
+    }
+    named
+}
+
+/// Reads one limit, at the location of its rate.
+fn limit(section: &mut Section<'_>, is_required: bool) -> Option<Spanned<Limit>> {
+    let help = "write rate: N/s, N/min, N/h, N/day or N/DURATION, such as 30/min or 100/90s";
+    let rate = section.value("rate", Kind::Text("rate"), "");
+    if is_required {
+        section.require("rate", "the rate is missing", help);
+    }
+    let burst = section.number("burst", 0..=u32::MAX.into(), 0);
+    let slices = section.number("slices", 1..=Limit::MAX_SLICES, Limit::DEFAULT_SLICES);
+    let at = rate?.parsed(help, rate::rate)?;
+    let rate = at.value;
+    // A window of fewer milliseconds than the default has slices gets one slice for each.
+    let default = Limit::DEFAULT_SLICES.min(rate.window_ms.max(1));
+    let (spread, allowance) =
+        (slices.as_ref().map_or(default, |at| at.value), burst.as_ref().map_or(0, |at| at.value));
+    match Limit::new(rate.quota, allowance, rate.window_ms, spread) {
+        Ok(limit) => Some(Spanned { value: limit, location: at.location }),
+        Err(error) => {
+            let (location, help) = match error {
+                LimitError::NoQuota => (None, "write 1 or more; mode: off switches the rule off"),
+                LimitError::NegativeBurst => (burst.map(|at| at.location), "write 0 or more"),
+                LimitError::Window => (None, "write a window from 1ms to 366d"),
+                LimitError::Slices => {
+                    (slices.map(|at| at.location), "write fewer slices, or leave the key out")
+                }
+                LimitError::Count => (None, "write a lower rate, or a lower burst"),
+                LimitError::Precision => {
+                    (None, "write the same rate over a shorter window: 1000000/s instead of 86400000000/day")
+                }
+            };
+            location.unwrap_or(at.location).error(Fault::new(error.to_string(), help));
+            None
+        }
+    }
+}
