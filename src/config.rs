@@ -176,7 +176,7 @@ fn compile(
     overrides: &Overrides,
     secrets: &Secrets<'_>,
 ) -> Result<Config, Vec<Diagnostic>> {
-    let report = Rc::new(Report::default());
+    let report = Rc::new(Report::new(keys));
     let location = Location::root(&report);
     let limits = flags::limits(overrides, &location);
     let mut text = None;

@@ -23,11 +23,6 @@ const HINTS: &[Hint] = &[
     (&["tls_timeout", "tls_handshake_timeout"], RENAMED, "write handshake_timeout"),
     (&["proxy_protocol_timeout"], RENAMED, "write proxy_header_timeout"),
     (&["tunnel_idle_timeout", "websocket_timeout"], RENAMED, "write stream_idle_timeout"),
-    (
-        &["connect_timeout", "response_timeout", "pending"],
-        "this is about the application",
-        "write it under upstream",
-    ),
     (&["max_connections"], RENAMED, "write connections"),
     (&["max_connections_per_client", "connections_per_ip"], RENAMED, "write connections_per_client"),
     (&["max_streams", "max_concurrent_streams"], RENAMED, "write streams"),

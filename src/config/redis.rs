@@ -68,7 +68,7 @@ pub(super) fn read(
         let servers = flagged.or(written).present();
         Some(RedisSettings {
             timeout: section.duration("timeout", ("1ms", "10s"), Duration::from_millis(20)),
-            key_prefix: key_prefix(section),
+            key_prefix: prefix(section),
             // Enough to keep round trips under way; more would only make each carry less.
             connections: section.integer("connections", 1..=256, 4),
             instances: section.integer("instances", 1..=10_000, 1),
@@ -82,7 +82,7 @@ pub(super) fn read(
     })
 }
 
-fn key_prefix(section: &mut Section<'_>) -> String {
+fn prefix(section: &mut Section<'_>) -> String {
     const DEFAULT: &str = "tidegate";
     let help = "write 1 to 32 letters, digits, '.', '_' or '-'";
     let value = section.value("key_prefix", Kind::Text("1 to 32 of `A-Z a-z 0-9 . _ -`"), DEFAULT);

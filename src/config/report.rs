@@ -1,6 +1,6 @@
 //! Collects every fault with its location, and looks the places up in the text at the end. Pure.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 use super::certificates::Certificates;
@@ -101,6 +101,19 @@ impl Location {
         false
     }
 
+    /// The sections that have a key of this name. None: none has.
+    pub(super) fn sections_with(&self, name: &str) -> Option<String> {
+        let keys =
+            self.report.all_keys.get_or_init(|| self.report.list_keys.map_or_else(Vec::new, |list| list()));
+        let mut sections: Vec<&str> = Vec::new();
+        for key in keys {
+            let section =
+                key.path.rsplit_once('.').filter(|(_, last)| *last == name).map(|(section, _)| section);
+            sections.extend(section.filter(|section| !section.starts_with("global")));
+        }
+        (!sections.is_empty()).then(|| sections.join(" and ").replace("[0]", ""))
+    }
+
     /// Whether this reading is for the table of keys.
     pub(super) fn is_for_keys(&self) -> bool {
         self.report.keys.borrow().is_some()
@@ -178,6 +191,9 @@ pub(super) struct Report {
     certificates: RefCell<Vec<CertificateFile>>,
     /// The keys that were asked for. None: this reading is not for the table of keys.
     keys: RefCell<Option<Vec<Key>>>,
+    /// Lists the keys of the whole file.
+    list_keys: Option<fn() -> Vec<Key>>,
+    all_keys: OnceCell<Vec<Key>>,
 }
 
 /// What a report holds, with line and column, in the order of the file.
@@ -191,6 +207,11 @@ pub(super) struct Located {
 const MAX_DIAGNOSTICS: usize = 100;
 
 impl Report {
+    /// An empty report. `list_keys` is called where a key is unknown.
+    pub(super) fn new(list_keys: fn() -> Vec<Key>) -> Self {
+        Self { list_keys: Some(list_keys), ..Self::default() }
+    }
+
     /// The report of a reading that is for the table of keys.
     pub(super) fn of_keys() -> Self {
         Self { keys: RefCell::new(Some(Vec::new())), ..Self::default() }

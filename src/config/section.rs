@@ -266,7 +266,13 @@ impl<'n> Section<'n> {
                     let keys = self.keys().replacen('t', "T", 1);
                     Fault::new(unknown, format!("did you mean '{meant}'? {keys}"))
                 }
-                (None, None) => Fault::new(unknown, self.keys()),
+                (None, None) => {
+                    let elsewhere = self
+                        .location
+                        .sections_with(name)
+                        .map(|sections| format!("{} is a key of {sections}; here ", shown(name)));
+                    Fault::new(unknown, elsewhere.unwrap_or_default() + &self.keys())
+                }
             };
             self.location.then(Step::Entry(index, name.clone())).key().error(fault);
         }

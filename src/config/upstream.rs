@@ -19,14 +19,10 @@ use url::{Scheme, Target};
 
 const HINTS: &[Hint] = &[
     (
-        &["timeout"],
+        &["timeout", "read_timeout"],
         "there are several timeouts",
-        "write connect_timeout for the connection, response_timeout for the head of the answer",
-    ),
-    (
-        &["read_timeout"],
-        "how long a body may pause stands in bounds",
-        "write response_timeout for the head of the answer, bounds.body_idle_timeout for the rest",
+        "write connect_timeout for the connection, response_timeout for the head of the response, \
+         bounds.body_idle_timeout for its body",
     ),
     (&["keepalive_timeout"], "connections that wait have another key", "write idle_timeout"),
     (&["max_connections"], "this bound has another name", "write connections"),

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use tidegate::config::{Config, Diagnostic, Overrides, SecretSource, compile_text};
+use tidegate::config::{Config, Diagnostic, Key, Kind, Overrides, SecretSource, compile_text, keys};
 
 use super::{listed, pem};
 use crate::harness::Tidegate;
@@ -121,6 +121,69 @@ fn the_readme_has_a_file_that_passes_check_as_it_stands() {
         let check = Tidegate::finished(&["check", file.to_str().unwrap()]);
         assert!(check.status.success() && check.stderr.is_empty(), "{}{}", check.stdout, check.stderr);
     }
+}
+
+/// The heading on the reference page that a key is under, and its name in the table there.
+fn reference(path: &str) -> (&'static str, &str) {
+    const HEADINGS: [(&str, &str); 17] = [
+        ("store.redis.tls.", "#### TLS to Redis"),
+        ("store.redis.sentinel.", "#### sentinel"),
+        ("store.", "### store"),
+        ("upstream.tls.", "#### TLS to the application"),
+        ("upstream.", "### upstream"),
+        ("tls.", "### tls"),
+        ("proxy_protocol.", "### proxy_protocol"),
+        ("bounds.", "### bounds"),
+        ("client.", "### client"),
+        ("path.", "### path"),
+        ("bypass[0].", "### bypass"),
+        ("rules[0].match.", "#### match"),
+        ("rules[0].refusal.", "#### refusal"),
+        ("rules[0].limits[0].", "### rules"),
+        ("rules[0].", "### rules"),
+        ("shutdown.", "### shutdown"),
+        ("", "## Top level"),
+    ];
+    let (start, heading) = HEADINGS.into_iter().find(|(start, _)| path.starts_with(start)).unwrap();
+    (heading, &path[start.len()..])
+}
+
+/// What the row of a key lacks.
+fn lacks(key: &Key, page: &str) -> Option<String> {
+    // The keys of global rules are those of rules.
+    let path = key.path.replace("global[0].", "rules[0].");
+    let (heading, name) = reference(&path);
+    // Its keys are in the table, and not it.
+    if matches!(&*key.path, "store.memory" | "store.redis") {
+        return None;
+    }
+    let table = page.lines().skip_while(|line| *line != heading).skip(1);
+    let mut table = table.take_while(|line| !line.starts_with('#'));
+    let cell = format!("`{name}`");
+    let row = table.find(|line| line.starts_with("| ") && line.split(" | ").next().unwrap().contains(&cell));
+    let Some(row) = row else { return Some(format!("{}: no row under {heading}", key.path)) };
+    let mut wanted = match &key.kind {
+        Kind::Word(words) => words.iter().map(|word| format!("`{word}`")).collect(),
+        Kind::Boolean | Kind::Integer(..) | Kind::Size(..) | Kind::Duration(..) => vec![key.kind.to_string()],
+        Kind::Text(_) | Kind::Texts(_) | Kind::Mapping | Kind::List => vec![],
+    };
+    match &*key.default {
+        "" => {}
+        code if code.contains('`') => wanted.push(code.to_owned()),
+        text => wanted.push(format!("`{text}`")),
+    }
+    let missing: Vec<_> = wanted.into_iter().filter(|text| !row.contains(text)).collect();
+    (!missing.is_empty()).then(|| format!("{}: its row lacks {}", key.path, missing.join(" and ")))
+}
+
+#[test]
+fn every_key_is_on_the_reference_page_with_its_range_and_its_default() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let page = fs::read_to_string(page).unwrap();
+    let keys = keys();
+    assert!(keys.len() > 100, "{}", keys.len());
+    let lacking: Vec<String> = keys.iter().filter_map(|key| lacks(key, &page)).collect();
+    assert!(lacking.is_empty(), "\n{}\n", lacking.join("\n"));
 }
 
 #[test]
