@@ -189,7 +189,7 @@ fn compile(
     }
     let compiled = match root {
         yaml::Node::Null => {
-            location.error(Fault::new("the file is empty", "write at least upstream: and rules:"));
+            location.error(Fault::new("the file is empty", "expected at least upstream: and rules:"));
             None
         }
         _ => {

@@ -21,10 +21,10 @@ use crate::policy::path::PathPolicy;
 
 const HINTS: &[Hint] = &[(
     &["secret"],
-    "a secret does not stand in this file",
+    "secrets do not belong in this file",
     "name a file in secret_file, or an environment variable in secret_env",
 )];
-const CONDITIONS: &str = "give one of paths, cidrs, client_san, or header with secret_file or secret_env";
+const CONDITIONS: &str = "expected one of paths, cidrs, client_san, or header with secret_file or secret_env";
 
 /// Reads a bypass. None: there is a fault in it, which has been reported.
 pub(super) fn read(
@@ -42,14 +42,14 @@ pub(super) fn read(
 }
 
 fn condition(section: &mut Section<'_>, reading: &PathPolicy, secrets: &Secrets<'_>) -> Option<Condition> {
-    let paths = section.texts("paths", "paths", "write paths, such as /healthz or /static/*");
+    let paths = section.texts("paths", "paths", "expected paths, such as /healthz or /static/*");
     let cidrs = section.value("cidrs", Kind::Texts("networks or addresses"), "");
     let cidrs = cidrs.map(|value| networks(&value));
-    let help = "write names of certificates, such as spiffe://prod/ns/jobs/*";
+    let help = "expected names of certificates, such as spiffe://prod/ns/jobs/*";
     let client_san = section.texts("client_san", "names, or their starts", help);
-    let header = section.text("header", "header", "write the name of a header");
+    let header = section.text("header", "header", "expected the name of a header");
     let secret_file = section.text("secret_file", "file", secret::FILE_HELP);
-    let help = "write the name of an environment variable";
+    let help = "expected the name of an environment variable";
     let secret_env = section.text("secret_env", "environment variable", help);
     if let (None, Some(secret)) = (&header, secret_file.as_ref().or(secret_env.as_ref())) {
         let help = "name the header that holds it: header: X-Internal-Token";
@@ -70,7 +70,7 @@ fn condition(section: &mut Section<'_>, reading: &PathPolicy, secrets: &Secrets<
             return None;
         }
         _ => {
-            let help = format!("{CONDITIONS}; write two bypasses");
+            let help = format!("{CONDITIONS}; or two bypasses");
             section.location.error(Fault::new("the bypass has more than one condition", help));
             return None;
         }
@@ -92,7 +92,7 @@ fn paths(texts: &[Spanned<String>], reading: &PathPolicy) -> Vec<crate::policy::
     let templates = texts.iter().filter_map(|at| {
         let template = at.check(|text| template(text, reading))?.value;
         if template.is_open() && template.segments().is_empty() {
-            let message = "this lets every request through: no rule is ever asked";
+            let message = "this lets every request through: no rule is ever checked";
             at.location.warn(message, "name the paths");
         }
         Some(template)
@@ -102,7 +102,7 @@ fn paths(texts: &[Spanned<String>], reading: &PathPolicy) -> Vec<crate::policy::
 
 fn cidrs(networks: Vec<Spanned<ipnet::IpNet>>) -> Vec<ipnet::IpNet> {
     for at in networks.iter().filter(|at| covers_all(&at.value)) {
-        at.location.warn("this lets every address through: no rule is ever asked", "name the networks");
+        at.location.warn("this lets every address through: no rule is ever checked", "name the networks");
     }
     networks.into_iter().map(|at| at.value).collect()
 }
@@ -142,7 +142,7 @@ fn by_secret(
     };
     if HeaderValue::from_bytes(&secret).is_err() || secret.trim_ascii() != secret {
         let message =
-            "the secret can never arrive: it holds a line break, a control character, or a blank at an end";
+            "the secret never matches: it has a line break, a control character, or a blank at an end";
         location.error(Fault::new(message, "put the secret on one line, and nothing else"));
         return None;
     }
@@ -155,7 +155,10 @@ fn by_secret(
 
 fn header_name(text: &str) -> Result<HeaderName, Fault> {
     let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
-        Fault::new(format!("'{}' is no header name", shown(text)), "write a name such as X-Internal-Token")
+        Fault::new(
+            format!("invalid header name \'{}\'", shown(text)),
+            "expected a name such as X-Internal-Token",
+        )
     })?;
     readable(&name, Purpose::Secret).map(|()| name)
 }
@@ -164,7 +167,10 @@ fn variable_name(name: &str) -> Result<String, Fault> {
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     let fits = plain && !name.starts_with(|c: char| c.is_ascii_digit());
     let fault = || {
-        Fault::new(format!("'{}' is no environment variable", shown(name)), "write letters, digits and '_'")
+        Fault::new(
+            format!("invalid environment variable '{}'", shown(name)),
+            "expected letters, digits and '_'",
+        )
     };
     fits.then(|| name.to_owned()).ok_or_else(fault)
 }

@@ -32,7 +32,7 @@ fn trusted_proxies(section: &mut Section<'_>) -> Vec<ipnet::IpNet> {
     let proxies = value.map(|value| networks(&value)).unwrap_or_default();
     for at in proxies.iter().filter(|at| covers_all(&at.value)) {
         at.location.warn(
-            "every client is a trusted proxy, and may claim any address: a limit per client_ip holds nobody",
+            "every client is a trusted proxy, and may claim any address: a limit per client_ip limits no client",
             "list the networks of your own proxies only",
         );
     }

@@ -17,31 +17,31 @@ use crate::policy::Policy;
 use crate::settings::{Listen, Settings, Shutdown};
 
 const HINTS: &[Hint] = &[
-    (&["cert_file"], "certificates stand under tls", "write tls: with cert_file and key_file"),
+    (&["cert_file"], "certificates belong under tls", "expected tls: with cert_file and key_file"),
     (
         &["timeout"],
         "there are several timeouts",
-        "write those of clients in bounds, those of the application in upstream",
+        "set those of clients in bounds, and those of the upstream in upstream",
     ),
     (
         &["timeouts"],
-        "timeouts stand with what they are for",
-        "write those of clients in bounds, those of the application in upstream",
+        "timeouts belong to what they apply to",
+        "set those of clients in bounds, and those of the upstream in upstream",
     ),
-    (&["max_connections"], "this bound stands under bounds", "write bounds: { connections: NUMBER }"),
+    (&["max_connections"], "this bound belongs under bounds", "expected bounds: { connections: NUMBER }"),
     (&["admin_listen"], "the admin API is not built yet", "remove the key"),
     (
         &["limits"],
-        "limits stand under rules",
-        "write rules: with a list of rules, each with a name and a rate",
+        "limits belong under rules",
+        "expected rules: with a list of rules, each with a name and a rate",
     ),
 ];
 const PROXY_PROTOCOL_HINTS: &[Hint] = &[
-    (&["version"], "each connection says itself which version it speaks", "remove the key"),
+    (&["version"], "the PROXY header of each connection has the version", "remove the key"),
     (
         &["trusted_proxies"],
-        "trusted_proxies is about header fields, and stands in client",
-        "write trusted: [NETWORKS]",
+        "trusted_proxies is about header fields, and belongs under client",
+        "expected trusted: [NETWORKS]",
     ),
 ];
 
@@ -106,11 +106,11 @@ fn listen_mode(file: &mut Section<'_>, listen: &Listen) -> Option<u32> {
 }
 
 fn ops_listen(file: &mut Section<'_>, overrides: &Overrides, listen: &Listen) -> SocketAddr {
-    let help = "write IP:PORT, such as 0.0.0.0:9902 or [::]:9902";
+    let help = "expected IP:PORT, such as 0.0.0.0:9902 or [::]:9902";
     let value = file.value("ops_listen", Kind::Text("`IP:PORT`"), OPS_LISTEN);
     let written = value.and_then(|value| {
         value.parsed(help, |text| {
-            let fault = || Fault::new(format!("'{}' is no address to listen on", shown(text)), help);
+            let fault = || Fault::new(format!("invalid listen address \'{}\'", shown(text)), help);
             text.parse().map_err(|_| fault())
         })
     });
@@ -121,8 +121,8 @@ fn ops_listen(file: &mut Section<'_>, overrides: &Overrides, listen: &Listen) ->
         && overlap(*taken, address)
     {
         let location = chosen.map_or_else(|| file.location.clone(), |at| at.location);
-        let message = format!("{address} is taken by listen");
-        location.error(Fault::new(message, "give probes and metrics a port of their own"));
+        let message = format!("{address} is the address of listen");
+        location.error(Fault::new(message, "expected a port of its own for probes and metrics"));
     }
     address
 }
@@ -135,7 +135,8 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
 
 /// Reads the peers whose connections begin with a header of the PROXY protocol.
 fn proxy_protocol(file: &mut Section<'_>, listen: &Spanned<Listen>) -> Vec<IpNet> {
-    let help = "write trusted: and the networks of the balancers that send it, such as [10.0.0.0/8]";
+    let help =
+        "expected trusted: and the networks of the balancers that send PROXY headers, such as [10.0.0.0/8]";
     // Not a mapping that counts as absent if it is empty, as with `tls`.
     let Some(value) = file.value("proxy_protocol", Kind::Mapping, "") else { return Vec::new() };
     if matches!(listen.value, Listen::Unix(_)) {
@@ -145,17 +146,19 @@ fn proxy_protocol(file: &mut Section<'_>, listen: &Spanned<Listen>) -> Vec<IpNet
     }
     let trusted = value.section(PROXY_PROTOCOL_HINTS, |section| {
         let trusted = section.value("trusted", Kind::Texts("networks or addresses"), "");
-        section.require("trusted", "nobody is trusted to send it", help);
+        section.require("trusted", "no peer is trusted to send PROXY headers", help);
         let trusted = trusted?;
         if matches!(trusted.node, Node::List(items) if items.is_empty()) {
-            trusted.location.error(Fault::new("the list is empty: nobody may send it", help));
+            trusted
+                .location
+                .error(Fault::new("the list is empty: no peer is trusted to send PROXY headers", help));
         }
         Some(networks(&trusted))
     });
     let trusted = trusted.unwrap_or_default();
     for at in trusted.iter().filter(|at| covers_all(&at.value)) {
         at.location.warn(
-            "every connection must begin with a PROXY header, and whoever connects may claim any address",
+            "every connection must begin with a PROXY header, and any peer may claim any address",
             "list the networks of your own balancers only",
         );
     }
@@ -172,7 +175,7 @@ fn shutdown(file: &mut Section<'_>) -> Shutdown {
             let key = if section.has("grace") { "grace" } else { "settle" };
             let message =
                 format!("grace ({grace:?}) is shorter than settle ({settle:?}), which is part of it");
-            let help = "make grace the longer one: it is the whole time to shut down";
+            let help = "expected grace to be the longer one: it is the whole time to shut down";
             section.located(key).error(Fault::new(message, help));
         }
         Some(Shutdown { settle, grace })

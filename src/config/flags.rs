@@ -8,7 +8,7 @@ use super::rules;
 use super::yaml::Node;
 use crate::policy::path::PathPolicy;
 
-const HELP: &str = "write '[METHODS ]PATH=RATE[,burst=N][,slices=N][,key=PART][,mode=MODE][,name=NAME]', \
+const HELP: &str = "expected '[METHODS ]PATH=RATE[,burst=N][,slices=N][,key=PART][,mode=MODE][,name=NAME]', \
                       such as 'GET|POST /api/*=100/min,burst=10'";
 const NAME_HELP: &str = "expected name=NAME, 1 to 64 letters, digits, '.', '_' or '-'";
 
@@ -30,7 +30,7 @@ fn rule(text: &str) -> Result<Node, Fault> {
     };
     let mut options = rest.split(',');
     let first = options.next().unwrap_or_default();
-    let (path, rate) = first.rsplit_once('=').ok_or_else(|| Fault::new("this is no limit", HELP))?;
+    let (path, rate) = first.rsplit_once('=').ok_or_else(|| Fault::new("invalid limit", HELP))?;
     let path = path.trim();
     let mut matches = vec![("path", Node::text(path))];
     if methods != "*" {
@@ -62,13 +62,13 @@ fn rule(text: &str) -> Result<Node, Fault> {
                 let guess = nearest(other, &["burst", "slices", "key", "mode", "name"]);
                 let guess = guess.map(|meant| format!("did you mean '{meant}'? ")).unwrap_or_default();
                 return Err(Fault::new(
-                    format!("there is no option '{}'", shown(other)),
+                    format!("unknown option '{}'", shown(other)),
                     format!("{guess}{HELP}"),
                 ));
             }
         };
         if option == "name" || rule.iter().any(|(given, _)| *given == option) {
-            return Err(Fault::new(format!("'{option}' stands twice"), "keep one of the two"));
+            return Err(Fault::new(format!("duplicate option '{option}'"), "keep one of the two"));
         }
         rule.push((option, value.parse().map_or_else(|_| Node::text(value), Node::Int)));
     }

@@ -41,9 +41,9 @@ const OWN_HEADER: &str = "expected a header of its own, such as X-Internal-Token
 fn host(purpose: Purpose) -> Fault {
     match purpose {
         Purpose::Condition => {
-            Fault::new("the host has a condition of its own", "write hosts: [api.example.com]")
+            Fault::new("the host has a condition of its own", "expected hosts: [api.example.com]")
         }
-        Purpose::Key => Fault::new("the host has a key of its own", "write host"),
+        Purpose::Key => Fault::new("the host has a key of its own", "expected host"),
         Purpose::Secret => Fault::new("the header host cannot hold a secret", OWN_HEADER),
     }
 }

@@ -16,8 +16,8 @@ impl FromStr for Listen {
 }
 
 pub(super) const LISTEN_HELP: &str =
-    "write IP:PORT, such as 0.0.0.0:8080 or [::]:8080, or unix:/PATH, such as unix:/run/tidegate.sock";
-const SOCKET_HELP: &str = "write unix: and the path of the socket, such as unix:/run/app.sock";
+    "expected IP:PORT, such as 0.0.0.0:8080 or [::]:8080, or unix:/PATH, such as unix:/run/tidegate.sock";
+const SOCKET_HELP: &str = "expected unix: and the path of the socket, such as unix:/run/app.sock";
 /// Linux has room for 108 bytes in an address (`sun_path`), and the last one is zero.
 const MAX_SOCKET_PATH: usize = 107;
 
@@ -25,7 +25,7 @@ pub(super) fn listen(text: &str) -> Result<Listen, Fault> {
     if let Some(path) = text.strip_prefix("unix:") {
         return socket_path(path).map(Listen::Unix);
     }
-    let fault = |_| Fault::new(format!("'{}' is no address to listen on", shown(text)), LISTEN_HELP);
+    let fault = |_| Fault::new(format!("invalid listen address \'{}\'", shown(text)), LISTEN_HELP);
     text.parse().map(Listen::Tcp).map_err(fault)
 }
 
@@ -43,13 +43,13 @@ pub(super) fn socket_path(text: &str) -> Result<PathBuf, Fault> {
         "" => fault("the path of the socket is missing"),
         _ if path.starts_with('@') => fault("sockets without a file (abstract ones) are not supported"),
         _ if path.contains('\0') => fault("the path of the socket holds a NUL"),
-        _ if path.ends_with('/') => fault("this is the path of a folder, not of a socket"),
+        _ if path.ends_with('/') => fault("this is the path of a directory, not of a socket"),
         _ if path.len() > MAX_SOCKET_PATH => {
             let message = format!(
-                "the path of the socket has {} bytes, and {MAX_SOCKET_PATH} is the most there can be",
+                "the path of the socket has {} bytes, more than the {MAX_SOCKET_PATH} that are possible",
                 path.len()
             );
-            Err(Fault::new(message, "give the socket a shorter path, such as unix:/run/app.sock"))
+            Err(Fault::new(message, "expected a shorter path, such as unix:/run/app.sock"))
         }
         _ => Ok(PathBuf::from(path)),
     }
@@ -67,14 +67,14 @@ pub(super) fn socket_mode(text: &str) -> Result<u32, Fault> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|_| octal).ok_or_else(invalid)?;
     match mode {
         _ if mode > 0o777 => {
-            let message = format!("mode '{text}' sets more than permissions");
+            let message = format!("invalid mode '{text}': it sets more than permissions");
             Err(Fault::new(
                 message,
                 "expected \"0600\" to \"0777\": setuid, setgid and sticky mean nothing here",
             ))
         }
         _ if mode & OWNER != OWNER => {
-            let message = format!("mode '{text}' locks tidegate's own user out");
+            let message = format!("invalid mode '{text}': it locks tidegate's own user out");
             Err(Fault::new(message, "expected read and write for the owner, as in \"0600\" or \"0660\""))
         }
         _ => Ok(mode),

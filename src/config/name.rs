@@ -17,20 +17,20 @@ pub(super) struct Names(HashMap<String, Location>);
 impl Names {
     /// Reads the name of a rule or a bypass.
     pub(super) fn read(&mut self, section: &mut Section<'_>) -> Option<Spanned<String>> {
-        let help = "write a name of 1 to 64 letters, digits, '.', '_' or '-'; a number takes quotes";
+        let help = "expected a name of 1 to 64 letters, digits, '.', '_' or '-'; a number takes quotes";
         let value = section.value("name", Kind::Text("1 to 64 of `A-Z a-z 0-9 . _ -`"), "");
         section.require("name", "the name is missing", help);
         let name = value?.parsed(help, |text| {
             let fits = is_name(text, MAX_NAME).then(|| text.to_owned());
-            fits.ok_or_else(|| Fault::new(format!("'{}' is no name", shown(text)), help))
+            fits.ok_or_else(|| Fault::new(format!("invalid name '{}'", shown(text)), help))
         })?;
         match self.0.get(&name.value) {
             None => drop(self.0.insert(name.value.clone(), name.location.clone())),
             Some(first) => {
-                let message = format!("the name '{}' is taken", name.value);
+                let message = format!("duplicate name '{}'", name.value);
                 let help = match name.location.is_flag() {
-                    true => "add ,name=NAME to one of the limits: counters and metrics go by the name",
-                    false => "give it another name: counters and metrics go by it",
+                    true => "add ,name=NAME to one of the limits: the name identifies counters and metrics",
+                    false => "expected another name: it identifies counters and metrics",
                 };
                 name.location.collision(Fault::new(message, help), first);
             }

@@ -7,12 +7,8 @@ use crate::policy::path::{
 
 const HINTS: &[Hint] = &[
     (&["trailing_slash"], "a slash at the end makes no difference to rules", "remove the key"),
-    (
-        &["merge_slashes"],
-        "what becomes of // is empty_segments",
-        "write empty_segments: merge, keep or reject",
-    ),
-    (&["case_sensitive"], "the key is case", "write case: sensitive or insensitive"),
+    (&["merge_slashes"], "this is set by empty_segments", "expected empty_segments: merge, keep or reject"),
+    (&["case_sensitive"], "this is set by case", "expected case: sensitive or insensitive"),
 ];
 const ENCODED_SLASHES: &[(&str, EncodedSlashes)] =
     &[("reject", EncodedSlashes::Reject), ("keep", EncodedSlashes::Keep), ("decode", EncodedSlashes::Decode)];

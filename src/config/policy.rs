@@ -22,8 +22,8 @@ pub(super) fn read(
 ) -> Policy {
     let (client, hash_key) = client::read(file, secrets);
     let path = path::read(file);
-    let bypass = file.items("bypass", "write a list of bypasses, each starting with '- name:'");
-    let help = "write a list of rules, each starting with '- name:'";
+    let bypass = file.items("bypass", "expected a list of bypasses, each starting with '- name:'");
+    let help = "expected a list of rules, each starting with '- name:'";
     let (global, rules) = (file.items("global", help), file.items("rules", help));
 
     let mut names = Names::default();
@@ -82,8 +82,9 @@ fn bypassed(rules: &[Spanned<Rule>], bypasses: &[Spanned<Bypass>]) {
         };
         if let Some(bypass) = bypasses.iter().find(lets_through) {
             let (name, bypass) = (&rule.name, &bypass.value.name);
-            let message =
-                format!("the rule '{name}' is never asked: the bypass '{bypass}' lets its requests through");
+            let message = format!(
+                "the rule '{name}' is never checked: the bypass '{bypass}' lets its requests through"
+            );
             location.warn(message, "narrow the bypass, or remove the rule");
         }
     }

@@ -11,26 +11,26 @@ pub(super) struct Rate {
     pub(super) window_ms: i64,
 }
 
-const RATE_HELP: &str = "write N/s, N/min, N/h, N/day or N/DURATION, such as 30/min or 100/90s";
-const DURATION_HELP: &str = "write numbers with units, such as 20ms, 3s, 5m, 1h30m or 2d";
+const RATE_HELP: &str = "expected N/s, N/min, N/h, N/day or N/DURATION, such as 30/min or 100/90s";
+const DURATION_HELP: &str = "expected numbers with units, such as 20ms, 3s, 5m, 1h30m or 2d";
 
 /// Reads a rate.
 pub(super) fn rate(text: &str) -> Result<Rate, Fault> {
     let fault = |message: String| Fault::new(message, RATE_HELP);
-    let no_rate = || fault(format!("'{}' is no rate", shown(text)));
+    let no_rate = || fault(format!("invalid rate \'{}\'", shown(text)));
     let (count, window) = text.split_once('/').ok_or_else(no_rate)?;
     let (count, window) = (count.trim(), window.trim());
     let quota = match whole(count) {
         Some(quota) => quota,
         None if count.parse::<f64>().is_ok() => {
             let message = format!(
-                "'{}' is no rate: the count must be a whole number, not '{}'",
+                "invalid rate \'{}\': the count must be a whole number, not '{}'",
                 shown(text),
                 shown(count)
             );
             return Err(Fault::new(
                 message,
-                "write a longer window instead: half a request per second is 1/2s",
+                "expected a longer window instead: half a request per second is 1/2s",
             ));
         }
         None => return Err(no_rate()),
@@ -43,7 +43,7 @@ pub(super) fn rate(text: &str) -> Result<Rate, Fault> {
 /// Reads a duration.
 pub(super) fn duration(text: &str) -> Result<Duration, Fault> {
     let millis = milliseconds(text.trim()).and_then(|millis| u64::try_from(millis).ok());
-    let fault = || Fault::new(format!("'{}' is no duration", shown(text)), DURATION_HELP);
+    let fault = || Fault::new(format!("invalid duration \'{}\'", shown(text)), DURATION_HELP);
     millis.map(Duration::from_millis).ok_or_else(fault)
 }
 

@@ -18,15 +18,15 @@ use crate::settings::{ClientTls, Credentials, RedisSettings, Secret};
 const HINTS: &[Hint] = &[
     (
         &["password"],
-        "a password does not stand in this file",
+        "passwords do not belong in this file",
         "name a file in password_file, or set TIDEGATE_REDIS_PASSWORD",
     ),
     (
         &["urls"],
-        "the servers of a cluster stand in cluster",
-        "write cluster: and the list, or url: and one of them",
+        "the servers of a cluster belong in cluster",
+        "expected cluster: and the list, or url: and one of them",
     ),
-    (&["database"], "the database stands in the url", "write url: redis://HOST:PORT/DATABASE"),
+    (&["database"], "the database is part of the url", "expected url: redis://HOST:PORT/DATABASE"),
 ];
 
 /// The environment variable with the password.
@@ -43,7 +43,7 @@ pub(super) fn read(
         let written = topology::read(section, secrets);
         let flagged = Field::read(flag, |at| topology::standalone(&at));
         if written.is_absent() && flagged.is_absent() {
-            let help = format!("{}; or write sentinel: or cluster:, or give --redis", topology::URL_HELP);
+            let help = format!("{}; or sentinel:, or cluster:, or --redis", topology::URL_HELP);
             section.require("url", "the url is missing", &help);
         }
         let login = credentials(section, PASSWORD_ENV, secrets);
@@ -52,7 +52,7 @@ pub(super) fn read(
             Some(tls) => tls::client(tls, secrets),
             None => Some(ClientTls::default()),
         };
-        let help = "write rediss:// for redis://";
+        let help = "expected rediss:// instead of redis://";
         let is_plain = |servers: Option<&topology::Servers>| servers.is_some_and(|servers| !servers.tls);
         if let Some(tls) = tls {
             let (first, flagged) =
@@ -84,12 +84,12 @@ pub(super) fn read(
 
 fn prefix(section: &mut Section<'_>) -> String {
     const DEFAULT: &str = "tidegate";
-    let help = "write 1 to 32 letters, digits, '.', '_' or '-'";
+    let help = "expected 1 to 32 letters, digits, '.', '_' or '-'";
     let value = section.value("key_prefix", Kind::Text("1 to 32 of `A-Z a-z 0-9 . _ -`"), DEFAULT);
     let prefix = value.and_then(|value| {
         value.parsed(help, |text| {
             let fits = is_name(text, MAX_PREFIX).then(|| text.to_owned());
-            fits.ok_or_else(|| Fault::new(format!("'{}' cannot start the keys in Redis", shown(text)), help))
+            fits.ok_or_else(|| Fault::new(format!("invalid key_prefix '{}'", shown(text)), help))
         })
     });
     prefix.map_or_else(|| DEFAULT.to_owned(), |at| at.value)
@@ -97,7 +97,7 @@ fn prefix(section: &mut Section<'_>) -> String {
 
 /// Reads a user, and the password in a file or else in the environment.
 fn credentials(section: &mut Section<'_>, variable: &str, secrets: &Secrets<'_>) -> Option<Credentials> {
-    let username = section.text("username", "text", "write the ACL user's name");
+    let username = section.text("username", "text", "expected the name of an ACL user");
     let value = section.value("password_file", Kind::Text("file"), "");
     let (source, location) = match value {
         Some(value) => {

@@ -255,7 +255,7 @@ fn located(severity: Severity, findings: Vec<Finding>, file: Option<(&str, &str)
             column: None,
             path: String::new(),
             message: format!("and {more} more"),
-            help: "mend the first ones: the others may go with them".to_owned(),
+            help: "fix the first ones: others may go away with them".to_owned(),
         });
     }
     diagnostics

@@ -20,10 +20,10 @@ pub(super) use matching::template;
 
 const HINTS: &[Hint] = &[
     (&["count_on"], "count_on is not built yet", "remove it: every request that passes is counted"),
-    (&["window"], "the window is part of the rate", "write rate: N/DURATION, such as 100/90s"),
-    (&["limit"], "the limit is the rate", "write rate: N/DURATION, such as 100/90s"),
-    (&["path"], "the path stands under match", "write match: { path: /api/tasks }"),
-    (&["methods"], "the methods stand under match", "write match: { methods: [GET], path: /api/tasks }"),
+    (&["window"], "the window is part of the rate", "expected rate: N/DURATION, such as 100/90s"),
+    (&["limit"], "the limit is the rate", "expected rate: N/DURATION, such as 100/90s"),
+    (&["path"], "path is a condition of match", "expected match: { path: /api/tasks }"),
+    (&["methods"], "methods is a condition of match", "expected match: { methods: [GET], path: /api/tasks }"),
     (&["websocket"], "websocket is a condition of match", "expected match: { websocket: true }"),
 ];
 const ON_MISSING: &[(&str, OnMissing)] = &[

@@ -16,7 +16,7 @@ pub enum SecretSource {
 }
 
 /// What a key takes that names a file with a secret.
-pub(super) const FILE_HELP: &str = "write the name of a file that holds the secret";
+pub(super) const FILE_HELP: &str = "expected the name of a file that holds the secret";
 
 /// Reads a secret's bytes. `None`: the variable is not set. An error says why a file cannot be read.
 pub type Secrets<'a> = dyn Fn(&SecretSource) -> Result<Option<Vec<u8>>, String> + 'a;

@@ -92,7 +92,7 @@ impl<'n> Value<'n> {
         if matches!(self.node, Node::Map(_)) {
             section.report_unknown(hints);
         } else {
-            self.expected("a mapping", &format!("write keys and values; {}", section.keys()));
+            self.expected("a mapping", &format!("expected keys and values; {}", section.keys()));
         }
         value.filter(|_| self.location.errors() == before)
     }
@@ -215,7 +215,7 @@ impl<'n> Section<'n> {
         default: &str,
     ) -> Option<Spanned<T>> {
         let kind = Kind::Word(words.iter().map(|(name, _)| *name).collect());
-        self.value(key, kind, default)?.word(words)
+        self.value(key, kind, default)?.word(key, words)
     }
 
     /// A text that is not empty; `what` is its grammar.
@@ -259,7 +259,7 @@ impl<'n> Section<'n> {
                 continue;
             }
             let hint = hints.iter().find(|(hinted, ..)| hinted.contains(&&**name));
-            let unknown = format!("there is no key '{}' here", shown(name));
+            let unknown = format!("unknown key '{}'", shown(name));
             let fault = match (hint, nearest(name, &self.known)) {
                 (Some((_, message, help)), _) => Fault::new(*message, *help),
                 (None, Some(meant)) => {

@@ -2,11 +2,11 @@
 
 use super::diagnostic::{Fault, shown};
 
-const SIZE_HELP: &str = "write a number of bytes, or a number with KiB or MiB, such as 64KiB";
+const SIZE_HELP: &str = "expected a number of bytes, or a number with KiB or MiB, such as 64KiB";
 
 /// Reads a size, in bytes. What exceeds an i64 is as wrong as the largest one, and whoever compares says so.
 pub(super) fn size(text: &str) -> Result<i64, Fault> {
-    let fault = || Fault::new(format!("'{}' is no size", shown(text)), SIZE_HELP);
+    let fault = || Fault::new(format!("invalid size \'{}\'", shown(text)), SIZE_HELP);
     let text = text.trim();
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let bytes = match unit.trim() {

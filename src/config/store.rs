@@ -41,12 +41,12 @@ fn settings(
 ) -> Option<StoreSettings> {
     let max_keys = memory_keys(memory.as_ref());
     if let (Some(memory), Some(redis)) = (&memory, &redis) {
-        let fault = Fault::new("there are two stores", "keep either memory or redis");
+        let fault = Fault::new("memory and redis exclude each other", "expected one of them");
         redis.location.key().collision(fault, &memory.location.key());
     }
     let flag = overrides.spanned("--redis", overrides.redis.as_ref(), root);
     if let (Some(at), true) = (&flag, overrides.memory) {
-        let fault = Fault::new("the memory store is asked for as well", "give one of the two");
+        let fault = Fault::new("the memory store is selected as well", "expected one of the two");
         at.location.error(fault);
     }
     // The file's store must be valid even where a flag wins.

@@ -18,7 +18,11 @@ const CLIENT_HINTS: &[Hint] = &[(
     "name the authority that signed the servers' certificates in ca_file",
 )];
 const SERVER_HINTS: &[Hint] = &[
-    (&["ca_file"], "whom clients' certificates come from stands in client_ca_file", "write client_ca_file"),
+    (
+        &["ca_file"],
+        "the authorities of clients' certificates belong in client_ca_file",
+        "expected client_ca_file",
+    ),
     (&["max_version"], "the highest version is always offered", "remove the key"),
     (&["ciphers"], "only ciphers without known weakness are offered", "remove the key"),
     (&["alpn"], "HTTP/2 and HTTP/1.1 are always offered", "remove the key"),
@@ -31,7 +35,7 @@ pub(super) fn client(value: &Value<'_>, secrets: &Secrets<'_>) -> Option<ClientT
         let ca_file = pem_file(section, "ca_file");
         let cert_file = pem_file(section, "cert_file");
         let key_file = pem_file(section, "key_file");
-        let help = "write the name that the servers' certificates have";
+        let help = "expected the name that the servers' certificates have";
         let server_name = section.text("server_name", "DNS name or IP address", help);
         match (&cert_file, &key_file) {
             (Some(at), None) if section.is_sound() => {
@@ -73,7 +77,7 @@ pub(super) fn server(value: &Value<'_>, secrets: &Secrets<'_>) -> Option<ServerT
         let min_version = section.value("min_version", Kind::Word(vec!["1.2", "1.3"]), "1.2");
         let tls13_only = min_version.and_then(|value| is_tls13(&value)).unwrap_or_default();
         if let (Some(at), None, true) = (&client_auth, &client_ca_file, section.is_sound()) {
-            let message = "clients are not asked for certificates: it is not said whom to believe";
+            let message = "clients are not asked for certificates: client_ca_file is missing";
             let help = "name in client_ca_file the authorities that sign them, or remove client_auth";
             at.location.key().error(Fault::new(message, help));
         }
@@ -99,14 +103,14 @@ fn is_tls13(value: &Value<'_>) -> Option<bool> {
         "1.2" => Some(false),
         "1.3" => Some(true),
         _ => {
-            value.expected("a version of TLS", "write \"1.2\" or \"1.3\": those before are not safe");
+            value.expected("a version of TLS", "expected \"1.2\" or \"1.3\": older versions are not safe");
             None
         }
     }
 }
 
 fn pem_file(section: &mut Section<'_>, key: &'static str) -> Option<Spanned<String>> {
-    section.text(key, "PEM file", "write the name of a file in PEM")
+    section.text(key, "PEM file", "expected the name of a file in PEM")
 }
 
 fn identity(file: &Spanned<String>, key: &Spanned<String>, secrets: &Secrets<'_>) -> Option<Identity> {
@@ -130,8 +134,8 @@ fn authorities(at: &Spanned<String>, secrets: &Secrets<'_>) -> Option<Vec<u8>> {
 /// Notes it where no certificate can have the name of this host.
 pub(super) fn certifiable(host: &str, location: &Location) {
     if tls::server_name(host).is_err() {
-        let message = format!("no certificate can be for '{}'", shown(host));
-        location.error(Fault::new(message, "write in tls.server_name the name that it has"));
+        let message = format!("no certificate can have the name '{}'", shown(host));
+        location.error(Fault::new(message, "set tls.server_name to the name that it has"));
     }
 }
 
@@ -142,7 +146,9 @@ fn pem(at: &Spanned<String>, secrets: &Secrets<'_>) -> Option<Vec<u8>> {
 fn judged<T>(at: &Spanned<String>, result: Result<T, TlsError>) -> Option<T> {
     let fault = |error: TlsError| {
         let message = match error {
-            TlsError::ServerName => format!("'{}' is no DNS name and no IP address", shown(&at.value)),
+            TlsError::ServerName => {
+                format!("invalid server name '{}': neither a DNS name nor an IP address", shown(&at.value))
+            }
             _ => format!("the file '{}' cannot be used: {error}", shown(&at.value)),
         };
         Fault::new(message, help(&error))
@@ -155,7 +161,7 @@ fn help(error: &TlsError) -> &'static str {
         TlsError::NoCertificate => {
             "name a file in PEM, with -----BEGIN CERTIFICATE-----; openssl x509 -inform der makes one of DER"
         }
-        TlsError::Pem(_) => "is the file complete? Write it anew",
+        TlsError::Pem(_) => "expected a complete file: is it cut short?",
         TlsError::Certificate(_) => {
             "remove it, or make it again; openssl x509 -req makes version 3 with -extfile"
         }
@@ -168,7 +174,7 @@ fn help(error: &TlsError) -> &'static str {
             "name the key of the first certificate in cert_file; those that lead to its authority come after it"
         }
         TlsError::ServerName => {
-            "write a name such as redis.internal or app.internal, or an address, without a port"
+            "expected a name such as redis.internal or app.internal, or an address, without a port"
         }
         TlsError::NoSystemRoots | TlsError::Setup(_) => "name the authorities in ca_file",
     }

@@ -21,27 +21,27 @@ const HINTS: &[Hint] = &[
     (
         &["timeout", "read_timeout"],
         "there are several timeouts",
-        "write connect_timeout for the connection, response_timeout for the head of the response, \
+        "expected connect_timeout for the connection, response_timeout for the head of the response, \
          bounds.body_idle_timeout for its body",
     ),
-    (&["keepalive_timeout"], "connections that wait have another key", "write idle_timeout"),
-    (&["max_connections"], "this bound has another name", "write connections"),
-    (&["max_pending"], "this bound has another name", "write pending"),
-    (&["retries"], "a request is sent once more, or it is not", "write retry: true or retry: false"),
-    (&["ca_file"], "certificates stand under tls", "write tls: { ca_file: FILE }"),
+    (&["keepalive_timeout"], "this timeout has another name", "expected idle_timeout"),
+    (&["max_connections"], "this bound has another name", "expected connections"),
+    (&["max_pending"], "this bound has another name", "expected pending"),
+    (&["retries"], "a request is sent at most once more", "expected retry: true or retry: false"),
+    (&["ca_file"], "certificates belong under tls", "expected tls: { ca_file: FILE }"),
     (
         &["protocol"],
-        "the protocol stands in the url",
-        "write url: h2c://HOST:PORT, https://HOST:PORT and so on",
+        "the protocol is part of the url",
+        "expected url: h2c://HOST:PORT, https://HOST:PORT and so on",
     ),
-    (&["urls"], "there is one application behind one tidegate", "write url: and one URL"),
+    (&["urls"], "tidegate has one upstream", "expected url: URL"),
 ];
 
 /// Below the 5 s after which common servers close an idle connection: it is tidegate that closes first, and no
 /// request crosses the closing.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
-const URL_HELP: &str = "write http://HOST:PORT";
+const URL_HELP: &str = "expected http://HOST:PORT";
 
 /// Reads the upstream of the file, and the flag that takes the place of its URL.
 pub(super) fn read(
@@ -67,7 +67,7 @@ pub(super) fn read(
             Field::read(alone.or(url), |value| value.text(URL_HELP)?.check(|text| url::parse(text)));
         let flagged = Field::read(flag, |flag| flag.check(|text| url::parse(text)));
         if written.is_absent() && flagged.is_absent() {
-            let help = format!("{}, or give --upstream", url::UPSTREAM_HELP);
+            let help = format!("{}, or --upstream", url::UPSTREAM_HELP);
             missing.error(Fault::new("the upstream is missing", help));
         }
         let tls = section.value("tls", Kind::Mapping, "");
@@ -94,7 +94,7 @@ pub(super) fn read(
     })?;
     if calls_itself(&settings.address, listen) {
         let what = if matches!(listen, Listen::Tcp(_)) { "port" } else { "path" };
-        let message = format!("{settings} is where tidegate itself listens: it would call itself");
+        let message = format!("{settings} is the address that tidegate itself listens on");
         target.error(Fault::new(message, format!("give listen or the upstream another {what}")));
         return None;
     }
@@ -106,12 +106,12 @@ fn unused_tls(tls: &Location, flagged: &Field<Spanned<Target>>, written: &Field<
     let plain = |target: Field<&Spanned<Target>>| {
         target.present().filter(|at| at.value.scheme != Scheme::Https).map(|at| at.location.clone())
     };
-    let help = "write https://HOST:PORT";
+    let help = "expected https://HOST:PORT";
     if plain(written.as_ref().or(flagged.as_ref())).is_some() {
-        let message = "tls is set, but the application is reached without it";
+        let message = "tls is set, but the upstream is reached without it";
         tls.key().error(Fault::new(message, format!("{help}, or remove tls")));
     } else if let Some(flag) = plain(flagged.as_ref()) {
-        flag.warn("the application is reached without the TLS that the file asks for", help);
+        flag.warn("the upstream is reached without the TLS that the file asks for", help);
     }
 }
 

@@ -46,8 +46,7 @@ impl<'n> Value<'n> {
         for (index, (name, _)) in entries.iter().enumerate() {
             let location = self.location.then(Step::Entry(index, name.clone())).key();
             if let Some(first) = seen.get(&**name) {
-                let fault =
-                    Fault::new(format!("the key '{}' stands twice", shown(name)), "keep one of the two");
+                let fault = Fault::new(format!("duplicate key '{}'", shown(name)), "keep one of the two");
                 location.collision(fault, first);
             } else {
                 seen.insert(name, location);
@@ -87,8 +86,8 @@ impl<'n> Value<'n> {
     /// Whether there are few enough of them to compare each with all others.
     fn bounded(&self, count: usize) -> bool {
         if count > MAX_ITEMS {
-            let message = format!("{count} entries are too many");
-            self.location.error(Fault::new(message, format!("keep it to {MAX_ITEMS}")));
+            let message = format!("too many entries: {count}");
+            self.location.error(Fault::new(message, format!("expected at most {MAX_ITEMS}")));
         }
         count <= MAX_ITEMS
     }
@@ -132,13 +131,13 @@ impl<'n> Value<'n> {
         if let Node::Bool(value) = self.node {
             return Some(*value);
         }
-        self.expected("a boolean", "write true or false");
+        self.expected("a boolean", "expected true or false");
         None
     }
 
     /// A whole number within bounds.
     pub(super) fn integer(&self, least: i64, most: i64) -> Option<Spanned<i64>> {
-        let help = format!("write a whole number from {least} to {most}");
+        let help = format!("expected a whole number from {least} to {most}");
         let Node::Int(value) = self.node else {
             self.expected("a whole number", &help);
             return None;
@@ -156,7 +155,7 @@ impl<'n> Value<'n> {
 
     /// A size in bytes, within bounds.
     pub(super) fn size(&self, least: i64, most: i64) -> Option<Spanned<i64>> {
-        let help = format!("write a size from {} to {}", size::written(least), size::written(most));
+        let help = format!("expected a size from {} to {}", size::written(least), size::written(most));
         let bytes = match self.node {
             Node::Int(bytes) => i64::try_from(*bytes).unwrap_or(i64::MAX),
             _ => self.parsed(&help, size::size)?.value,
@@ -179,7 +178,7 @@ impl<'n> Value<'n> {
     }
 
     fn duration_told(&self, (least, most): (&str, &str), or: &str) -> Option<Spanned<Duration>> {
-        let help = format!("write a duration from {least} to {most}, with its unit{or}");
+        let help = format!("expected a duration from {least} to {most}, with its unit{or}");
         let at = self.parsed(&help, rate::duration)?;
         let within = rate::duration(least).is_ok_and(|least| at.value >= least)
             && rate::duration(most).is_ok_and(|most| at.value <= most);
@@ -189,17 +188,17 @@ impl<'n> Value<'n> {
         within.then_some(at)
     }
 
-    /// One word of a closed set.
-    pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Option<Spanned<T>> {
+    /// One word of a closed set; `what` is the name of the set.
+    pub(super) fn word<T: Copy>(&self, what: &str, words: &[(&str, T)]) -> Option<Spanned<T>> {
         let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
-        let help = format!("write one of {}", names.join(", "));
+        let help = format!("expected one of {}", names.join(", "));
         self.parsed(&help, |text| {
             let found = words.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
             found.ok_or_else(|| {
                 let guess = nearest(text, &names)
                     .map(|meant| format!("did you mean '{meant}'? "))
                     .unwrap_or_default();
-                Fault::new(format!("'{}' is not known here", shown(text)), format!("{guess}{help}"))
+                Fault::new(format!("invalid {what} '{}'", shown(text)), format!("{guess}{help}"))
             })
         })
     }

@@ -187,7 +187,7 @@ fn syntax_error(error: &serde_yaml::Error, text: &str) -> SyntaxError {
     let help = if indent.contains('\t') {
         "indent with spaces: YAML takes no tabs"
     } else if too_many {
-        "use fewer aliases: write the values out"
+        "use fewer aliases, and write the values out"
     } else if says("recursion limit") {
         "no key of this file needs more than five levels"
     } else if says("scanning an alias") || says("unknown anchor") {
@@ -195,7 +195,7 @@ fn syntax_error(error: &serde_yaml::Error, text: &str) -> SyntaxError {
     } else if says("scanning an anchor") {
         "put a text that starts with '&' in quotes"
     } else if says("mapping values are not allowed") {
-        "put a text that holds ': ' in quotes, or mend the indentation"
+        "put a text that holds ': ' in quotes, or fix the indentation"
     } else if says("cannot start any token") {
         "put a text that starts with '@', '`' or '%' in quotes"
     } else if says("quoted scalar") && says("end of stream") {
@@ -203,7 +203,7 @@ fn syntax_error(error: &serde_yaml::Error, text: &str) -> SyntaxError {
     } else if says("flow ") {
         "close the bracket, put commas between the items, and a text that holds ':' in quotes"
     } else {
-        "mend the indentation: keys of one mapping, and items of one list, start in the same column"
+        "fix the indentation: keys of one mapping, and items of one list, start in the same column"
     };
     let message =
         if too_many { TOO_MANY.to_owned() } else { format!("this is not YAML: {}", shown_error(&said)) };

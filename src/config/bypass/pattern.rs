@@ -12,11 +12,13 @@ pub(super) fn patterns(texts: &[Spanned<String>]) -> Vec<NamePattern> {
             let (scheme, rest) = start.split_once("://").unwrap_or(("", start));
             if start.is_empty() {
                 let message = "this lets every client with a certificate through";
-                location.warn(message, "write what their names start with: spiffe://prod/ns/jobs/*");
+                location.warn(message, "expected the start of their names: spiffe://prod/ns/jobs/*");
             } else if !scheme.is_empty() && !rest.contains('/') {
-                let message =
-                    format!("'{}' ends before the trust domain does: others start so too", shown(text));
-                location.warn(message, "write the trust domain to its end: spiffe://prod/*");
+                let message = format!(
+                    "'{}' ends before the trust domain does: names of other domains start in the same way",
+                    shown(text)
+                );
+                location.warn(message, "expected the whole trust domain: spiffe://prod/*");
             }
         }
         patterns.push(pattern);
@@ -25,15 +27,15 @@ pub(super) fn patterns(texts: &[Spanned<String>]) -> Vec<NamePattern> {
 }
 
 fn pattern(text: &str) -> Result<NamePattern, Fault> {
-    const HELP: &str = "write a name such as spiffe://prod/ns/jobs/sa/batch or batch.example.com, or its start: spiffe://prod/*";
+    const HELP: &str = "expected a name such as spiffe://prod/ns/jobs/sa/batch or batch.example.com, or its start: spiffe://prod/*";
     let (name, open) = text.strip_suffix('*').map_or((text, false), |start| (start, true));
     if name.contains('*') {
-        let message = format!("'{}' has a '*' that is not its end", shown(text));
-        return Err(Fault::new(message, "write the '*' once, at the end: it stands for all that may follow"));
+        let message = format!("invalid name '{}': a '*' is only valid at the end", shown(text));
+        return Err(Fault::new(message, "expected one '*', at the end: it stands for all that may follow"));
     }
     let uri = is_uri(name, open);
     if !uri && !is_dns(name, open) {
-        let message = format!("'{}' is no name of a certificate: neither a URI nor a DNS name", shown(text));
+        let message = format!("invalid certificate name '{}': neither a URI nor a DNS name", shown(text));
         return Err(Fault::new(message, HELP));
     }
     Ok(match (open, uri) {

@@ -22,15 +22,15 @@ pub(super) struct Servers {
     pub(super) location: Location,
 }
 
-pub(super) const URL_HELP: &str = "write redis://HOST:PORT/DATABASE, such as redis://127.0.0.1:6379/0";
+pub(super) const URL_HELP: &str = "expected redis://HOST:PORT/DATABASE, such as redis://127.0.0.1:6379/0";
 const SENTINEL_PASSWORD_ENV: &str = "TIDEGATE_REDIS_SENTINEL_PASSWORD";
 const SENTINEL_HINTS: &[Hint] = &[
     (
         &["password"],
-        "a password does not stand in this file",
+        "passwords do not belong in this file",
         "name a file in password_file, or set TIDEGATE_REDIS_SENTINEL_PASSWORD",
     ),
-    (&["primary"], "the primary goes by the name that the sentinels have for it", "write master: NAME"),
+    (&["primary"], "the sentinels know the primary by a name", "expected master: NAME"),
 ];
 
 /// Reads what the file says. Each way must be valid, also where there are too many.
@@ -42,10 +42,10 @@ pub(super) fn read(section: &mut Section<'_>, secrets: &Secrets<'_>) -> Field<Se
     let mut ways = ways.into_iter().flatten();
     let first = ways.next();
     for (other, first) in ways.zip(first.iter().cycle()) {
-        let fault = Fault::new("Redis is reached in two ways", "keep one of url, sentinel and cluster");
+        let fault = Fault::new("url, sentinel and cluster exclude each other", "expected one of them");
         other.key().collision(fault, &first.key());
     }
-    let url = Field::read(url, |value| standalone(&value.text("write redis://HOST:PORT/DATABASE")?));
+    let url = Field::read(url, |value| standalone(&value.text("expected redis://HOST:PORT/DATABASE")?));
     let sentinel = Field::read(sentinel, |value| self::sentinel(&value, secrets));
     url.or(sentinel).or(Field::read(cluster, |value| self::cluster(&value)))
 }
@@ -57,7 +57,7 @@ pub(super) fn standalone(at: &Spanned<String>) -> Option<Servers> {
     if password.is_some() {
         let env = super::PASSWORD_ENV;
         let help = format!("name a file in password_file, or set {env}, and change the password");
-        at.location.warn("the password stands in the URL, where others can read it", help);
+        at.location.warn("the password is in the URL, where others can read it", help);
     }
     Some(Servers {
         topology: RedisTopology::Standalone(server),
@@ -71,11 +71,11 @@ pub(super) fn standalone(at: &Spanned<String>) -> Option<Servers> {
 
 fn sentinel(value: &Value<'_>, secrets: &Secrets<'_>) -> Option<Servers> {
     value.section(SENTINEL_HINTS, |section| {
-        let help = "write the URLs of the sentinels, such as [redis://a:26379, redis://b:26379]";
+        let help = "expected the URLs of the sentinels, such as [redis://a:26379, redis://b:26379]";
         let urls = section.value("urls", Kind::Texts("URLs"), "");
         section.require("urls", "the urls of the sentinels are missing", help);
         let sentinels = urls.and_then(|value| addresses(&value, help, &SENTINEL));
-        let help = "write master: and the name that the sentinels have for the primary, such as mymaster";
+        let help = "expected master: and the sentinels' name of the primary, such as mymaster";
         let primary = section.text("master", "text", help);
         section.require("master", "the name of the master is missing", help);
         let database = section.integer("database", 0..=i32::MAX.into(), 0);
@@ -93,7 +93,7 @@ fn sentinel(value: &Value<'_>, secrets: &Secrets<'_>) -> Option<Servers> {
 }
 
 fn cluster(value: &Value<'_>) -> Option<Servers> {
-    let help = "write the URLs of some servers, such as [redis://a:6379, redis://b:6379]";
+    let help = "expected the URLs of some servers, such as [redis://a:6379, redis://b:6379]";
     let (seeds, tls) = addresses(value, help, &CLUSTER)?;
     Some(Servers {
         topology: RedisTopology::Cluster(seeds),
@@ -119,23 +119,23 @@ struct ServerUrls {
 
 const SENTINEL: ServerUrls = ServerUrls {
     port: 26379,
-    help: "write redis://HOST:PORT, such as redis://10.0.0.1:26379",
+    help: "expected redis://HOST:PORT, such as redis://10.0.0.1:26379",
     database: None,
-    no_database: ("the URL of a sentinel takes no database", "write database: NUMBER beside urls"),
+    no_database: ("the URL of a sentinel takes no database", "expected database: NUMBER beside urls"),
     no_credentials: (
         "the URL of a sentinel takes no user or password",
-        "write username and password_file beside urls",
+        "expected username and password_file beside urls",
     ),
     mixed: "some of the sentinels are reached by TLS, and others are not",
 };
 const CLUSTER: ServerUrls = ServerUrls {
     port: 6379,
-    help: "write redis://HOST:PORT, such as redis://10.0.0.1:6379",
+    help: "expected redis://HOST:PORT, such as redis://10.0.0.1:6379",
     database: Some(0),
     no_database: ("a cluster has only database 0", "leave the number out"),
     no_credentials: (
         "the URL of a server of a cluster takes no user or password",
-        "write username and password_file beside cluster",
+        "expected username and password_file beside cluster",
     ),
     mixed: "some of the servers are reached by TLS, and others are not",
 };
@@ -151,7 +151,7 @@ fn addresses(value: &Value<'_>, help: &str, urls: &ServerUrls) -> Option<(Vec<Se
     for at in value.texts(help) {
         let Some(Spanned { value: url, location }) = at.check(|text| bare(text, urls)) else { continue };
         if url.tls != *first.get_or_insert(url.tls) {
-            let help = "write redis:// in all of the URLs, or rediss:// in all of them";
+            let help = "expected redis:// in all of the URLs, or rediss:// in all of them";
             location.error(Fault::new(urls.mixed, help));
         }
         servers.push(url.server);

@@ -15,7 +15,7 @@ pub(super) struct RedisUrl {
     pub(super) password: Option<String>,
 }
 
-const NO_URL: &str = "this is no Redis URL";
+const NO_URL: &str = "invalid Redis URL";
 const NO_HOST: &str = "the Redis URL has no valid host";
 const NO_PORT: &str = "the Redis URL has no valid port";
 

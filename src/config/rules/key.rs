@@ -11,7 +11,7 @@ use crate::policy::template::Template;
 
 /// Reads the key. A path that could not be read has no parameters, and one fault is enough.
 pub(super) fn read(section: &mut Section<'_>, matches: Option<&Match>) -> Option<Vec<KeyPart>> {
-    let help = "write a list of client_ip, host, method, header:NAME, cookie:NAME, query:NAME, path:NAME, tls:san; \
+    let help = "expected a list of client_ip, host, method, header:NAME, cookie:NAME, query:NAME, path:NAME, tls:san; \
                 [] is one bucket for all";
     let texts = section.texts("key", "parts", help)?;
     let mut parts: Vec<KeyPart> = Vec::with_capacity(texts.len());
@@ -20,7 +20,7 @@ pub(super) fn read(section: &mut Section<'_>, matches: Option<&Match>) -> Option
             continue;
         };
         if parts.contains(&part.value) {
-            let message = format!("'{}' stands twice in the key", shown(&at.value));
+            let message = format!("duplicate key part '{}'", shown(&at.value));
             at.location.error(Fault::new(message, "keep one of the two"));
         } else {
             parts.push(part.value);
@@ -33,7 +33,7 @@ fn key_part(text: &str, path: Option<&Template>) -> Result<KeyPart, Fault> {
     const KINDS: [&str; 8] =
         ["client_ip", "host", "method", "header:", "cookie:", "query:", "path:", "tls:san"];
     const HELP: &str =
-        "write client_ip, host, method, header:NAME, cookie:NAME, query:NAME, path:NAME or tls:san";
+        "expected client_ip, host, method, header:NAME, cookie:NAME, query:NAME, path:NAME or tls:san";
     let (kind, name) = text.split_once(':').map_or((text, None), |(kind, name)| (kind, Some(name)));
     let fault = |message: String| Err(Fault::new(message, HELP));
     match (kind, name) {
@@ -42,30 +42,31 @@ fn key_part(text: &str, path: Option<&Template>) -> Result<KeyPart, Fault> {
         ("method", None) => Ok(KeyPart::Method),
         ("tls", Some("san")) => Ok(KeyPart::TlsSan),
         ("tls", _) => {
-            let message = format!("'{}' is nothing of a certificate that can be a key", shown(text));
-            Err(Fault::new(message, "write tls:san, the first verified name in the client's certificate"))
+            let message =
+                format!("invalid key part '{}': only names of a certificate can be a key", shown(text));
+            Err(Fault::new(message, "expected tls:san, the first verified name in the client's certificate"))
         }
         ("jwt", _) => fault(format!("the key '{}' is not built yet", shown(text))),
         ("header", Some(name)) => {
             let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
-                return fault(format!("'{}' is no header name", shown(name)));
+                return fault(format!("invalid header name \'{}\'", shown(name)));
             };
             readable(&header, Purpose::Key).map(|()| KeyPart::Header(header))
         }
         ("cookie", Some(name)) if is_token(name) => Ok(KeyPart::Cookie(name.into())),
-        ("cookie", Some(name)) => fault(format!("'{}' is no cookie name", shown(name))),
+        ("cookie", Some(name)) => fault(format!("invalid cookie name \'{}\'", shown(name))),
         ("query", Some(name)) if !name.is_empty() => Ok(KeyPart::Query(name.into())),
         ("path", Some(name)) if path.is_none_or(|path| path.has_param(name)) => {
             Ok(KeyPart::Path(name.into()))
         }
         ("path", Some(name)) => {
             let message = format!("the rule's path has no parameter '{}'", shown(name));
-            Err(Fault::new(message, format!("write it in the path, such as /tasks/{{{}}}", shown(name))))
+            Err(Fault::new(message, format!("expected it in the path, such as /tasks/{{{}}}", shown(name))))
         }
         _ => {
             let guess =
                 nearest(text, &KINDS).map(|meant| format!("did you mean '{meant}'? ")).unwrap_or_default();
-            Err(Fault::new(format!("'{}' is no part of a key", shown(text)), format!("{guess}{HELP}")))
+            Err(Fault::new(format!("invalid key part '{}'", shown(text)), format!("{guess}{HELP}")))
         }
     }
 }

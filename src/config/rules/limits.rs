@@ -32,7 +32,7 @@ pub(super) fn read(section: &mut Section<'_>, name: &str) -> Vec<NamedLimit> {
         let fault = Fault::new("the list of limits is empty", "add an item such as { rate: 5/min }");
         list.location.error(fault);
     }
-    let items = list.items("write a list, such as [{ rate: 5/min }, { rate: 50/day }]");
+    let items = list.items("expected a list, such as [{ rate: 5/min }, { rate: 50/day }]");
     let limits = items.iter().filter_map(|item| item.section(&[], |section| limit(section, true)));
     distinct(limits.collect(), name)
 }
@@ -45,8 +45,9 @@ fn distinct(limits: Vec<Spanned<Limit>>, name: &str) -> Vec<NamedLimit> {
     for Spanned { value: limit, location } in limits {
         let window_ms = limit.window_ms();
         if let Some((_, first)) = seen.iter().find(|(window, _)| *window == window_ms) {
-            let message = format!("the rule has two limits of the same window, {}", rate::label(window_ms));
-            let help = "keep the smaller one: the other is never reached";
+            let message =
+                format!("duplicate window {}: the rule has two limits of it", rate::label(window_ms));
+            let help = "keep the smaller limit: the other one is never reached";
             location.collision(Fault::new(message, help), first);
             continue;
         }
@@ -62,7 +63,7 @@ fn distinct(limits: Vec<Spanned<Limit>>, name: &str) -> Vec<NamedLimit> {
 
 /// Reads one limit, at the location of its rate.
 fn limit(section: &mut Section<'_>, is_required: bool) -> Option<Spanned<Limit>> {
-    let help = "write rate: N/s, N/min, N/h, N/day or N/DURATION, such as 30/min or 100/90s";
+    let help = "expected rate: N/s, N/min, N/h, N/day or N/DURATION, such as 30/min or 100/90s";
     let rate = section.value("rate", Kind::Text("rate"), "");
     if is_required {
         section.require("rate", "the rate is missing", help);
@@ -79,16 +80,15 @@ fn limit(section: &mut Section<'_>, is_required: bool) -> Option<Spanned<Limit>>
         Ok(limit) => Some(Spanned { value: limit, location: at.location }),
         Err(error) => {
             let (location, help) = match error {
-                LimitError::NoQuota => (None, "write 1 or more; mode: off switches the rule off"),
-                LimitError::NegativeBurst => (burst.map(|at| at.location), "write 0 or more"),
-                LimitError::Window => (None, "write a window from 1ms to 366d"),
-                LimitError::Slices => {
-                    (slices.map(|at| at.location), "write fewer slices, or leave the key out")
-                }
-                LimitError::Count => (None, "write a lower rate, or a lower burst"),
-                LimitError::Precision => {
-                    (None, "write the same rate over a shorter window: 1000000/s instead of 86400000000/day")
-                }
+                LimitError::NoQuota => (None, "expected 1 or more; mode: off switches the rule off"),
+                LimitError::NegativeBurst => (burst.map(|at| at.location), "expected 0 or more"),
+                LimitError::Window => (None, "expected a window from 1ms to 366d"),
+                LimitError::Slices => (slices.map(|at| at.location), "expected fewer slices, or no slices"),
+                LimitError::Count => (None, "expected a lower rate, or a lower burst"),
+                LimitError::Precision => (
+                    None,
+                    "expected the same rate over a shorter window: 1000000/s instead of 86400000000/day",
+                ),
             };
             location.unwrap_or(at.location).error(Fault::new(error.to_string(), help));
             None

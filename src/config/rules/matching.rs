@@ -21,12 +21,12 @@ const HINTS: &[Hint] =
 /// Reads the conditions. None: there is a fault in them, which has been reported.
 pub(super) fn read(value: &Value<'_>, reading: &PathPolicy) -> Option<Match> {
     value.section(HINTS, |section| {
-        let methods = section.texts("methods", "methods", "write methods, such as [GET, POST]");
+        let methods = section.texts("methods", "methods", "expected methods, such as [GET, POST]");
         let methods = distinct(methods, method, "method");
-        let help = "write a path, such as /api/tasks/{id} or /files/*";
+        let help = "expected a path, such as /api/tasks/{id} or /files/*";
         let path = section.text("path", "path template", help);
         let path = path.and_then(|at| at.check(|text| template(text, reading)));
-        let help = "write hosts, such as api.example.com or \"*.example.com\"";
+        let help = "expected hosts, such as api.example.com or \"*.example.com\"";
         let hosts = distinct(section.texts("hosts", "hosts", help), |at| at.check(|text| host(text)), "host");
         let headers = headers(section);
         let websocket = section.value("websocket", Kind::Boolean, "");
@@ -52,8 +52,8 @@ pub(super) fn read(value: &Value<'_>, reading: &PathPolicy) -> Option<Match> {
 /// Reads a path template.
 pub(in crate::config) fn template(text: &str, reading: &PathPolicy) -> Result<Template, Fault> {
     Template::parse(text, reading).map_err(|error| {
-        let message = format!("'{}' is no path: {error}", shown(text));
-        Fault::new(message, "write a path such as /api/tasks, /api/tasks/{id} or /files/*")
+        let message = format!("invalid path '{}': {error}", shown(text));
+        Fault::new(message, "expected a path such as /api/tasks, /api/tasks/{id} or /files/*")
     })
 }
 
@@ -66,7 +66,7 @@ fn distinct<T: PartialEq>(
     let mut values = Vec::new();
     for Spanned { value, location } in texts.unwrap_or_default().iter().filter_map(read) {
         if values.contains(&value) {
-            location.error(Fault::new(format!("this {what} stands twice"), "keep one of the two"));
+            location.error(Fault::new(format!("duplicate {what}"), "keep one of the two"));
         } else {
             values.push(value);
         }
@@ -81,32 +81,33 @@ fn method(at: &Spanned<String>) -> Option<Spanned<Method>> {
     let parsed = Method::from_bytes(text.as_bytes());
     let result = match parsed {
         _ if matches!(&*upper, "CONNECT" | "TRACE") => {
-            Err(Fault::new(format!("{upper} never comes this far: tidegate refuses it"), "remove it"))
+            Err(Fault::new(format!("{upper} never matches: tidegate refuses such requests"), "remove it"))
         }
         _ if upper != *text => Err(Fault::new(
             format!("'{}' never matches: methods are upper case", shown(text)),
-            format!("write {}", shown(&upper)),
+            format!("expected {}", shown(&upper)),
         )),
         Ok(method) => Ok(method),
-        Err(_) => {
-            Err(Fault::new(format!("'{}' is no method", shown(text)), "write methods, such as [GET, POST]"))
-        }
+        Err(_) => Err(Fault::new(
+            format!("invalid method \'{}\'", shown(text)),
+            "expected methods, such as [GET, POST]",
+        )),
     };
     let value = location.check(result)?;
     if !USUAL.contains(&&**text)
         && let Some(meant) = nearest(text, &USUAL)
     {
-        location.warn(format!("'{}' is no usual method", shown(text)), format!("did you mean {meant}?"));
+        location.warn(format!("unusual method '{}'", shown(text)), format!("did you mean {meant}?"));
     }
     Some(Spanned { value, location: location.clone() })
 }
 
 fn host(text: &str) -> Result<HostPattern, Fault> {
-    const HELP: &str = "write a name such as api.example.com, or \"*.example.com\" for all names below it";
-    let fault = |what: &str| Fault::new(format!("'{}' {what}", shown(text)), HELP);
+    const HELP: &str = "expected a name such as api.example.com, or \"*.example.com\" for all names below it";
+    let fault = |why: &str| Fault::new(format!("invalid host '{}'{why}", shown(text)), HELP);
     if !text.is_ascii() {
-        let message = format!("'{}' is not ASCII", shown(text));
-        return Err(Fault::new(message, "write the name as it is sent, in punycode: xn--..."));
+        let message = format!("invalid host '{}': it is not ASCII", shown(text));
+        return Err(Fault::new(message, "expected the name as it is sent, in punycode: xn--..."));
     }
     let lower = text.to_ascii_lowercase();
     if let Some(inner) = lower.strip_prefix('[') {
@@ -114,23 +115,23 @@ fn host(text: &str) -> Result<HostPattern, Fault> {
         let address = inner.strip_suffix(']').and_then(|inner| inner.parse::<Ipv6Addr>().ok());
         return address
             .map(|address| HostPattern::Exact(address.to_string().into()))
-            .ok_or_else(|| fault("is no host"));
+            .ok_or_else(|| fault(""));
     }
     if lower.contains("://") || lower.contains('/') {
-        return Err(fault("is a URL, not a host"));
+        return Err(fault(": it is a URL"));
     }
     if lower.contains(':') {
-        return Err(fault("holds a port: hosts are compared without it"));
+        return Err(fault(": it has a port, and hosts are compared without it"));
     }
     if lower == "*" {
-        return Err(Fault::new("'*' stands for no host name", "leave hosts out to match every host"));
+        return Err(Fault::new("invalid host '*'", "leave hosts out to match every host"));
     }
     let (below, name) = lower.strip_prefix("*.").map_or((false, &*lower), |name| (true, name));
     let name = name.strip_suffix('.').unwrap_or(name);
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     let label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(plain);
     if name.len() > 253 || !name.split('.').all(label) {
-        return Err(fault("is no host"));
+        return Err(fault(""));
     }
     Ok(if below { HostPattern::Below(format!(".{name}").into()) } else { HostPattern::Exact(name.into()) })
 }
@@ -144,7 +145,7 @@ fn headers(section: &mut Section<'_>) -> Vec<(HeaderName, HeaderPattern)> {
         let Some(name) = key.check(header_name(name)) else { continue };
         let Some(pattern) = at.check(|value| pattern(&name, value)) else { continue };
         if headers.iter().any(|(other, _)| *other == name) {
-            let message = format!("the header {name} stands twice: case makes no difference");
+            let message = format!("duplicate header {name}: the case of a name makes no difference");
             key.error(Fault::new(message, "keep one of the two"));
         } else {
             headers.push((name, pattern.value));
@@ -156,13 +157,13 @@ fn headers(section: &mut Section<'_>) -> Vec<(HeaderName, HeaderPattern)> {
 /// Names of headers, and a text for each. The location of the text is that of the line.
 pub(super) fn header_lines<'n>(section: &mut Section<'n>, help: &str) -> Vec<(&'n str, Spanned<String>)> {
     let lines = section.value("headers", Kind::Mapping, "");
-    let lines = lines.and_then(|lines| lines.entries("write NAME: VALUE for each header"));
+    let lines = lines.and_then(|lines| lines.entries("expected NAME: VALUE for each header"));
     lines.unwrap_or_default().into_iter().filter_map(|(name, line)| Some((name, line.text(help)?))).collect()
 }
 
 fn header_name(text: &str) -> Result<HeaderName, Fault> {
     let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
-        Fault::new(format!("'{}' is no header name", shown(text)), "write a name such as X-Plan")
+        Fault::new(format!("invalid header name \'{}\'", shown(text)), "expected a name such as X-Plan")
     })?;
     readable(&name, Purpose::Condition).map(|()| name)
 }
@@ -179,7 +180,7 @@ fn pattern(name: &HeaderName, text: &str) -> Result<HeaderPattern, Fault> {
     }
     let never = |what: &str| {
         let message = format!("the value '{}' never matches: it {what}", shown(text));
-        Fault::new(message, "write the value as it is sent, in printable ASCII")
+        Fault::new(message, "expected the value as it is sent, in printable ASCII")
     };
     if fixed.trim_start() != fixed {
         return Err(never("starts with a blank"));
@@ -188,6 +189,6 @@ fn pattern(name: &HeaderName, text: &str) -> Result<HeaderPattern, Fault> {
     if !open && fixed.trim_end() != fixed {
         return Err(never("ends with a blank"));
     }
-    let value = HeaderValue::from_str(fixed).map_err(|_| never("holds what no header can"))?;
+    let value = HeaderValue::from_str(fixed).map_err(|_| never("has a character that no header can have"))?;
     Ok(if open { HeaderPattern::starts_with(name, &value) } else { HeaderPattern::equals(name, &value) })
 }

@@ -28,10 +28,10 @@ pub(super) fn read(value: &Value<'_>) -> Option<Refusal> {
     value.section(&[], |section| {
         let status = section.number("status", 400..=599, 429);
         let status = status.and_then(|at| StatusCode::from_u16(u16::try_from(at.value).ok()?).ok());
-        let body = section.text("body", "text", "write the text of the body, a number in quotes");
+        let body = section.text("body", "text", "expected the text of the body, a number in quotes");
         let body = body.map(|at| at.value.into());
         let mut headers: Vec<(HeaderName, HeaderValue)> = Vec::new();
-        for (name, line) in header_lines(section, "write the header's value in quotes") {
+        for (name, line) in header_lines(section, "expected the header's value in quotes") {
             let name = line.location.key().check(header_name(name));
             let value = line.check(|value| header_value(value));
             headers.extend(name.zip(value.map(|at| at.value)));
@@ -45,14 +45,14 @@ pub(super) fn read(value: &Value<'_>) -> Option<Refusal> {
 
 fn header_value(text: &str) -> Result<HeaderValue, Fault> {
     HeaderValue::from_str(text).map_err(|_| {
-        let message = format!("the value '{}' holds what no header can", shown(text));
-        Fault::new(message, "write printable ASCII")
+        let message = format!("the value '{}' has a character that no header can have", shown(text));
+        Fault::new(message, "expected printable ASCII")
     })
 }
 
 fn header_name(text: &str) -> Result<HeaderName, Fault> {
     let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
-        Fault::new(format!("'{}' is no header name", shown(text)), "write a name such as X-Reason")
+        Fault::new(format!("invalid header name \'{}\'", shown(text)), "expected a name such as X-Reason")
     })?;
     if OURS.contains(&name) {
         return Err(Fault::new(format!("{name} is set by tidegate"), "remove it"));

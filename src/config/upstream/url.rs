@@ -20,7 +20,7 @@ pub(super) enum Scheme {
     Https,
 }
 
-pub(super) const UPSTREAM_HELP: &str = "write http://HOST:PORT, such as http://127.0.0.1:9080, \
+pub(super) const UPSTREAM_HELP: &str = "expected http://HOST:PORT, such as http://127.0.0.1:9080, \
     or https://HOST:PORT, h2c://HOST:PORT, unix:/PATH or h2c+unix:/PATH";
 
 pub(super) fn parse(text: &str) -> Result<Target, Fault> {
@@ -37,12 +37,13 @@ pub(super) fn parse(text: &str) -> Result<Target, Fault> {
         [("http://", Scheme::Http, 80), ("h2c://", Scheme::H2c, 80), ("https://", Scheme::Https, 443)];
     for (start, scheme, port) in schemes {
         if let Some(rest) = text.strip_prefix(start) {
-            let address = authority(rest, port)
-                .map_err(|what| Fault::new(format!("'{}' {what}", shown(text)), UPSTREAM_HELP))?;
+            let address = authority(rest, port).map_err(|what| {
+                Fault::new(format!("invalid upstream '{}': it {what}", shown(text)), UPSTREAM_HELP)
+            })?;
             return Ok(Target { scheme, address });
         }
     }
-    Err(Fault::new(format!("'{}' is no upstream", shown(text)), UPSTREAM_HELP))
+    Err(Fault::new(format!("invalid upstream \'{}\'", shown(text)), UPSTREAM_HELP))
 }
 
 /// Host and port, the port always written. An error says what the URL has, or has not.
@@ -50,7 +51,7 @@ fn authority(rest: &str, default: u16) -> Result<UpstreamAddress, &'static str> 
     const NO_HOST: &str = "has no valid host";
     let rest = rest.strip_suffix('/').unwrap_or(rest);
     if rest.contains(['/', '?', '#']) {
-        return Err("holds more than host and port: requests keep their own path");
+        return Err("has more than host and port, and requests keep their own path");
     }
     let authority: Authority = rest.parse().map_err(|_| NO_HOST)?;
     let port = match authority.as_str().get(authority.host().len()..).unwrap_or_default() {

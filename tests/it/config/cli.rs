@@ -101,8 +101,8 @@ fn check_tells_all_that_is_wrong_and_ends_with_78() {
     assert_eq!(done.status.code(), Some(78));
     let said = text(&done.stderr);
     for part in [
-        format!("error: 'never' is no rate\n --> {}:4:11: rules[0].rate\n    help: ", bad.display()),
-        format!("error: 'strict' is not known here\n --> {}:5:11: rules[0].mode\n    help: ", bad.display()),
+        format!("error: invalid rate 'never'\n --> {}:4:11: rules[0].rate\n    help: ", bad.display()),
+        format!("error: invalid mode 'strict'\n --> {}:5:11: rules[0].mode\n    help: ", bad.display()),
         format!("\n --> {}\n    help: name a file", none.display()),
     ] {
         assert!(said.contains(&part), "{part}\n--- {said}");

@@ -54,26 +54,26 @@ fn limits_in_every_form() {
 #[test]
 fn a_wrong_limit_is_named_by_its_text() {
     for (text, message, help) in [
-        ("", "no limit", "PATH=RATE"),
-        ("/a", "no limit", "PATH=RATE"),
-        ("/a=10/fortnight", "'10/fortnight' is no rate", "100/90s"),
+        ("", "invalid limit", "PATH=RATE"),
+        ("/a", "invalid limit", "PATH=RATE"),
+        ("/a=10/fortnight", "invalid rate '10/fortnight'", "100/90s"),
         ("/a=1/s,key=header:Upgrade", "no rule sees the header upgrade", "header:X-Api-Key"),
         ("/a=0/s", "at least 1", "mode: off"),
         ("a=1/s", "starts with '/'", "/files/*"),
-        ("get /a=1/s", "upper case", "write GET"),
+        ("get /a=1/s", "upper case", "expected GET"),
         ("GET| /a=1/s", "a method is missing", "PATH=RATE"),
         ("/a=1/s,burst=x", "found the text 'x'", "whole number from 0 to"),
-        ("/a=1/s,burst=1,burst=2", "stands twice", "keep one"),
+        ("/a=1/s,burst=1,burst=2", "duplicate option 'burst'", "keep one"),
         ("/a=1/s,slices=65", "65 is out of range", "from 1 to 64"),
-        ("/a=1/s,bursts=1", "no option 'bursts'", "did you mean 'burst'?"),
-        ("/a=1/s,mode=on", "'on' is not known", "enforce, shadow, off"),
+        ("/a=1/s,bursts=1", "unknown option 'bursts'", "did you mean 'burst'?"),
+        ("/a=1/s,mode=on", "invalid mode 'on'", "expected one of enforce, shadow, off"),
         ("/a=1/s,name=", "invalid name ''", "1 to 64 letters"),
         ("/a=1/s,name=a b", "invalid name 'a b'", "1 to 64 letters"),
-        ("/a=1/s,name=a,name=b", "'name' stands twice", "keep one"),
-        ("/%C3%BC=1/s,nam=u", "no option 'nam'", "did you mean 'name'?"),
+        ("/a=1/s,name=a,name=b", "duplicate option 'name'", "keep one"),
+        ("/%C3%BC=1/s,nam=u", "unknown option 'nam'", "did you mean 'name'?"),
         ("/-/~=1/s", "no letter or digit", "name=NAME"),
         ("*=1/s", "starts with '/'", "/files/*"),
-        ("/a=1/s,key=ip", "no part of a key", "client_ip"),
+        ("/a=1/s,key=ip", "invalid key part 'ip'", "client_ip"),
         ("/a=1/s,key=path:id", "no parameter 'id'", "{id}"),
     ] {
         let found = flags(&[text]).unwrap_err();
@@ -137,7 +137,7 @@ fn limits_with_the_same_name_are_refused() {
         let found = flags(&[first, second]).unwrap_err();
         let [diagnostic] = &*found else { panic!("{second}: {}", listed(&found)) };
         assert_eq!(diagnostic.path, format!("--limit '{second}'"));
-        assert!(diagnostic.message.ends_with(&format!("is taken (--limit '{first}')")), "{diagnostic}");
+        assert!(diagnostic.message.ends_with(&format!("' (--limit '{first}')")), "{diagnostic}");
         assert!(diagnostic.help.contains("add ,name=NAME"), "{diagnostic}");
     }
 }
@@ -185,11 +185,11 @@ fn other_flags() {
             .join("; ")
     };
     let port = |port| Some(std::net::SocketAddr::from(([127, 0, 0, 1], port)));
-    assert_eq!(wrong(&|flags| flags.upstream = Some("app".to_owned())), "--upstream: 'app' is no upstream");
-    assert_eq!(wrong(&|flags| flags.redis = Some("app".to_owned())), "--redis: this is no Redis URL");
+    assert_eq!(wrong(&|flags| flags.upstream = Some("app".to_owned())), "--upstream: invalid upstream 'app'");
+    assert_eq!(wrong(&|flags| flags.redis = Some("app".to_owned())), "--redis: invalid Redis URL");
     assert_eq!(
         wrong(&|flags| flags.ops_listen = port(8080)),
-        "--ops-listen: 127.0.0.1:8080 is taken by listen"
+        "--ops-listen: 127.0.0.1:8080 is the address of listen"
     );
     let app = |url: &str| Some(url.to_owned());
     assert_eq!(
@@ -201,26 +201,26 @@ fn other_flags() {
             flags.listen = Some("unix:/run/a.sock".parse().unwrap());
             flags.upstream = app("h2c+unix:/run//a.sock");
         }),
-        "--upstream: h2c+unix:/run//a.sock is where tidegate itself listens: it would call itself"
+        "--upstream: h2c+unix:/run//a.sock is the address that tidegate itself listens on"
     );
     let both = wrong(&|flags| {
         flags.redis = Some("redis://a".to_owned());
         flags.memory = true;
     });
-    assert_eq!(both, "--redis: the memory store is asked for as well");
+    assert_eq!(both, "--redis: the memory store is selected as well");
 }
 
 #[test]
 fn the_upstream_of_the_file_must_be_right_where_the_flag_wins() {
     for (url, text, want) in [
-        ("http://b", "upstream: ftp://a", "1:11: upstream: 'ftp://a' is no upstream"),
+        ("http://b", "upstream: ftp://a", "1:11: upstream: invalid upstream 'ftp://a'"),
         ("http://b", "upstream: 5", "1:11: upstream: expected a text, found the number 5"),
         ("https://b", "upstream: { url: http://a, tls: {} }", "1:28: upstream.tls: tls is set, but"),
         ("http://b", "upstream: { tls: {} }", "1:13: upstream.tls: tls is set, but"),
         ("http://b", "upstream: { tls: { ca_file: none } }", "1:29: upstream.tls.ca_file: the file 'none'"),
-        ("https://b..c", "upstream: http://a", "--upstream: no certificate can be for 'b..c'"),
+        ("https://b..c", "upstream: http://a", "--upstream: no certificate can have the name 'b..c'"),
         ("http://u:hunter2@b", "upstream: http://a", "--upstream: an upstream takes no user"),
-        ("http://127.0.0.1:8080", "upstream: http://a", "--upstream: http://127.0.0.1:8080 is where"),
+        ("http://127.0.0.1:8080", "upstream: http://a", "--upstream: http://127.0.0.1:8080 is the address"),
     ] {
         let flag = Overrides { upstream: Some(url.to_owned()), ..Overrides::default() };
         let said = listed(&compile_with(text, &flag).unwrap_err());
@@ -236,12 +236,12 @@ fn the_redis_of_the_file_must_be_right_where_the_flag_wins() {
         done.map_or_else(|diagnostics| listed(&diagnostics), |config| listed(&config.warnings))
     };
     for (redis, text, want) in [
-        ("redis://b", "url: http://a", "2:24: store.redis.url: this is no Redis URL"),
+        ("redis://b", "url: http://a", "2:24: store.redis.url: invalid Redis URL"),
         ("redis://b", "cluster: []", "2:28: store.redis.cluster: the list is empty"),
         (
             "redis://b",
             "url: redis://a, cluster: redis://c",
-            "2:35: store.redis.cluster: Redis is reached in two",
+            "2:35: store.redis.cluster: url, sentinel and cluster exclude",
         ),
         ("rediss://b", "url: redis://a, tls: {}", "2:35: store.redis.tls: tls is set, but"),
         ("redis://b", "tls: {}", "2:19: store.redis.tls: tls is set, but"),

@@ -33,7 +33,10 @@ fn listeners_in_every_form() {
     let longest = format!("unix:/{}", "x".repeat(106));
     assert_eq!(sound(&format!("listen: {longest}")).settings.listen.to_string(), longest);
     let wrong = "localhost:80".parse::<Listen>().unwrap_err();
-    assert!(wrong.contains("'localhost:80' is no address") && wrong.contains("write IP:PORT"), "{wrong}");
+    assert!(
+        wrong.contains("invalid listen address 'localhost:80'") && wrong.contains("expected IP:PORT"),
+        "{wrong}"
+    );
 }
 
 #[test]

@@ -155,6 +155,6 @@ fn the_flag_takes_the_place_of_the_url_and_of_nothing_else() {
     }
     let (found, warnings) = flagged("http://b", &format!("upstream: {{ url: https://a, tls: {TLS} }}"));
     assert_eq!(found.protocol, UpstreamProtocol::Http1);
-    assert!(warnings.starts_with("--upstream: the application is reached without the TLS"), "{warnings}");
+    assert!(warnings.starts_with("--upstream: the upstream is reached without the TLS"), "{warnings}");
     assert!(warnings.contains("https://HOST:PORT"), "{warnings}");
 }
