@@ -31,6 +31,8 @@ const HINTS: &[Hint] = &[
 
 /// The environment variable with the password.
 const PASSWORD_ENV: &str = "TIDEGATE_REDIS_PASSWORD";
+const DEFAULT_PREFIX: &str = "tidegate";
+const PREFIX: &str = "1 to 32 of `A-Z a-z 0-9 . _ -`";
 const MAX_PREFIX: usize = 32;
 
 /// Reads the store of the file, and the flag that takes the place of its servers.
@@ -68,7 +70,7 @@ pub(super) fn read(
         let servers = flagged.or(written).present();
         Some(RedisSettings {
             timeout: section.duration("timeout", ("1ms", "10s"), Duration::from_millis(20)),
-            key_prefix: prefix(section),
+            key_prefix: prefix(section.value("key_prefix", Kind::Text(PREFIX), DEFAULT_PREFIX)),
             // Enough to keep round trips under way; more would only make each carry less.
             connections: section.integer("connections", 1..=256, 4),
             instances: section.integer("instances", 1..=10_000, 1),
@@ -82,17 +84,15 @@ pub(super) fn read(
     })
 }
 
-fn prefix(section: &mut Section<'_>) -> String {
-    const DEFAULT: &str = "tidegate";
+fn prefix(value: Option<Value<'_>>) -> String {
     let help = "expected 1 to 32 letters, digits, '.', '_' or '-'";
-    let value = section.value("key_prefix", Kind::Text("1 to 32 of `A-Z a-z 0-9 . _ -`"), DEFAULT);
     let prefix = value.and_then(|value| {
         value.parsed(help, |text| {
             let fits = is_name(text, MAX_PREFIX).then(|| text.to_owned());
-            fits.ok_or_else(|| Fault::new(format!("invalid key_prefix '{}'", shown(text)), help))
+            fits.ok_or_else(|| Fault::new(format!("invalid prefix '{}'", shown(text)), help))
         })
     });
-    prefix.map_or_else(|| DEFAULT.to_owned(), |at| at.value)
+    prefix.map_or_else(|| DEFAULT_PREFIX.to_owned(), |at| at.value)
 }
 
 /// Reads a user, and the password in a file or else in the environment.

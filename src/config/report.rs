@@ -92,13 +92,11 @@ impl Location {
         self.report.certificates.borrow_mut().push(file);
     }
 
-    /// Enters the key of this location in the table of keys, if this reading is for the table. Returns whether it is.
-    pub(super) fn enter_key(&self, kind: Kind, default: String) -> bool {
+    /// Enters the key of this location in the table of keys, if this reading is for the table.
+    pub(super) fn enter_key(&self, kind: Kind, default: String) {
         if let Some(keys) = &mut *self.report.keys.borrow_mut() {
             keys.push(Key { path: self.origin.path(), kind, default });
-            return true;
         }
-        false
     }
 
     /// The sections that have a key of this name. None: none has.

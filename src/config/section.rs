@@ -1,5 +1,5 @@
-//! The keys of one mapping. A reader asks for each key in one row, with its type, its range and its default, and is
-//! known to have it from then on. Pure.
+//! The keys of one mapping. A reader asks for each key in one row, with its name, type, range and default. The keys that
+//! it has asked for are the keys that the mapping may have. Pure.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -12,7 +12,7 @@ use super::value::Value;
 use super::yaml::{Node, Step};
 use super::{rate, size};
 
-/// Keys that a mapping does not have, but that people will try, and what to report then.
+/// Keys that a mapping does not have but that operators will try, with the message and the help for them.
 pub(super) type Hint = (&'static [&'static str], &'static str, &'static str);
 
 /// A key that may be there.
@@ -27,7 +27,7 @@ pub(super) enum Field<T> {
 }
 
 impl<T> Field<T> {
-    /// What `read` makes of a value that may be there.
+    /// Reads a value that may be there.
     pub(super) fn read<V>(value: Option<V>, read: impl FnOnce(V) -> Option<T>) -> Self {
         match value.map(read) {
             None => Self::Absent,
@@ -40,7 +40,7 @@ impl<T> Field<T> {
         matches!(self, Self::Absent)
     }
 
-    /// The other one where this one is absent.
+    /// Returns the other field if this one is absent.
     pub(super) fn or(self, other: Self) -> Self {
         if self.is_absent() { other } else { self }
     }
@@ -99,7 +99,7 @@ impl<'n> Value<'n> {
 }
 
 impl<'n> Section<'n> {
-    /// Whether there is no fault in it. To be called when all keys have been asked for: any other is unknown.
+    /// Returns whether it has no fault. To be called when all keys have been asked for: any other is unknown.
     pub(super) fn is_sound(&self) -> bool {
         let known = |(name, _): &(String, Node)| self.known.contains(&&**name);
         self.readable && self.location.errors() == self.before && self.entries.iter().all(known)
@@ -110,7 +110,7 @@ impl<'n> Section<'n> {
         self.entries.iter().any(|(name, _)| name == key)
     }
 
-    /// The value of a key, entered in the table of keys. Of one that is given twice, the first counts.
+    /// Returns the value of a key, and enters the key in the table of keys. Of a duplicate key the first value counts.
     pub(super) fn value(
         &mut self,
         key: &'static str,
@@ -118,16 +118,17 @@ impl<'n> Section<'n> {
         default: impl Display,
     ) -> Option<Value<'n>> {
         self.known.push(key);
-        let location = self.located(key);
-        let has_keys = matches!(kind, Kind::Mapping | Kind::List);
-        if location.enter_key(kind, default.to_string()) && has_keys {
-            return Some(Value::empty(location));
+        if self.location.is_for_keys() {
+            let location = self.absent(key);
+            let has_keys = matches!(kind, Kind::Mapping | Kind::List);
+            location.enter_key(kind, default.to_string());
+            return has_keys.then(|| Value::empty(location));
         }
         let (_, node) = self.entries.iter().find(|(name, _)| name == key)?;
-        Some(Value { node, location })
+        Some(Value { node, location: self.located(key) })
     }
 
-    /// The location of the value of a key.
+    /// Returns the location of the value of a key.
     pub(super) fn located(&self, key: &'static str) -> Location {
         match self.entries.iter().position(|(name, _)| name == key) {
             Some(index) => self.location.then(Step::Entry(index, key.to_owned())),
@@ -135,12 +136,12 @@ impl<'n> Section<'n> {
         }
     }
 
-    /// The location of a key that is not there.
+    /// Returns the location of a missing key.
     pub(super) fn absent(&self, key: &'static str) -> Location {
         self.location.then(Step::Absent(key))
     }
 
-    /// Reports that a key is missing, if that is so.
+    /// Reports the key if it is missing.
     pub(super) fn require(&self, key: &'static str, message: &str, help: &str) {
         if self.readable && !self.has(key) {
             self.absent(key).error(Fault::new(message, help));
@@ -161,7 +162,7 @@ impl<'n> Section<'n> {
         at.and_then(|at| N::try_from(at.value).ok()).unwrap_or(default)
     }
 
-    /// A whole number with its location; `default` is what holds without it.
+    /// Reads a whole number with its location; `default` is shown as what holds without it.
     pub(super) fn number(
         &mut self,
         key: &'static str,
@@ -172,7 +173,7 @@ impl<'n> Section<'n> {
         self.value(key, Kind::Integer(least, most), default)?.integer(least, most)
     }
 
-    /// A number of bytes.
+    /// Reads a number of bytes.
     pub(super) fn size(
         &mut self,
         key: &'static str,
@@ -196,7 +197,7 @@ impl<'n> Section<'n> {
         value.and_then(|value| value.duration(least, most)).map_or(default, |at| at.value)
     }
 
-    /// One word of a closed set.
+    /// Reads one word of a closed set.
     pub(super) fn word<T: Copy + PartialEq>(
         &mut self,
         key: &'static str,
@@ -207,7 +208,7 @@ impl<'n> Section<'n> {
         self.optional_word(key, words, name).map_or(default, |at| at.value)
     }
 
-    /// The same with its location; `default` is what holds without it.
+    /// Reads one word with its location; `default` is shown as what holds without it.
     pub(super) fn optional_word<T: Copy>(
         &mut self,
         key: &'static str,
@@ -218,7 +219,7 @@ impl<'n> Section<'n> {
         self.value(key, kind, default)?.word(key, words)
     }
 
-    /// A text that is not empty; `what` is its grammar.
+    /// Reads a text that is not empty; `what` is its grammar.
     pub(super) fn text(
         &mut self,
         key: &'static str,
@@ -228,7 +229,7 @@ impl<'n> Section<'n> {
         self.value(key, Kind::Text(what), "")?.text(help)
     }
 
-    /// Texts: a list of them, or a single one. None: the key is absent.
+    /// Reads a list of texts, or a single one. None: the key is absent.
     pub(super) fn texts(
         &mut self,
         key: &'static str,
@@ -238,12 +239,12 @@ impl<'n> Section<'n> {
         self.value(key, Kind::Texts(what), "").map(|value| value.texts(help))
     }
 
-    /// A value with keys of its own. An empty one, whose lines are perhaps all commented out, counts as absent.
+    /// Returns a value with keys of its own. An empty one, whose lines may all be commented out, counts as absent.
     pub(super) fn mapping(&mut self, key: &'static str) -> Option<Value<'n>> {
         self.value(key, Kind::Mapping, "").filter(|value| !matches!(value.node, Node::Null))
     }
 
-    /// A list of values with keys of their own. An empty one counts as absent.
+    /// Returns the items of a list. An empty value counts as absent.
     pub(super) fn items(&mut self, key: &'static str, help: &str) -> Vec<Value<'n>> {
         let list = self.value(key, Kind::List, "").filter(|value| !matches!(value.node, Node::Null));
         list.map(|list| list.items(help)).unwrap_or_default()

@@ -22,6 +22,7 @@ pub(super) struct Value<'n> {
 }
 
 impl<'n> Value<'n> {
+    /// Reports that the value is of another type than `wanted`.
     pub(super) fn expected(&self, wanted: &str, help: &str) {
         self.location.error(Fault::new(format!("expected {wanted}, found {}", self.node.describe()), help));
     }
@@ -42,14 +43,13 @@ impl<'n> Value<'n> {
         if !self.bounded(entries.len()) {
             return None;
         }
-        let mut seen: HashMap<&str, Location> = HashMap::new();
+        let mut seen: HashMap<&str, usize> = HashMap::new();
         for (index, (name, _)) in entries.iter().enumerate() {
-            let location = self.location.then(Step::Entry(index, name.clone())).key();
-            if let Some(first) = seen.get(&**name) {
+            let first = *seen.entry(name).or_insert(index);
+            if first != index {
+                let key = |index| self.location.then(Step::Entry(index, name.clone())).key();
                 let fault = Fault::new(format!("duplicate key '{}'", shown(name)), "keep one of the two");
-                location.collision(fault, first);
-            } else {
-                seen.insert(name, location);
+                key(index).collision(fault, &key(first));
             }
         }
         Some(entries)
@@ -79,8 +79,8 @@ impl<'n> Value<'n> {
         if !self.bounded(items.len()) {
             return Vec::new();
         }
-        let cursor = |(location, node)| Value { node, location: self.location.then(Step::Item(location)) };
-        items.iter().enumerate().map(cursor).collect()
+        let item = |(index, node)| Value { node, location: self.location.then(Step::Item(index)) };
+        items.iter().enumerate().map(item).collect()
     }
 
     /// Whether there are few enough of them to compare each with all others.
@@ -169,15 +169,15 @@ impl<'n> Value<'n> {
 
     /// A duration within bounds.
     pub(super) fn duration(&self, least: &str, most: &str) -> Option<Spanned<Duration>> {
-        self.duration_told((least, most), "")
+        self.duration_in((least, most), "")
     }
 
-    /// The same where this word may stand as well, which the caller has looked for.
+    /// The same where this word is valid as well, which the caller has looked for.
     pub(super) fn duration_or(&self, range: (&str, &str), word: &str) -> Option<Spanned<Duration>> {
-        self.duration_told(range, &format!(", or {word}"))
+        self.duration_in(range, &format!(", or {word}"))
     }
 
-    fn duration_told(&self, (least, most): (&str, &str), or: &str) -> Option<Spanned<Duration>> {
+    fn duration_in(&self, (least, most): (&str, &str), or: &str) -> Option<Spanned<Duration>> {
         let help = format!("expected a duration from {least} to {most}, with its unit{or}");
         let at = self.parsed(&help, rate::duration)?;
         let within = rate::duration(least).is_ok_and(|least| at.value >= least)
