@@ -1,7 +1,7 @@
 //! Configuration: one YAML file, flags over it, secrets beside it.
 //!
-//! The text becomes a tree of values (`yaml`), and one reader for each section (`file` and what it calls) reads its keys
-//! straight into the settings of a part, or into the [`Policy`]. A fault is reported with its location and the walk goes
+//! The text becomes a tree of values (`yaml`). One reader for each section (`file` and the modules that it calls) reads its
+//! keys straight into the settings of a part, or into the [`Policy`]. A reader reports a fault with its location and goes
 //! on, so that one attempt shows every fault. Only [`load`] does I/O.
 
 mod bounds;
@@ -55,7 +55,7 @@ pub struct Config {
     pub settings: Settings,
     /// The rules.
     pub policy: Policy,
-    /// What is allowed, but hardly meant.
+    /// What is valid, but probably not what the operator wants.
     pub warnings: Vec<Diagnostic>,
     /// Each file of certificates that it names.
     pub certificates: Vec<Certificates>,
@@ -70,7 +70,7 @@ impl Config {
     }
 }
 
-/// What the command line and the environment say: they win over the file.
+/// The flags and variables of the command line, which take precedence over the file.
 #[derive(Clone, Default)]
 pub struct Overrides {
     /// `--listen`
@@ -79,10 +79,10 @@ pub struct Overrides {
     pub ops_listen: Option<SocketAddr>,
     /// `--upstream`
     pub upstream: Option<String>,
-    /// `--redis`: the URL of a Redis store, instead of whatever servers the file names. The rest stays the
+    /// `--redis`: the URL of a Redis store, instead of the servers of the file. The rest of the store is the
     /// file's.
     pub redis: Option<String>,
-    /// The memory store, whatever the file says.
+    /// The memory store, whichever the file has.
     pub memory: bool,
     /// `--limit`, any number: rules before those of the file.
     pub limits: Vec<String>,
@@ -91,12 +91,12 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// The variable that the value of a flag came from.
+    /// Returns the variable that the value of a flag came from.
     fn variable(&self, flag: &str) -> Option<&str> {
         self.variables.iter().find(|(name, _)| name == flag).map(|(_, variable)| &**variable)
     }
 
-    /// The value of a flag, at the flag or at its variable.
+    /// Returns the value of a flag with its location: the flag, or its variable.
     fn spanned<T: Clone>(&self, flag: &str, value: Option<&T>, root: &Location) -> Option<Spanned<T>> {
         let location = root.flag(self.variable(flag).unwrap_or(flag));
         value.cloned().map(|value| Spanned { value, location })
@@ -111,12 +111,12 @@ const MAX_PEM: usize = 1 << 20;
 /// Reads and compiles a file, or the flags alone. Secret files are named relative to the file's directory.
 ///
 /// # Errors
-/// Everything that is wrong, at least one diagnostic.
+/// Every fault, at least one.
 pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Vec<Diagnostic>> {
     load_watched(file, overrides).0
 }
 
-/// The same, with the files that were read or should have been: when they change, it is time to read again.
+/// Loads it, and returns the files that were read or should have been: when they change, it is time to read again.
 pub fn load_watched(
     file: Option<&Path>,
     overrides: &Overrides,
@@ -149,10 +149,10 @@ fn read_and_compile(
     compile(Some((&name, &text)), overrides, &secrets)
 }
 
-/// Compiles a text as [`load`] does with a file's. `name` stands in the diagnostics. Pure, if `secrets` is.
+/// Compiles a text as [`load`] does with a file's. Diagnostics name the file `name`. Pure, if `secrets` is.
 ///
 /// # Errors
-/// Everything that is wrong, at least one diagnostic.
+/// Every fault, at least one.
 pub fn compile_text(
     name: &str,
     text: &[u8],

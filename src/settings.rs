@@ -1,4 +1,4 @@
-//! What the parts of the process are constructed from, and what a reload compares. Pure.
+//! What the parts of the process are constructed from, and what a reload compares.
 //!
 //! The configuration reads the file straight into these, one for each part. [`crate::bounds::Bounds`] is one of them.
 
@@ -23,17 +23,17 @@ pub use upstream::{UpstreamAddress, UpstreamProtocol, UpstreamSettings};
 /// Everything that is not a rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// Where requests come in.
+    /// The listener for clients.
     pub listen: Listen,
     /// The permission bits of the Unix socket. None: as the umask leaves them.
     pub listen_mode: Option<u32>,
     /// Where probes and metrics are served.
     pub ops_listen: SocketAddr,
-    /// TLS towards clients. None: without it.
+    /// TLS to clients. None: plain text.
     pub tls: Option<ServerTls>,
     /// Peers whose connections begin with a header of the PROXY protocol.
     pub proxy_protocol: Vec<IpNet>,
-    /// The application.
+    /// The upstream.
     pub upstream: UpstreamSettings,
     /// What a client may cost.
     pub bounds: Bounds,
@@ -48,7 +48,7 @@ pub struct Settings {
 pub enum StoreSettings {
     /// In this process.
     Memory {
-        /// The most counters kept.
+        /// The maximum number of counters.
         max_keys: usize,
     },
     /// In a Redis that all instances share.
@@ -56,7 +56,7 @@ pub enum StoreSettings {
 }
 
 impl StoreSettings {
-    /// What of it cannot change while tidegate runs: all but credentials, and what the files of TLS hold.
+    /// Returns what cannot change while tidegate runs: all but credentials, and what the files of TLS hold.
     #[must_use]
     pub fn fixed(&self) -> Self {
         match self {
@@ -69,7 +69,7 @@ impl StoreSettings {
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shutdown {
-    /// How long it still accepts connections while it says that it is not ready.
+    /// How long it still accepts connections while it reports that it is not ready.
     pub settle: Duration,
     /// How long all of it may take, `settle` included.
     pub grace: Duration,

@@ -1,4 +1,4 @@
-//! Reads who is let through without a check. Pure.
+//! Reads bypasses: requests that pass without a check. Pure.
 
 mod pattern;
 

@@ -1,4 +1,4 @@
-//! Reads whom a request comes from, and the secret that hashes clients' keys. Pure.
+//! Reads how clients are identified, and the secret that hashes their keys. Pure.
 
 use std::path::PathBuf;
 

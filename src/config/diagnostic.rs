@@ -63,7 +63,7 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// A fault in one value, by whoever judges the value without knowing where it stands.
+/// A fault in a value whose location is not known to the code that reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) message: String,
@@ -76,7 +76,7 @@ impl Fault {
     }
 }
 
-/// A text from outside, fit to stand in a message: on one line, shortened, without control characters.
+/// Prepares a text from outside for a message: on one line, shortened, without control characters.
 pub(super) fn shown(text: &str) -> String {
     const MOST: usize = 60;
     let mut out = String::new();

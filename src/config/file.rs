@@ -59,13 +59,13 @@ pub(super) fn read(
         let listen = listen(file, overrides);
         let listen_mode = listen_mode(file, &listen.value);
         let ops_listen = ops_listen(file, overrides, &listen.value);
-        // Not a mapping that counts as absent if it is empty: whoever writes this does not mean to go without.
+        // An empty one does not count as absent, unlike other sections: clients would be served in plain text.
         let tls = file.value("tls", Kind::Mapping, "").map(|value| tls::server(&value, secrets));
         let proxy_protocol = proxy_protocol(file, &listen);
         let upstream = upstream::read(file, overrides, &listen.value, secrets);
         let bounds = bounds::read(file);
         let (store, on_outage) = store::read(file, overrides, secrets);
-        // Whether clients are asked for certificates. Of a listener with a fault, nothing is known.
+        // Whether clients are asked for certificates. If `tls` is faulty, assumes so, as one fault is enough.
         let are_named =
             matches!(&tls, Some(None)) || matches!(&tls, Some(Some(tls)) if tls.client_ca.is_some());
         let policy = policy::read(file, limits, on_outage, are_named, secrets);
@@ -137,7 +137,7 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
 fn proxy_protocol(file: &mut Section<'_>, listen: &Spanned<Listen>) -> Vec<IpNet> {
     let help =
         "expected trusted: and the networks of the balancers that send PROXY headers, such as [10.0.0.0/8]";
-    // Not a mapping that counts as absent if it is empty, as with `tls`.
+    // An empty one does not count as absent, as with `tls`.
     let Some(value) = file.value("proxy_protocol", Kind::Mapping, "") else { return Vec::new() };
     if matches!(listen.value, Listen::Unix(_)) {
         let message = "tidegate listens on a Unix socket, whose peers have no address that could be trusted";

@@ -1,4 +1,4 @@
-//! The table of all keys. No list holds it: a reader that asks for a key enters it. Pure.
+//! The table of all keys. It is not written anywhere: a reader that asks for a key enters it. Pure.
 
 use std::fmt;
 
@@ -7,22 +7,22 @@ use std::fmt;
 pub struct Key {
     /// Its path, such as `bounds.streams`; the items of a list are `[0]`.
     pub path: String,
-    /// What it takes.
+    /// The values that it takes.
     pub kind: Kind,
-    /// What holds without it, as it would be written. Empty: nothing that could be written.
+    /// What holds without the key, as an operator would write it. Empty if that cannot be written.
     pub default: String,
 }
 
-/// What a key takes.
+/// The values that a key takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `true` or `false`.
     Boolean,
     /// A whole number in this range.
     Integer(i64, i64),
-    /// A number of bytes in this range, as it would be written.
+    /// A number of bytes in this range.
     Size(String, String),
-    /// A duration in this range, as it would be written.
+    /// A duration in this range.
     Duration(&'static str, &'static str),
     /// One of these words.
     Word(Vec<&'static str>),

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::diagnostic::{Fault, shown};
 use crate::settings::Listen;
 
-/// As a flag takes it: the error says what would be right as well.
+/// Parses the value of a flag. The error contains the help.
 impl FromStr for Listen {
     type Err = String;
 

@@ -39,7 +39,7 @@ impl Names {
     }
 }
 
-/// Whether a text can stand in keys, headers and metrics without escapes.
+/// Returns whether a text can be part of keys, headers and metrics without escapes.
 pub(super) fn is_name(text: &str, most: usize) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     (1..=most).contains(&text.len()) && text.bytes().all(plain)

@@ -12,7 +12,7 @@ use crate::policy::key::KeyPart;
 use crate::policy::{OnOutage, Parts, Policy, Rule};
 
 /// Reads the policy. `limits` are those of the command line: they come before the file's rules. `on_outage` holds for
-/// rules without their own. `clients_named`: whether clients are asked for certificates.
+/// rules without their own. `clients_named` is whether clients are asked for certificates.
 pub(super) fn read(
     file: &mut Section<'_>,
     limits: &[Value<'_>],
@@ -55,7 +55,7 @@ pub(super) fn read(
     })
 }
 
-/// A rule whose requests an earlier one takes, all of them.
+/// Reports a rule whose requests an earlier rule takes, all of them.
 fn unreachable(rules: &[Spanned<Rule>]) {
     for (index, later) in rules.iter().enumerate() {
         let mut before = rules.iter().take(index);
@@ -73,7 +73,7 @@ fn unreachable(rules: &[Spanned<Rule>]) {
     }
 }
 
-/// A rule whose path a bypass lets through.
+/// Warns of a rule whose path a bypass lets through.
 fn bypassed(rules: &[Spanned<Rule>], bypasses: &[Spanned<Bypass>]) {
     for Spanned { value: rule, location } in rules {
         let lets_through = |at: &&Spanned<Bypass>| match &at.value.on {
@@ -90,7 +90,7 @@ fn bypassed(rules: &[Spanned<Rule>], bypasses: &[Spanned<Bypass>]) {
     }
 }
 
-/// What goes by the names in clients' certificates, which nobody asks for.
+/// Warns of rules and bypasses that depend on the names in certificates, if clients are not asked for any.
 fn nameless<'r>(rules: impl Iterator<Item = &'r Spanned<Rule>>, bypasses: &[Spanned<Bypass>]) {
     let keyed = rules.filter(|at| at.value.key.parts.contains(&KeyPart::TlsSan)).map(|at| &at.location);
     let by_name = |at: &&Spanned<Bypass>| matches!(at.value.on, Condition::Names(_));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::diagnostic::{Fault, shown};
 
-/// So many per window.
+/// A quota and its window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rate {
     pub(super) quota: i64,
@@ -47,7 +47,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, Fault> {
     millis.map(Duration::from_millis).ok_or_else(fault)
 }
 
-/// A duration as it would be written.
+/// Returns a duration as an operator would write it.
 pub(super) fn written(duration: Duration) -> String {
     match duration.as_millis() {
         0 => "0s".to_owned(),
@@ -57,12 +57,12 @@ pub(super) fn written(duration: Duration) -> String {
     }
 }
 
-/// The length of a window as it stands in the name of a limit: seconds where that is exact.
+/// Returns the length of a window for the name of a limit: in seconds where that is exact.
 pub(super) fn label(window_ms: i64) -> String {
     if window_ms % 1000 == 0 { format!("{}s", window_ms / 1000) } else { format!("{window_ms}ms") }
 }
 
-/// Digits only. What exceeds an i64 is as wrong as the largest one, and whoever compares says so.
+/// Reads digits only. A number that exceeds an i64 becomes the largest i64, which is out of every range.
 fn whole(text: &str) -> Option<i64> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(i64::MAX))

@@ -1,4 +1,4 @@
-//! Secrets: where they are, and what makes one unfit. Pure: who calls reads them.
+//! Secrets: where they are, and which are faulty. Pure: the caller reads the files.
 
 use std::path::PathBuf;
 
@@ -15,10 +15,10 @@ pub enum SecretSource {
     Env(String),
 }
 
-/// What a key takes that names a file with a secret.
+/// The help for a key that names a file with a secret.
 pub(super) const FILE_HELP: &str = "expected the name of a file that holds the secret";
 
-/// Reads a secret's bytes. `None`: the variable is not set. An error says why a file cannot be read.
+/// Reads a secret's bytes. `None`: the variable is not set. An error is why a file cannot be read.
 pub type Secrets<'a> = dyn Fn(&SecretSource) -> Result<Option<Vec<u8>>, String> + 'a;
 
 /// The secret without the line break that editors leave at the end. None: the variable is not set, or empty.

@@ -4,7 +4,7 @@ use super::diagnostic::{Fault, shown};
 
 const SIZE_HELP: &str = "expected a number of bytes, or a number with KiB or MiB, such as 64KiB";
 
-/// Reads a size, in bytes. What exceeds an i64 is as wrong as the largest one, and whoever compares says so.
+/// Reads a size in bytes. One that exceeds an i64 becomes the largest i64, which is out of every range.
 pub(super) fn size(text: &str) -> Result<i64, Fault> {
     let fault = || Fault::new(format!("invalid size \'{}\'", shown(text)), SIZE_HELP);
     let text = text.trim();

@@ -1,4 +1,4 @@
-//! Reads TLS, towards servers that tidegate calls and towards its clients, and checks that the files fit together. Pure.
+//! Reads TLS to servers that tidegate calls and to its clients, and checks that the files fit together. Pure.
 
 use std::path::PathBuf;
 
@@ -119,7 +119,7 @@ fn identity(file: &Spanned<String>, key: &Spanned<String>, secrets: &Secrets<'_>
     let ((chain, certificate), (signer, text)) = (chain?, signer?);
     judged(key, tls::pair(chain, signer))?;
     file.location.certificates(&file.value, tls::validities(&certificate));
-    // PEM is ASCII, but what stands around the key may be in any other encoding.
+    // PEM is ASCII, but the text around the key may have any other encoding.
     let text = String::from_utf8_lossy(&text).into_owned();
     Some(Identity { certificate, key: Secret::new(text) })
 }

@@ -176,7 +176,7 @@ fn too_many_open(text: &str) -> Option<(usize, usize)> {
 
 const TOO_MANY: &str = "the file expands to too many values";
 
-/// The library's errors in the words of somebody who edits the file.
+/// Translates the library's errors into the terms of an operator who edits the file.
 fn syntax_error(error: &serde_yaml::Error, text: &str) -> SyntaxError {
     let at = error.location().map(|mark| (mark.line(), mark.column()));
     let said = error.to_string();

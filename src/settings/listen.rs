@@ -1,10 +1,10 @@
-//! Where tidegate listens. Pure.
+//! Where tidegate listens.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Where requests come in.
+/// The address of the listener for clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// TCP.

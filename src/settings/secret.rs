@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A text that is not printed.
+/// A text that is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -13,7 +13,7 @@ impl Secret {
         Self(text)
     }
 
-    /// The text itself: for whoever sends it, never for whoever prints.
+    /// Returns the text itself, to be sent and never printed.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -1,17 +1,17 @@
-//! TLS towards servers that tidegate calls, and towards its clients: what the files hold. Pure.
+//! TLS to servers that tidegate calls, and to its clients, with the content of the files.
 
 use std::fmt;
 
 use super::secret::Secret;
 
-/// TLS towards a server that tidegate calls.
+/// TLS to a server that tidegate calls.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ClientTls {
-    /// The certificate authorities to believe, in PEM. None: those of the operating system.
+    /// The trusted certificate authorities, in PEM. None: those of the operating system.
     pub ca: Option<Vec<u8>>,
-    /// What tidegate shows of itself.
+    /// The certificate that tidegate shows.
     pub identity: Option<Identity>,
-    /// The name that the servers' certificates must have. None: the host that is dialled.
+    /// The name that the servers' certificates must have. None: the host that tidegate connects to.
     pub server_name: Option<String>,
 }
 
@@ -24,16 +24,16 @@ pub struct Identity {
     pub key: Secret,
 }
 
-/// TLS towards clients.
+/// TLS to clients.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServerTls {
     /// The certificate, with those that lead to its authority, and its key.
     pub identity: Identity,
-    /// PEM of the authorities that clients' certificates come from. None: clients are not asked for one.
+    /// The authorities of clients' certificates, in PEM. None: the listener requests no client certificates.
     pub client_ca: Option<Vec<u8>>,
-    /// Whether a client without a certificate is turned away. (One with a bad certificate always is.)
+    /// Whether a client without a certificate is refused. (One with a bad certificate always is.)
     pub client_required: bool,
-    /// Whether TLS 1.2 is turned away.
+    /// Whether TLS 1.2 is refused.
     pub tls13_only: bool,
 }
 

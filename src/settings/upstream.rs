@@ -1,4 +1,4 @@
-//! Where the upstream is, what it speaks, and what may be asked of it at once. Pure.
+//! Where the upstream is, its protocol, and its limits.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,29 +6,29 @@ use std::time::Duration;
 
 use super::tls::ClientTls;
 
-/// The application behind the proxy.
+/// What [`crate::upstream::Upstream`] is constructed from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamSettings {
     /// Where it is.
     pub address: UpstreamAddress,
-    /// How it is spoken to.
+    /// How tidegate talks to it.
     pub protocol: UpstreamProtocol,
-    /// To have a connection: waiting for one, resolving the name, connecting, and TLS.
+    /// The time to get a connection: waiting for one, resolving the name, connecting, and TLS.
     pub connect_timeout: Duration,
-    /// From the last byte of the request that the application took to the head of its answer.
+    /// The time from the last byte of the request that the upstream took to the head of its response.
     pub response_timeout: Duration,
     /// How long an idle connection is kept.
     pub idle_timeout: Duration,
-    /// The most requests under way; over HTTP/1.1 that is the most connections.
+    /// The maximum number of requests under way; over HTTP/1.1 also of connections.
     pub connections: usize,
-    /// The most requests that wait for their turn beyond those.
+    /// The maximum number of requests that wait for one of those to end.
     pub pending: usize,
-    /// Whether a request that got no byte of an answer on a connection used before is sent once more, if it is
-    /// safe (RFC 9110, section 9.2.1) and has no body.
+    /// Whether a request that got no byte of a response on a reused connection is sent once more, if it is safe
+    /// (RFC 9110, section 9.2.1) and has no body.
     pub retry: bool,
 }
 
-/// Where the application is.
+/// Where the upstream listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UpstreamAddress {
     /// A TCP address.
@@ -54,14 +54,14 @@ impl UpstreamAddress {
     }
 }
 
-/// How the application is spoken to.
+/// How tidegate talks to the upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UpstreamProtocol {
-    /// HTTP/1.1 in the clear.
+    /// HTTP/1.1 without TLS.
     Http1,
-    /// HTTP/2 in the clear, without asking first.
+    /// HTTP/2 without TLS, with prior knowledge (RFC 9113, section 3.3).
     H2c,
-    /// HTTP/2 or HTTP/1.1 over TLS: the application chooses.
+    /// HTTP/2 or HTTP/1.1 over TLS: the upstream chooses.
     Tls(ClientTls),
 }
 
@@ -83,7 +83,7 @@ impl fmt::Display for UpstreamSettings {
 }
 
 impl UpstreamSettings {
-    /// What cannot change while tidegate runs: all but what the files of TLS hold.
+    /// Returns what cannot change while tidegate runs: all but what the files of TLS hold.
     #[must_use]
     pub fn fixed(&self) -> Self {
         let mut fixed = self.clone();

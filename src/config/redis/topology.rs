@@ -11,7 +11,7 @@ use crate::config::value::Value;
 use crate::config::yaml::Node;
 use crate::settings::{Credentials, RedisTopology, Secret, ServerAddress};
 
-/// A topology, and what the URLs say beside it.
+/// A topology, and what else is in its URLs.
 pub(super) struct Servers {
     pub(super) topology: RedisTopology,
     pub(super) database: i64,
@@ -33,7 +33,7 @@ const SENTINEL_HINTS: &[Hint] = &[
     (&["primary"], "the sentinels know the primary by a name", "expected master: NAME"),
 ];
 
-/// Reads what the file says. Each way must be valid, also where there are too many.
+/// Reads the servers of the file. Each of the three keys must be valid, also where there is more than one.
 pub(super) fn read(section: &mut Section<'_>, secrets: &Secrets<'_>) -> Field<Servers> {
     let url = section.value("url", Kind::Text("`redis://HOST:PORT/DATABASE`"), "");
     let sentinel = section.value("sentinel", Kind::Mapping, "");
@@ -105,13 +105,13 @@ fn cluster(value: &Value<'_>) -> Option<Servers> {
     })
 }
 
-/// What the URLs of a list may say.
+/// What the URLs of a list may contain.
 struct ServerUrls {
     port: u16,
     help: &'static str,
-    /// The one database that they may name, if any.
+    /// The only database that they may name, if any.
     database: Option<i64>,
-    // What is said of other databases, of users and passwords, and of two schemes.
+    // The messages about other databases, about users and passwords, and about two schemes.
     no_database: (&'static str, &'static str),
     no_credentials: (&'static str, &'static str),
     mixed: &'static str,

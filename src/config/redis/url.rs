@@ -5,7 +5,7 @@ use url::{Host, Url};
 
 use crate::settings::ServerAddress;
 
-/// What a URL says.
+/// The parts of a URL.
 pub(super) struct RedisUrl {
     pub(super) tls: bool,
     pub(super) server: ServerAddress,
@@ -19,7 +19,7 @@ const NO_URL: &str = "invalid Redis URL";
 const NO_HOST: &str = "the Redis URL has no valid host";
 const NO_PORT: &str = "the Redis URL has no valid port";
 
-/// Takes it apart, or says what is wrong. It is never shown: it may hold a password.
+/// Splits a URL into its parts, or returns what is wrong. The URL is never shown: it may hold a password.
 pub(super) fn parse(text: &str, default_port: u16) -> Result<RedisUrl, &'static str> {
     let tls = match text.split_once("://") {
         Some(("redis" | "valkey", _)) => false,
@@ -66,7 +66,7 @@ fn host(url: &Url) -> Result<String, &'static str> {
     match &*host {
         "0.0.0.0" | "::" => Err("0.0.0.0 and :: are addresses to listen on, not to connect to"),
         "" => Err("the Redis URL has no host"),
-        // What is left of a name outside ASCII: nobody resolves that.
+        // What is left of a name outside ASCII, which no resolver knows.
         host if !host.bytes().all(plain) => Err(NO_HOST),
         _ => Ok(host),
     }

@@ -6,7 +6,7 @@ use crate::config::diagnostic::{Fault, shown};
 use crate::config::listen::socket_path;
 use crate::settings::UpstreamAddress;
 
-/// What a URL says: where, and how.
+/// What a URL names: the address and the scheme.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) scheme: Scheme,
@@ -46,7 +46,7 @@ pub(super) fn parse(text: &str) -> Result<Target, Fault> {
     Err(Fault::new(format!("invalid upstream \'{}\'", shown(text)), UPSTREAM_HELP))
 }
 
-/// Host and port, the port always written. An error says what the URL has, or has not.
+/// Reads host and port. An error completes "the upstream ..".
 fn authority(rest: &str, default: u16) -> Result<UpstreamAddress, &'static str> {
     const NO_HOST: &str = "has no valid host";
     let rest = rest.strip_suffix('/').unwrap_or(rest);

@@ -1,20 +1,20 @@
 //! From a location in the tree back to line and column.
 //!
-//! The library tells positions only in its errors. So the text is deserialised once more, along the way to the
+//! The library reports positions only in its errors. So the text is deserialised once more, along the way to the
 //! location, and fails there on purpose. That costs a pass per diagnostic, and nothing as long as there is none.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// One step down the tree. Entries and items go by their position, which also tells duplicates apart.
+/// One step down the tree. Entries and items go by their position, which also distinguishes duplicates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::config) enum Step {
     /// An entry of a mapping, and its key.
     Entry(usize, String),
     /// An item of a list.
     Item(usize),
-    /// A key that should be there and is not: it stands where its mapping stands.
+    /// A missing key. It is located where its mapping is.
     Absent(&'static str),
 }
 
