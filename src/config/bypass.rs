@@ -5,6 +5,7 @@ mod pattern;
 use std::path::PathBuf;
 
 use http::{HeaderName, HeaderValue};
+use ipnet::IpNet;
 
 use super::diagnostic::{Fault, shown};
 use super::header::{Purpose, readable};
@@ -18,6 +19,7 @@ use super::section::{Hint, Section};
 use super::value::Value;
 use crate::policy::bypass::{Bypass, Condition};
 use crate::policy::path::PathPolicy;
+use crate::policy::template::Template;
 
 const HINTS: &[Hint] = &[(
     &["secret"],
@@ -88,7 +90,7 @@ fn condition(section: &mut Section<'_>, reading: &PathPolicy, secrets: &Secrets<
     Some(condition)
 }
 
-fn paths(texts: &[Spanned<String>], reading: &PathPolicy) -> Vec<crate::policy::template::Template> {
+fn paths(texts: &[Spanned<String>], reading: &PathPolicy) -> Vec<Template> {
     let templates = texts.iter().filter_map(|at| {
         let template = at.check(|text| template(text, reading))?.value;
         if template.is_open() && template.segments().is_empty() {
@@ -100,7 +102,7 @@ fn paths(texts: &[Spanned<String>], reading: &PathPolicy) -> Vec<crate::policy::
     templates.collect()
 }
 
-fn cidrs(networks: Vec<Spanned<ipnet::IpNet>>) -> Vec<ipnet::IpNet> {
+fn cidrs(networks: Vec<Spanned<IpNet>>) -> Vec<IpNet> {
     for at in networks.iter().filter(|at| covers_all(&at.value)) {
         at.location.warn("this lets every address through: no rule is ever checked", "name the networks");
     }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use ipnet::IpNet;
+
 use super::keys::Kind;
 use super::network::{covers_all, networks};
 use super::section::Section;
@@ -27,7 +29,7 @@ pub(super) fn read(file: &mut Section<'_>, secrets: &Secrets<'_>) -> (ClientIden
     client.unwrap_or_default()
 }
 
-fn trusted_proxies(section: &mut Section<'_>) -> Vec<ipnet::IpNet> {
+fn trusted_proxies(section: &mut Section<'_>) -> Vec<IpNet> {
     let value = section.value("trusted_proxies", Kind::Texts("networks or addresses"), "");
     let proxies = value.map(|value| networks(&value)).unwrap_or_default();
     for at in proxies.iter().filter(|at| covers_all(&at.value)) {

@@ -9,7 +9,7 @@ use super::diagnostic::{Fault, shown};
 use super::keys::Kind;
 use super::network::{covers_all, networks};
 use super::report::Spanned;
-use super::section::{Hint, Section};
+use super::section::{Field, Hint, Section};
 use super::value::Value;
 use super::yaml::Node;
 use super::{Overrides, Secrets, bounds, listen, policy, store, tls, upstream};
@@ -60,23 +60,27 @@ pub(super) fn read(
         let listen_mode = listen_mode(file, &listen.value);
         let ops_listen = ops_listen(file, overrides, &listen.value);
         // An empty one does not count as absent, unlike other sections: clients would be served in plain text.
-        let tls = file.value("tls", Kind::Mapping, "").map(|value| tls::server(&value, secrets));
+        let tls = Field::read(file.value("tls", Kind::Mapping, ""), |value| tls::server(&value, secrets));
         let proxy_protocol = proxy_protocol(file, &listen);
         let upstream = upstream::read(file, overrides, &listen.value, secrets);
         let bounds = bounds::read(file);
         let (store, on_outage) = store::read(file, overrides, secrets);
-        // Whether clients are asked for certificates. If `tls` is faulty, assumes so, as one fault is enough.
-        let are_named =
-            matches!(&tls, Some(None)) || matches!(&tls, Some(Some(tls)) if tls.client_ca.is_some());
-        let policy = policy::read(file, limits, on_outage, are_named, secrets);
+        let clients_named = match &tls {
+            Field::Absent => false,
+            Field::Present(tls) => tls.client_ca.is_some(),
+            // One fault is enough.
+            Field::Faulty => true,
+        };
+        let policy = policy::read(file, limits, on_outage, clients_named, secrets);
         let shutdown = shutdown(file);
         let settings = Settings {
             listen: listen.value,
             listen_mode,
             ops_listen,
             tls: match tls {
-                Some(tls) => Some(tls?),
-                None => None,
+                Field::Absent => None,
+                Field::Present(tls) => Some(tls),
+                Field::Faulty => return None,
             },
             proxy_protocol,
             upstream: upstream?,

@@ -1,5 +1,6 @@
 //! Reads the rules and what they are about, and finds what only the whole can show: rules that are never reached. Pure.
 
+use super::diagnostic::Fault;
 use super::name::Names;
 use super::report::Spanned;
 use super::rules::{self, Defaults};
@@ -68,7 +69,7 @@ fn unreachable(rules: &[Spanned<Rule>]) {
             later.location.warn(message, "that is right if the flag is meant to replace the rule");
         } else {
             let help = format!("move it above '{taker}', or remove it");
-            later.location.collision(super::diagnostic::Fault::new(message, help), &earlier.location);
+            later.location.collision(Fault::new(message, help), &earlier.location);
         }
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn read(
         if let Some(tls) = tls {
             let (first, flagged) =
                 (written.as_ref().or(flagged.as_ref()).present(), flagged.as_ref().present());
-            // Whoever writes `tls` means it: a scheme that leaves it out is a slip, and not a harmless one.
+            // A scheme without TLS is a slip then, and not a harmless one.
             if is_plain(first) {
                 let message = "tls is set, but the servers are reached without it";
                 tls.location.key().error(Fault::new(message, format!("{help}, or remove tls")));

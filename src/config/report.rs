@@ -1,4 +1,4 @@
-//! Collects every fault with its location, and looks the places up in the text at the end. Pure.
+//! Collects every fault with its location, and looks the locations up in the text at the end. Pure.
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;

@@ -58,8 +58,7 @@ pub(super) fn read(
         None => (None, Value::empty(file.absent("upstream"))),
     };
     let is_absent = alone.is_none() && !file.has("upstream");
-    // The target is kept: a fault that concerns several keys is reported where the URL is.
-    let (settings, target) = mapping.section(HINTS, |section| {
+    mapping.section(HINTS, |section| {
         let url = section.value("url", Kind::Text("URL"), "");
         let missing = if is_absent { section.location.clone() } else { section.absent("url") };
         // The file's own must be valid even where a flag wins.
@@ -90,18 +89,17 @@ pub(super) fn read(
             protocol: protocol(target.as_ref()?, certificates?),
             address: target.as_ref()?.value.address.clone(),
         };
-        Some((settings, target?.location))
-    })?;
-    if calls_itself(&settings.address, listen) {
-        let what = if matches!(listen, Listen::Tcp(_)) { "port" } else { "path" };
-        let message = format!("{settings} is the address that tidegate itself listens on");
-        target.error(Fault::new(message, format!("give listen or the upstream another {what}")));
-        return None;
-    }
-    Some(settings)
+        if calls_itself(&settings.address, listen) {
+            let what = if matches!(listen, Listen::Tcp(_)) { "port" } else { "path" };
+            let message = format!("{settings} is the address that tidegate itself listens on");
+            let help = format!("expected another {what} for listen or for the upstream");
+            target?.location.error(Fault::new(message, help));
+        }
+        Some(settings)
+    })
 }
 
-/// Whoever writes `tls` means it: a scheme that leaves it out is a slip, and not a harmless one.
+/// Reports `tls` beside a URL without TLS: such a scheme is a slip, and not a harmless one.
 fn unused_tls(tls: &Location, flagged: &Field<Spanned<Target>>, written: &Field<Spanned<Target>>) {
     let plain = |target: Field<&Spanned<Target>>| {
         target.present().filter(|at| at.value.scheme != Scheme::Https).map(|at| at.location.clone())
