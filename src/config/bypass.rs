@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::diagnostic::{Fault, shown};
 use super::header::{Purpose, readable};
 use super::keys::Kind;
-use super::name::Names;
+use super::name::{self, Names};
 use super::network::{covers_all, networks};
 use super::report::Spanned;
 use super::rules::template;
@@ -36,9 +36,10 @@ pub(super) fn read(
     secrets: &Secrets<'_>,
 ) -> Option<Spanned<Bypass>> {
     value.section(HINTS, |section| {
-        let name = names.read(section);
+        let name = name::read(section);
         let condition = condition(section, reading, secrets);
-        let bypass = Bypass { name: name?.value.into(), on: condition? };
+        let name = name.inspect(|name| names.enter(name))?;
+        let bypass = Bypass { name: name.value.into(), on: condition? };
         Some(Spanned { value: bypass, location: value.location.clone() })
     })
 }

@@ -15,28 +15,29 @@ pub(super) const MAX_NAME: usize = 64;
 pub(super) struct Names(HashMap<String, Location>);
 
 impl Names {
-    /// Reads the name of a rule or a bypass.
-    pub(super) fn read(&mut self, section: &mut Section<'_>) -> Option<Spanned<String>> {
-        let help = "expected a name of 1 to 64 letters, digits, '.', '_' or '-'; a number takes quotes";
-        let value = section.value("name", Kind::Text("1 to 64 of `A-Z a-z 0-9 . _ -`"), "");
-        section.require("name", "the name is missing", help);
-        let name = value?.parsed(help, |text| {
-            let fits = is_name(text, MAX_NAME).then(|| text.to_owned());
-            fits.ok_or_else(|| Fault::new(format!("invalid name '{}'", shown(text)), help))
-        })?;
-        match self.0.get(&name.value) {
-            None => drop(self.0.insert(name.value.clone(), name.location.clone())),
-            Some(first) => {
-                let message = format!("duplicate name '{}'", name.value);
-                let help = match name.location.is_flag() {
-                    true => "add ,name=NAME to one of the limits: the name identifies counters and metrics",
-                    false => "expected another name: it identifies counters and metrics",
-                };
-                name.location.collision(Fault::new(message, help), first);
-            }
-        }
-        Some(name)
+    /// Enters a name, and reports it if another rule or bypass has it.
+    pub(super) fn enter(&mut self, Spanned { value: name, location }: &Spanned<String>) {
+        let Some(first) = self.0.get(name) else {
+            self.0.insert(name.clone(), location.clone());
+            return;
+        };
+        let help = match location.is_flag() {
+            true => "add ,name=NAME to one of the limits: the name identifies counters and metrics",
+            false => "expected another name: it identifies counters and metrics",
+        };
+        location.collision(Fault::new(format!("duplicate name '{name}'"), help), first);
     }
+}
+
+/// Reads the name of a rule or a bypass.
+pub(super) fn read(section: &mut Section<'_>) -> Option<Spanned<String>> {
+    let help = "expected a name of 1 to 64 letters, digits, '.', '_' or '-'; a number takes quotes";
+    let value = section.value("name", Kind::Text("1 to 64 of `A-Z a-z 0-9 . _ -`"), "");
+    section.require("name", "the name is missing", help);
+    value?.parsed(help, |text| {
+        let fits = is_name(text, MAX_NAME).then(|| text.to_owned());
+        fits.ok_or_else(|| Fault::new(format!("invalid name '{}'", shown(text)), help))
+    })
 }
 
 /// Returns whether a text can be part of keys, headers and metrics without escapes.

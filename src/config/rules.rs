@@ -6,7 +6,7 @@ mod matching;
 mod refusal;
 
 use super::keys::Kind;
-use super::name::Names;
+use super::name::{self, Names};
 use super::report::Spanned;
 use super::section::Hint;
 use super::store::ON_OUTAGE;
@@ -46,7 +46,7 @@ pub(super) struct Defaults<'d> {
 /// Reads a rule, at the location of its name. None: there is a fault in it, which has been reported.
 pub(super) fn read(value: &Value<'_>, defaults: Defaults<'_>, names: &mut Names) -> Option<Spanned<Rule>> {
     value.section(HINTS, |section| {
-        let name = names.read(section);
+        let name = name::read(section);
         let matches = match section.value("match", Kind::Mapping, "") {
             Some(value) => matching::read(&value, defaults.path),
             None => Some(Match { path: Template::any(), ..Match::default() }),
@@ -60,7 +60,7 @@ pub(super) fn read(value: &Value<'_>, defaults: Defaults<'_>, names: &mut Names)
             Some(value) => refusal::read(&value),
             None => Some(Refusal::default()),
         };
-        let Spanned { value: name, location } = name?;
+        let Spanned { value: name, location } = name.inspect(|name| names.enter(name))?;
         let rule = Rule {
             name: name.into(),
             matches: matches?,
