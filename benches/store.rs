@@ -10,8 +10,8 @@
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bb8_redis::bb8::Pool;
@@ -22,6 +22,9 @@ use tidegate::clock::{Clock, Stopwatch};
 use tidegate::settings::{Credentials, RedisSettings, RedisTopology, ServerAddress};
 use tidegate::store::{Access, KeyedCharge, RedisStore};
 use tidegate::window::{Charge, Limit};
+
+#[path = "cost/take.rs"]
+mod take;
 
 const TASKS: u64 = 64;
 const CHECKS: u64 = 120_000;
@@ -146,19 +149,10 @@ impl Way {
     }
 }
 
-/// The call that the store makes for the same check: see `take.lua`.
+/// The call that the store makes for the same check.
 fn call(client: u64) -> Cmd {
-    static SHA: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
-        Script::new(include_str!("../src/store/redis/wire/scripts/take.lua")).get_hash().to_owned()
-    });
-    let mut charge = Vec::with_capacity(28);
-    for (number, width) in [(1_000_000_u64, 4), (10, 4), (60_000, 5), (4, 1), (1, 5), (0, 4)] {
-        charge.extend(number.to_le_bytes().into_iter().take(width));
-    }
-    charge.extend(b"60000");
-    let mut call = cmd("EVALSHA");
-    call.arg(&*SHA).arg(1).arg(format!("bench:{{{client}}}:bench:60000:4")).arg(charge).arg(1_u64 << 52);
-    call
+    static TAKE: LazyLock<Script> = LazyLock::new(take::script);
+    take::call(TAKE.get_hash(), format!("bench:{{{client}}}:bench:60000:4").as_bytes(), 1_000_000)
 }
 
 fn median(rounds: &[Figures]) -> Figures {

@@ -33,6 +33,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+#[path = "../benches/cost/take.rs"]
+mod take;
+
 const MINUTE_MS: u64 = 60_000;
 
 #[derive(Parser)]
@@ -163,8 +166,7 @@ fn to_http1(request: &mut Request<Incoming>) -> anyhow::Result<()> {
     Ok(())
 }
 
-static TAKE: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("../src/store/redis/wire/scripts/take.lua")));
+static TAKE: LazyLock<Script> = LazyLock::new(take::script);
 
 impl Limit {
     async fn admits(&self, request: &Request<Incoming>) -> anyhow::Result<bool> {
@@ -182,13 +184,9 @@ impl Limit {
                 Ok(*count <= *rate)
             }
             (Self::Redis(rate, redis), Some(key)) => {
-                // rate, burst, window, slices, cost, group: see take.lua. The last argument is the deadline: none.
-                let mut charge = Vec::with_capacity(23);
-                for (number, width) in [(*rate, 4), (0, 4), (MINUTE_MS, 5), (4, 1), (1, 5), (0, 4)] {
-                    charge.extend(number.to_le_bytes().into_iter().take(width));
-                }
-                let mut call = TAKE.key([b"hyper_proxy:", key.as_bytes()].concat());
-                let reply = call.arg(charge).arg(1_u64 << 52).invoke_async(&mut redis.clone()).await?;
+                let counter = [b"hyper_proxy:", key.as_bytes()].concat();
+                let call = take::call(TAKE.get_hash(), &counter, *rate);
+                let reply = call.query_async(&mut redis.clone()).await?;
                 let (_now_ms, charged, _before): (i64, i64, Value) = reply;
                 Ok(charged == 1)
             }

@@ -13,7 +13,10 @@ NO_LIMIT, MEMORY, REDIS, REFUSED_MEMORY, REFUSED_REDIS = MODES = (
     "no limit", "memory", "Redis", "refused, memory", "refused, Redis")
 WITH_REDIS = (REDIS, REFUSED_REDIS)
 REFUSED = (REFUSED_MEMORY, REFUSED_REDIS)
-SCRIPT = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "src/store/take.lua")
+SCRIPT = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
+                      "src/store/redis/wire/scripts/take.lua")
+# A time that a server's clock does not reach: the script counts whenever it runs.
+NO_DEADLINE = 1 << 52
 # Connections of the load and of the crowd fit.
 CONNECTIONS = 8192
 
@@ -36,10 +39,11 @@ LUA = """
 access_by_lua_block {{
   local redis = require "nginx.redis":new()
   redis:set_timeout(1000)
-  if not redis:connect("127.0.0.1", {port}) then return end
+  if not redis:connect("127.0.0.1", {port}) then return ngx.exit(500) end
   local reply = redis:evalsha("{sha}", 1, "nginx:" .. ngx.var.http_x_api_key, "{charge}", "{no_deadline}")
   redis:set_keepalive(60000, 128)
-  if reply and reply[2] == 0 then return ngx.exit(429) end
+  if not reply then return ngx.exit(500) end
+  if reply[2] == 0 then return ngx.exit(429) end
 }}
 """
 HAPROXY = """
@@ -87,7 +91,10 @@ def start_nginx_proxy(mode, directory, upstream, redis):
         port = redis.rsplit(":", 1)[1].split("/")[0]
         subprocess.run(["redis-cli", "-p", port, "-x", "SCRIPT", "LOAD"], input=script, check=True, capture_output=True)
         http += 'lua_package_path "/usr/share/lua/5.1/?.lua;;";'
-        lua = LUA.format(port=port, sha=hashlib.sha1(script).hexdigest(), charge=charge(mode), no_deadline=1 << 52)
+        sha = hashlib.sha1(script).hexdigest()
+        try_once(port, sha, charge(mode))
+        escaped = "".join(f"\\{byte:03}" for byte in charge(mode))
+        lua = LUA.format(port=port, sha=sha, charge=escaped, no_deadline=NO_DEADLINE)
         return start_nginx(directory, http, lua + FORWARD, LUA_MODULES)
     if mode == NO_LIMIT:
         return start_nginx(directory, http, FORWARD)
@@ -98,10 +105,20 @@ def start_nginx_proxy(mode, directory, upstream, redis):
 
 
 def charge(mode):
-    """The limit as take.lua reads it, as a Lua string: rate, burst, window, slices, cost and group."""
-    packed = struct.pack("<II", 1 if mode in REFUSED else 1_000_000, 0) + (60_000).to_bytes(5, "little")
-    packed += bytes([4]) + (1).to_bytes(5, "little") + bytes(4)
-    return "".join(f"\\{byte:03}" for byte in packed)
+    """The limit as take.lua reads it: rate, burst, window, slices, cost and group, then the time to live in digits."""
+    window_ms = 60_000
+    packed = struct.pack("<II", 1 if mode in REFUSED else 1_000_000, 0) + window_ms.to_bytes(5, "little")
+    return packed + bytes([8]) + (1).to_bytes(5, "little") + bytes(4) + str(window_ms).encode()
+
+
+def try_once(port, sha, packed):
+    """Fails if the script does not take this charge, so that no row is measured that does not count."""
+    escaped = "".join(f"\\x{byte:02x}" for byte in packed)
+    command = f'EVALSHA {sha} 1 nginx:trial "{escaped}" {NO_DEADLINE}\n'
+    reply = subprocess.run(["redis-cli", "-p", port], input=command, check=True, capture_output=True, text=True)
+    reply = reply.stdout.split()
+    if reply[1:2] != ["1"]:
+        raise RuntimeError(f"take.lua does not admit a first request: {reply}")
 
 
 def start_haproxy(mode, directory, upstream, _redis):

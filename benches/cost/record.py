@@ -6,7 +6,7 @@ import json
 from processes import run
 
 # What the figures depend on beside the code.
-SOURCES = ["src", "examples/hyper_proxy.rs", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml"]
+SOURCES = ["src", "examples/hyper_proxy.rs", "benches/cost/take.rs", "Cargo.toml", "Cargo.lock", "rust-toolchain.toml"]
 
 
 class Record:

@@ -1,6 +1,7 @@
 //! Redis on one server, as clients and operators of tidegate notice it.
 
 mod acl;
+mod bench;
 mod damaged;
 mod faults;
 mod given_back;
