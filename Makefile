@@ -61,8 +61,11 @@ clients: build ## real clients through tidegate: curl, h2load, gRPC, WebSocket, 
 	scripts/install-tools clients
 	target/clients/bin/python -B tests/clients/run.py target/release/tidegate
 
-accuracy: ## the limiter against an exact sliding log, traffic shape by traffic shape
-	cargo run --locked --release --example accuracy
+accuracy: ## the limiter against an exact sliding log, traffic shape by traffic shape: in memory, and a sample in Redis
+	scripts/install-tools redis
+	cargo build --locked --release --example accuracy
+	target/release/examples/accuracy memory 1 2 3 4
+	target/release/examples/accuracy redis 1 2 3 4
 
 image: ## the container image, tagged $IMAGE
 	docker build --tag $(IMAGE) .

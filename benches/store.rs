@@ -8,8 +8,6 @@
     reason = "a bench that cannot run reports it and ends"
 )]
 
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -18,11 +16,14 @@ use bb8_redis::bb8::Pool;
 use bb8_redis::redis::aio::ConnectionLike as _;
 use bb8_redis::redis::{Cmd, RedisConnectionInfo, Script, Value, cmd};
 use bb8_redis::{RedisConnectionManager, redis};
+use server::Server;
 use tidegate::clock::{Clock, Stopwatch};
 use tidegate::settings::{Credentials, RedisSettings, RedisTopology, ServerAddress};
 use tidegate::store::{Access, KeyedCharge, RedisStore};
 use tidegate::window::{Charge, Limit};
 
+#[path = "cost/server.rs"]
+mod server;
 #[path = "cost/take.rs"]
 mod take;
 
@@ -177,31 +178,7 @@ fn cpu_seconds(pid: u32) -> f64 {
     ticks / 100.0
 }
 
-/// A redis-server of our own.
-struct Server {
-    child: Child,
-    port: u16,
-}
-
 impl Server {
-    async fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server is not installed: scripts/install-tools redis");
-        let server = Self { child, port };
-        let client = redis::Client::open(server.url()).expect("the URL is one");
-        for _ in 0..100 {
-            if client.get_multiplexed_async_connection().await.is_ok() {
-                return server;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("redis-server does not reply");
-    }
-
     /// How often it has read from a socket.
     async fn reads(&self) -> f64 {
         let client = redis::Client::open(self.url()).expect("the URL is one");
@@ -209,10 +186,6 @@ impl Server {
         let info: String = cmd("INFO").arg("stats").query_async(&mut connection).await.expect("a reply");
         let reads = info.lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
         reads.and_then(|reads| reads.parse().ok()).expect("Redis 6 or later")
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/0", self.port)
     }
 
     fn store(&self) -> RedisStore {
@@ -233,12 +206,5 @@ impl Server {
             instances: 1,
         };
         RedisStore::new(&settings, access, Clock::Real)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -286,7 +286,8 @@ impl<'p> Charges<'p> {
             let group = if rule.mode == Mode::Enforce { Charge::BINDING } else { group };
             for named in &rule.limits {
                 let limit = named.limit;
-                let key = format!("{{{client}}}:{}:{}:{}", rule.name, limit.window_ms(), limit.slices());
+                // The key ends with the number of slices that was the default: it does not depend on the slices.
+                let key = format!("{{{client}}}:{}:{}:4", rule.name, limit.window_ms());
                 asks.push(KeyedCharge { key, charge: Charge { limit, cost: COST, group } });
                 sources.push(Source { rule, limit: named });
             }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::window::Limit;
+use crate::window::{Limit, Slices};
 use bypass::Bypass;
 use client::{Client, ClientIdentity};
 use fields::FieldNames;
@@ -99,6 +99,8 @@ pub struct NamedLimit {
     pub name: Arc<str>,
     /// The arithmetic's part.
     pub limit: Limit,
+    /// The slices as the rule sets them. [`NamedLimit::limit`] has their number.
+    pub slices: Slices,
 }
 
 /// One endpoint rule, or one global rule.

@@ -20,7 +20,7 @@ mod take;
 mod wait;
 
 pub use share::Traffic;
-pub use slices::Slices;
+pub use slices::{Accuracy, Slices};
 pub use take::{Charge, Taken, take_all};
 
 /// What a client may use: `quota` units per window, and `burst` units above it after a pause.
@@ -60,9 +60,6 @@ impl Limit {
     pub const MAX_WINDOW_MS: i64 = 366 * 24 * 3_600_000;
     /// The most slices that a window may be cut into.
     pub const MAX_SLICES: i64 = 64;
-    /// Buckets per window unless the rule says otherwise.
-    pub const DEFAULT_SLICES: i64 = 4;
-
     /// One that has room for whoever only wants to know whether there is a store.
     pub const PROBE: Self = Self { quota: 1_000_000, burst: 0, window_ms: 1_000, slices: 1 };
 
@@ -91,6 +88,14 @@ impl Limit {
         Ok(Self { quota, burst, window_ms, slices })
     }
 
+    /// A limit with as many slices as it needs: see [`Slices::Auto`].
+    ///
+    /// # Errors
+    /// As [`Limit::new`].
+    pub fn auto(quota: i64, burst: i64, window_ms: i64) -> Result<Self, LimitError> {
+        Self::new(quota, burst, window_ms, Slices::Auto.number(quota, burst, window_ms))
+    }
+
     /// Units per window.
     #[must_use]
     pub fn quota(&self) -> i64 {
@@ -116,10 +121,12 @@ impl Limit {
         self.slices
     }
 
-    /// The same limit with its window cut into so many slices, if it can be.
+    /// The longest span, in milliseconds, that never admits more than quota + burst, wherever it begins: the window
+    /// without one slice. None with a single slice, which promises that of no span.
     #[must_use]
-    pub fn with_slices(self, slices: i64) -> Self {
-        Self { slices: slices.clamp(1, Self::MAX_SLICES.min(self.window_ms)), ..self }
+    pub fn strict_span_ms(&self) -> Option<i64> {
+        let slice = (self.window_ms + self.slices - 1) / self.slices;
+        Some(self.window_ms - slice).filter(|&span| span > 0)
     }
 
     fn slice_of(&self, at_ms: i64) -> i64 {

@@ -1,4 +1,4 @@
-//! The text of `--limit`: `[METHODS ]PATH=RATE[,burst=N][,slices=N][,key=PART]...[,mode=MODE][,name=NAME]`. Pure.
+//! The text of `--limit`: `[METHODS ]PATH=RATE[,burst=N][,slices=N|auto][,key=PART]...[,mode=MODE][,name=NAME]`. Pure.
 
 use super::Overrides;
 use super::diagnostic::{Fault, nearest, shown};
@@ -8,7 +8,7 @@ use super::rules;
 use super::yaml::Node;
 use crate::policy::path::PathPolicy;
 
-const HELP: &str = "expected '[METHODS ]PATH=RATE[,burst=N][,slices=N][,key=PART][,mode=MODE][,name=NAME]', \
+const HELP: &str = "expected '[METHODS ]PATH=RATE[,burst=N][,slices=N|auto][,key=PART][,mode=MODE][,name=NAME]', \
                       such as 'GET|POST /api/*=100/min,burst=10'";
 const NAME_HELP: &str = "expected name=NAME, 1 to 64 letters, digits, '.', '_' or '-'";
 

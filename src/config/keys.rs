@@ -20,6 +20,8 @@ pub enum Kind {
     Boolean,
     /// A whole number in this range.
     Integer(i64, i64),
+    /// This word, or a whole number in this range.
+    WordOrInteger(&'static str, i64, i64),
     /// A number of bytes in this range.
     Size(String, String),
     /// A duration in this range.
@@ -42,6 +44,9 @@ impl fmt::Display for Kind {
         match self {
             Self::Boolean => f.write_str("boolean"),
             Self::Integer(least, most) => write!(f, "{} to {}", grouped(*least), grouped(*most)),
+            Self::WordOrInteger(word, least, most) => {
+                write!(f, "`{word}`, or {} to {}", grouped(*least), grouped(*most))
+            }
             Self::Size(least, most) => write!(f, "{least} to {most}"),
             Self::Duration(least, most) => write!(f, "{least} to {most}"),
             Self::Word(words) => {

@@ -137,7 +137,12 @@ impl<'n> Value<'n> {
 
     /// A whole number within bounds.
     pub(super) fn integer(&self, least: i64, most: i64) -> Option<Spanned<i64>> {
-        let help = format!("expected a whole number from {least} to {most}");
+        self.integer_or(least, most, "")
+    }
+
+    /// Reads a whole number within bounds. The help ends with `or`, which names what else the key takes.
+    pub(super) fn integer_or(&self, least: i64, most: i64, or: &str) -> Option<Spanned<i64>> {
+        let help = format!("expected a whole number from {least} to {most}{or}");
         let Node::Int(value) = self.node else {
             self.expected("a whole number", &help);
             return None;

@@ -6,8 +6,8 @@ use crate::window::{Charge, Counter, Limit, Taken};
 /// A charge, and the counter that it is for.
 #[derive(Clone, Debug)]
 pub struct KeyedCharge {
-    /// The counter's key: `{client}:rule:window:slices`. Because of the braces a Redis Cluster keeps the counters of
-    /// one client in one slot.
+    /// The counter's key: `{client}:rule:window:4`. Because of the braces a Redis Cluster keeps the counters of one
+    /// client in one slot.
     pub key: String,
     /// The charge.
     pub charge: Charge,

@@ -37,7 +37,7 @@ impl Scale {
 
     /// `rate` as the configuration has it is this quota in this window.
     pub fn new(rate: &'static str, quota: i64, window_ms: i64) -> Self {
-        let limit = Limit::new(quota, 0, window_ms, Limit::DEFAULT_SLICES).unwrap();
+        let limit = Limit::auto(quota, 0, window_ms).unwrap();
         Self { rate, limit, window: Duration::from_millis(window_ms.unsigned_abs()) }
     }
 

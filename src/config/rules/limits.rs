@@ -9,7 +9,7 @@ use crate::config::report::{Location, Spanned};
 use crate::config::section::Section;
 use crate::config::yaml::Node;
 use crate::policy::NamedLimit;
-use crate::window::{Limit, LimitError};
+use crate::window::{Limit, LimitError, Slices};
 
 /// The keys of a limit.
 const KEYS: [&str; 3] = ["rate", "burst", "slices"];
@@ -19,7 +19,11 @@ pub(super) fn read(section: &mut Section<'_>, name: &str) -> Vec<NamedLimit> {
     let is_list = section.has("limits");
     let single = limit(section, !is_list);
     let Some(list) = section.value("limits", Kind::List, "") else {
-        return single.into_iter().map(|at| NamedLimit { name: name.into(), limit: at.value }).collect();
+        let named = |at: Spanned<(Limit, Slices)>| {
+            let (limit, slices) = at.value;
+            NamedLimit { name: name.into(), limit, slices }
+        };
+        return single.into_iter().map(named).collect();
     };
     if let Some(own) = own {
         let fault = Fault::new(
@@ -38,11 +42,11 @@ pub(super) fn read(section: &mut Section<'_>, name: &str) -> Vec<NamedLimit> {
 }
 
 /// Names limits after their windows, which differ.
-fn distinct(limits: Vec<Spanned<Limit>>, name: &str) -> Vec<NamedLimit> {
+fn distinct(limits: Vec<Spanned<(Limit, Slices)>>, name: &str) -> Vec<NamedLimit> {
     let mut seen: Vec<(i64, Location)> = Vec::new();
     let mut named = Vec::with_capacity(limits.len());
     let is_only = limits.len() == 1;
-    for Spanned { value: limit, location } in limits {
+    for Spanned { value: (limit, slices), location } in limits {
         let window_ms = limit.window_ms();
         if let Some((_, first)) = seen.iter().find(|(window, _)| *window == window_ms) {
             let message =
@@ -56,34 +60,33 @@ fn distinct(limits: Vec<Spanned<Limit>>, name: &str) -> Vec<NamedLimit> {
             true => name.into(),
             false => format!("{name}:{}", rate::label(window_ms)).into(),
         };
-        named.push(NamedLimit { name, limit });
+        named.push(NamedLimit { name, limit, slices });
     }
     named
 }
 
-/// Reads one limit, at the location of its rate.
-fn limit(section: &mut Section<'_>, is_required: bool) -> Option<Spanned<Limit>> {
+/// Reads one limit and the slices that it asks for, at the location of its rate.
+fn limit(section: &mut Section<'_>, is_required: bool) -> Option<Spanned<(Limit, Slices)>> {
     let help = "expected rate: N/s, N/min, N/h, N/day or N/DURATION, such as 30/min or 100/90s";
     let rate = section.value("rate", Kind::Text("rate"), "");
     if is_required {
         section.require("rate", "the rate is missing", help);
     }
     let burst = section.number("burst", 0..=u32::MAX.into(), 0);
-    let slices = section.number("slices", 1..=Limit::MAX_SLICES, Limit::DEFAULT_SLICES);
+    let slices = slices(section);
     let at = rate?.parsed(help, rate::rate)?;
     let rate = at.value;
-    // A window of fewer milliseconds than the default has slices gets one slice for each.
-    let default = Limit::DEFAULT_SLICES.min(rate.window_ms.max(1));
-    let (spread, allowance) =
-        (slices.as_ref().map_or(default, |at| at.value), burst.as_ref().map_or(0, |at| at.value));
-    match Limit::new(rate.quota, allowance, rate.window_ms, spread) {
-        Ok(limit) => Some(Spanned { value: limit, location: at.location }),
+    let chosen = slices.as_ref().map_or(Slices::Auto, |at| at.value);
+    let allowance = burst.as_ref().map_or(0, |at| at.value);
+    let number = chosen.number(rate.quota, allowance, rate.window_ms);
+    match Limit::new(rate.quota, allowance, rate.window_ms, number) {
+        Ok(limit) => Some(Spanned { value: (limit, chosen), location: at.location }),
         Err(error) => {
             let (location, help) = match error {
                 LimitError::NoQuota => (None, "expected 1 or more; mode: off switches the rule off"),
                 LimitError::NegativeBurst => (burst.map(|at| at.location), "expected 0 or more"),
                 LimitError::Window => (None, "expected a window from 1ms to 366d"),
-                LimitError::Slices => (slices.map(|at| at.location), "expected fewer slices, or no slices"),
+                LimitError::Slices => (slices.map(|at| at.location), "expected fewer slices, or auto"),
                 LimitError::Count => (None, "expected a lower rate, or a lower burst"),
                 LimitError::Precision => (
                     None,
@@ -94,4 +97,15 @@ fn limit(section: &mut Section<'_>, is_required: bool) -> Option<Spanned<Limit>>
             None
         }
     }
+}
+
+/// Reads a number, or the word for as many slices as the limit needs.
+fn slices(section: &mut Section<'_>) -> Option<Spanned<Slices>> {
+    let (auto, most) = ("auto", Limit::MAX_SLICES);
+    let value = section.value("slices", Kind::WordOrInteger(auto, 1, most), auto)?;
+    if matches!(value.node, Node::Text(text) if text == auto) {
+        return Some(Spanned { value: Slices::Auto, location: value.location });
+    }
+    let number = value.integer_or(1, most, ", or auto")?;
+    Some(Spanned { value: Slices::Exactly(number.value), location: number.location })
 }

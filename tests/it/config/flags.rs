@@ -23,8 +23,8 @@ fn limits_in_every_form() {
     let config = flags(&[
         "GET /api/*=100/min,burst=10",
         "POST|PUT  /a/{id}=5/s,slices=2,key=header:X-Api-Key,key=path:id,mode=shadow",
-        "* /b=3/90s,key=",
-        "/x=y=1/h",
+        "* /b=3/90s,key=,slices=auto",
+        "/x=y=1/h,slices=12",
         "/*=7/day",
     ])
     .unwrap_or_else(|diagnostics| panic!("{}", listed(&diagnostics)));
@@ -33,11 +33,11 @@ fn limits_in_every_form() {
     assert_eq!(
         all,
         [
-            "get-api 100/60000+10*4",
+            "get-api 100/60000+10*8",
             "post-put-a-id 5/1000+0*2",
-            "b 3/90000+0*4",
-            "x-y 1/3600000+0*4",
-            "all 7/86400000+0*4"
+            "b 3/90000+0*64",
+            "x-y 1/3600000+0*12",
+            "all 7/86400000+0*64"
         ]
     );
     let methods: Vec<String> = rules.iter().map(|rule| format!("{:?}", rule.matches.methods)).collect();
@@ -64,7 +64,7 @@ fn a_wrong_limit_is_named_by_its_text() {
         ("GET| /a=1/s", "a method is missing", "PATH=RATE"),
         ("/a=1/s,burst=x", "found the text 'x'", "whole number from 0 to"),
         ("/a=1/s,burst=1,burst=2", "duplicate option 'burst'", "keep one"),
-        ("/a=1/s,slices=65", "65 is out of range", "from 1 to 64"),
+        ("/a=1/s,slices=65", "65 is out of range", "from 1 to 64, or auto"),
         ("/a=1/s,bursts=1", "unknown option 'bursts'", "did you mean 'burst'?"),
         ("/a=1/s,mode=on", "invalid mode 'on'", "expected one of enforce, shadow, off"),
         ("/a=1/s,name=", "invalid name ''", "1 to 64 letters"),

@@ -106,7 +106,7 @@ rules:
 ",
     ));
     let [all, bare] = config.policy.rules() else { panic!("two rules") };
-    assert_eq!(limits(all), "all:1s 5/1000+2*4; all:86400s 50/86400000+0*24; all:2ms 3/2+0*2");
+    assert_eq!(limits(all), "all:1s 5/1000+2*64; all:86400s 50/86400000+0*24; all:2ms 3/2+0*2");
     assert_eq!(
         (all.mode, all.on_outage, all.key.on_missing),
         (Mode::Enforce, OnOutage::Open, OnMissing::Reject)
@@ -117,7 +117,7 @@ rules:
         (bare.mode, bare.on_outage, bare.key.on_missing),
         (Mode::Enforce, OnOutage::Closed, OnMissing::ClientIp)
     );
-    assert_eq!((limits(bare), &*bare.key.parts), ("bare 1/60000+0*4".to_owned(), &[KeyPart::ClientIp][..]));
+    assert_eq!((limits(bare), &*bare.key.parts), ("bare 1/60000+0*64".to_owned(), &[KeyPart::ClientIp][..]));
     let plan = [("x-plan", "free"), ("x-trace", "1")];
     let keyed = [("x-plan", "free"), ("x-trace", "1"), ("x-api-key", "k")];
     for (method, host, path, headers, want) in [
@@ -252,7 +252,7 @@ fn aliases_stand_for_what_they_name() {
 ",
     ));
     let [_, b] = config.policy.rules() else { panic!("two rules") };
-    assert_eq!((limits(b), b.matches.hosts.len()), ("b 5/1000+0*4".to_owned(), 1));
+    assert_eq!((limits(b), b.matches.hosts.len()), ("b 5/1000+0*64".to_owned(), 1));
 }
 
 #[test]

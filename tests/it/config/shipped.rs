@@ -16,11 +16,11 @@ fn it_holds_exactly_the_five_limits() {
     assert_eq!(
         rules,
         [
-            "list-tasks 100/60000+10*4",
-            "create-task 30/60000+5*4",
-            "update-task 60/60000+10*4",
-            "import-prd 5/60000+2*4",
-            "suggest-tasks 10/60000+3*4",
+            "list-tasks 100/60000+10*8",
+            "create-task 30/60000+5*13",
+            "update-task 60/60000+10*9",
+            "import-prd 5/60000+2*64",
+            "suggest-tasks 10/60000+3*64",
         ]
     );
     let endpoints = [

@@ -53,7 +53,7 @@ pub const COUNTERS: &str = ":each:3600000:4";
 
 /// How many requests are in the counter of this name.
 pub async fn counted(store: &RedisStore, name: &str) -> usize {
-    let limit = Limit::new(QUOTA, 0, HOUR_MS, Limit::DEFAULT_SLICES).unwrap();
+    let limit = Limit::auto(QUOTA, 0, HOUR_MS).unwrap();
     // To ask for too much changes nothing.
     let charge = Charge { limit, cost: QUOTA + 1, group: Charge::BINDING };
     let ask = KeyedCharge { key: name.to_owned(), charge };
