@@ -5,6 +5,7 @@ mod fallback;
 mod fleet;
 mod known;
 mod settle;
+mod upgrade;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use crate::store::{Decision, Decisions, KeyedCharge, RedisStore, Store, StoreErr
 use crate::window::Charge;
 use denied::{Denied, Revision};
 use fallback::Fallback;
+use upgrade::KEY_END;
 
 /// Units that a request costs.
 const COST: i64 = 1;
@@ -108,7 +110,7 @@ pub struct Status {
 }
 
 /// Where an ask of a request comes from.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Source<'p> {
     rule: &'p Rule,
     limit: &'p NamedLimit,
@@ -167,7 +169,8 @@ impl Limiter {
 
     /// Decides about one request, and charges what it admits. The wait for the store has a deadline.
     pub async fn charge<'p>(&self, charges: &Charges<'p>) -> Verdict<'p> {
-        let Charges { asks, sources } = charges;
+        let more = self.remote.as_ref().and_then(|remote| charges.with_former(&remote.fallback));
+        let Charges { asks, sources } = more.as_ref().unwrap_or(charges);
         if asks.is_empty() {
             return Verdict::Pass { standing: None, exceeded: Vec::new() };
         }
@@ -286,8 +289,7 @@ impl<'p> Charges<'p> {
             let group = if rule.mode == Mode::Enforce { Charge::BINDING } else { group };
             for named in &rule.limits {
                 let limit = named.limit;
-                // The key ends with the number of slices that was the default: it does not depend on the slices.
-                let key = format!("{{{client}}}:{}:{}:4", rule.name, limit.window_ms());
+                let key = format!("{{{client}}}:{}:{}{KEY_END}", rule.name, limit.window_ms());
                 asks.push(KeyedCharge { key, charge: Charge { limit, cost: COST, group } });
                 sources.push(Source { rule, limit: named });
             }
@@ -335,7 +337,9 @@ fn decide<'p>(asks: &[KeyedCharge], sources: &[Source<'p>], answer: &Decisions) 
 
 /// The refusal by the limits that had no room, if there are any.
 fn refusal<'p>(refused: Vec<(&Source<'p>, Standing)>) -> Option<Limited<'p>> {
-    let violated = refused.iter().map(|(source, _)| Arc::clone(&source.limit.name)).collect();
+    let mut violated: Vec<_> = refused.iter().map(|(source, _)| Arc::clone(&source.limit.name)).collect();
+    // A limit has two counters during an upgrade.
+    violated.dedup();
     // Of equals the first: max_by_key would take the last.
     let (source, standing) = refused.into_iter().rev().max_by_key(|(_, standing)| standing.reset_ms)?;
     Some(Limited { rule: source.rule, standing, violated })

@@ -7,6 +7,7 @@ mod decision;
 mod error;
 mod generation;
 mod health;
+mod instances;
 mod memory;
 mod redis;
 mod settlement;
@@ -14,7 +15,9 @@ mod settlement;
 pub use decision::{Decision, Decisions, KeyedCharge};
 pub use error::StoreError;
 pub use generation::{AtomicGeneration, Generation};
+
 pub use health::{ServerHealth, StateChange, StoreHealth};
+pub use instances::Instances;
 pub use memory::MemoryStore;
 pub use redis::{Access, RedisStore, StoreTls};
 pub use settlement::Settlement;

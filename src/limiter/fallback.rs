@@ -34,7 +34,7 @@ impl Fallback {
         let ahead_ms = timeline.unix_ms() - timeline.now_ms();
         Self {
             known: Table::new(CAPACITY),
-            fleet: Fleet::new(instances),
+            fleet: Fleet::new(instances, timeline.now_ms()),
             timeline,
             ahead_ms: AtomicI64::new(ahead_ms),
             misses: AtomicU64::new(0),
@@ -151,6 +151,11 @@ impl Fallback {
             Some(counter) => known.confirmed(number, counter, runs),
             None => known.not_confirmed(),
         }
+    }
+
+    /// The time on the limiter's own clock.
+    pub(super) fn local_ms(&self) -> i64 {
+        self.timeline.now_ms()
     }
 
     /// The store's time, as far as it is known.

@@ -1,13 +1,19 @@
 //! How many instances share the limits, and which of them this is: as Redis last told.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::metrics;
+use crate::store::Instances;
 use crate::window::Limit;
 
 /// The instances that were last seen alive.
 #[derive(Debug)]
-pub(super) struct Fleet(Mutex<Seen>);
+pub(super) struct Fleet {
+    seen: Mutex<Seen>,
+    /// When an instance of another build was last alive, or may have been: on the limiter's own clock.
+    others_ms: AtomicI64,
+}
 
 #[derive(Debug)]
 struct Seen {
@@ -24,14 +30,18 @@ const BELIEVED: u32 = 10;
 
 impl Fleet {
     /// So many are assumed until Redis tells. Which of them this is, chance decides.
-    pub(super) fn new(instances: u32) -> Self {
+    pub(super) fn new(instances: u32, now_ms: i64) -> Self {
         let instances = i64::from(instances.max(1));
         metrics::instances(instances);
-        Self(Mutex::new(Seen { instances, place: fastrand::i64(0..instances), fewer: 0 }))
+        let seen = Mutex::new(Seen { instances, place: fastrand::i64(0..instances), fewer: 0 });
+        Self { seen, others_ms: AtomicI64::new(now_ms) }
     }
 
-    /// So many have been seen, this one at that place.
-    pub(super) fn seen(&self, instances: i64, place: i64) {
+    /// These have been seen.
+    pub(super) fn seen(&self, Instances { alive: instances, index: place, others }: Instances, now_ms: i64) {
+        if others > 0 {
+            self.others_ms.store(now_ms, Ordering::Relaxed);
+        }
         let mut seen = self.lock();
         seen.fewer = if instances < seen.instances { seen.fewer + 1 } else { 0 };
         if seen.fewer == 0 || seen.fewer >= BELIEVED {
@@ -43,8 +53,14 @@ impl Fleet {
     }
 
     /// They could not be seen: that tells nothing of them.
-    pub(super) fn not_seen(&self) {
+    pub(super) fn not_seen(&self, now_ms: i64) {
+        self.others_ms.store(now_ms, Ordering::Relaxed);
         self.lock().fewer = 0;
+    }
+
+    /// Whether a counter may hold what an instance of another build has counted in a window of this length.
+    pub(super) fn has_others(&self, window_ms: i64, now_ms: i64) -> bool {
+        now_ms - self.others_ms.load(Ordering::Relaxed) <= window_ms
     }
 
     /// This instance's part of a limit when all have equal parts. What cannot be divided goes to others for another key.
@@ -61,6 +77,6 @@ impl Fleet {
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

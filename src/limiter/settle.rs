@@ -35,8 +35,8 @@ async fn announce(store: &RedisStore, fallback: &Fallback) {
         let instances = u32::try_from(fallback.fleet.instances()).unwrap_or(u32::MAX);
         let every = ANNOUNCE_EVERY.max(ANNOUNCE_EACH.saturating_mul(instances));
         match store.heartbeat(every * ALIVE).await {
-            Ok((instances, place)) => fallback.fleet.seen(instances, place),
-            Err(_) => fallback.fleet.not_seen(),
+            Ok(instances) => fallback.fleet.seen(instances, fallback.local_ms()),
+            Err(_) => fallback.fleet.not_seen(fallback.local_ms()),
         }
         sleep(every.mul_f64(0.75 + fastrand::f64() / 4.0)).await;
     }

@@ -15,7 +15,9 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AtomicGeneration, Decisions, Generation, KeyedCharge, Settlement, StoreError, StoreHealth};
+use super::{
+    AtomicGeneration, Decisions, Generation, Instances, KeyedCharge, Settlement, StoreError, StoreHealth,
+};
 use crate::clock::{Clock, Stopwatch};
 use crate::metrics::StoreMeter;
 use crate::settings::{RedisSettings, RedisTopology};
@@ -115,11 +117,11 @@ impl RedisStore {
         self.counters.settle(settlement, deadline).await
     }
 
-    /// Records that this instance is alive for this long. Returns the number of instances, and its index among them.
+    /// Records that this instance is alive for this long. Returns which instances are.
     ///
     /// # Errors
     /// When there is no valid reply.
-    pub async fn heartbeat(&self, alive: Duration) -> Result<(i64, i64), StoreError> {
+    pub async fn heartbeat(&self, alive: Duration) -> Result<Instances, StoreError> {
         let deadline = Stopwatch::start().deadline(self.settle_timeout());
         self.counters.heartbeat(alive, deadline).await
     }

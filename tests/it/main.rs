@@ -39,3 +39,4 @@ mod store_conformance;
 mod tls;
 mod traffic;
 mod tunnels;
+mod upgrade;

@@ -12,7 +12,7 @@ use super::wire::call::{Call, Calls};
 use super::wire::{reply, slot};
 use crate::clock::{Deadline, Stopwatch};
 use crate::metrics::StoreMeter;
-use crate::store::{Decision, Decisions, KeyedCharge, Settlement, StoreError};
+use crate::store::{Decision, Decisions, Instances, KeyedCharge, Settlement, StoreError};
 use crate::window::Counter;
 
 /// The counters of all servers.
@@ -108,12 +108,12 @@ impl Counters {
         reply::settled(&self.call(call).await?, settlement.limit)
     }
 
-    /// Records that this instance is alive. Returns the number of instances, and its index among them.
+    /// Records that this instance is alive. Returns which instances are.
     pub(super) async fn heartbeat(
         &self,
         alive: Duration,
         deadline: Deadline,
-    ) -> Result<(i64, i64), StoreError> {
+    ) -> Result<Instances, StoreError> {
         let alive_ms = i64::try_from(alive.as_millis()).unwrap_or(i64::MAX);
         let slot = self.slot_of_key(|| self.calls.keyspace().instances());
         reply::instances(self.call(self.calls.heartbeat(slot, alive_ms, deadline)).await?)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bb8_redis::redis::Value;
 use tidegate::clock::Clock;
-use tidegate::store::RedisStore;
+use tidegate::store::{Instances, RedisStore};
 
 use crate::harness::{Redis, eventually};
 
@@ -19,7 +19,10 @@ fn instance(redis: &Redis) -> RedisStore {
 
 /// Returns the number of instances, and the index of this one.
 async fn announced(instance: &RedisStore, alive: Duration) -> (i64, i64) {
-    eventually("a reply", async || instance.heartbeat(alive).await.ok()).await
+    let Instances { alive, index, others } =
+        eventually("a reply", async || instance.heartbeat(alive).await.ok()).await;
+    assert_eq!(others, 0, "all are of the same build");
+    (alive, index)
 }
 
 #[tokio::test]

@@ -11,9 +11,13 @@ pub(crate) struct Keyspace {
 }
 
 impl Keyspace {
-    /// Creates the keyspace of `prefix`, as the instance of that number.
-    pub(crate) fn new(prefix: &str, instance: u64) -> Self {
-        Self { prefix: prefix.into(), instance }
+    /// The first 3 bytes of the number of each instance that counts in these keys. A change of the keys of counters
+    /// changes them. (The builds before them, whose keys named the slices, had random numbers.)
+    const MARK: u64 = 0xc0_17_e1;
+
+    /// Creates the keyspace of `prefix`, as the instance that this random number identifies.
+    pub(crate) fn new(prefix: &str, random: u64) -> Self {
+        Self { prefix: prefix.into(), instance: Self::MARK << 40 | random >> 24 }
     }
 
     /// Returns the number of this instance.

@@ -4,7 +4,7 @@ use bb8_redis::redis::{FromRedisValue as _, RedisError, Value};
 
 use super::call::PROBE;
 use super::codec;
-use crate::store::{Decision, KeyedCharge, StoreError};
+use crate::store::{Decision, Instances, KeyedCharge, StoreError};
 use crate::window::{Charge, Counter, Limit, Taken, take_all};
 
 /// The times, in milliseconds, that a counter can hold: it has 6 bytes for them.
@@ -85,7 +85,8 @@ pub(crate) fn settled(reply: &Value, limit: &Limit) -> Result<Counter, StoreErro
     }
 }
 
-/// Returns what `heartbeat.lua` reports: the number of instances, and the index of this one among them.
-pub(crate) fn instances(reply: Value) -> Result<(i64, i64), StoreError> {
-    Ok(<(i64, i64)>::from_redis_value(reply).map_err(RedisError::from)?)
+/// Returns what `heartbeat.lua` reports.
+pub(crate) fn instances(reply: Value) -> Result<Instances, StoreError> {
+    let (alive, index, others) = <(i64, i64, i64)>::from_redis_value(reply).map_err(RedisError::from)?;
+    Ok(Instances { alive, index, others })
 }
