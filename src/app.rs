@@ -1,6 +1,7 @@
 //! The composition root: builds all parts, and owns the order in which they start and end.
 
 mod bind;
+mod guarantees;
 mod listener;
 mod redis;
 mod reload;
@@ -102,11 +103,11 @@ pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &str) -> Result<(),
 }
 
 /// `tidegate check`: reads each file as `run` would with these flags, or the flags alone, and reports what it found.
-/// Problems go to standard error.
+/// Problems go to standard error. If `verbose`, it also reports what each limit promises.
 ///
 /// # Errors
 /// The diagnostics of all files that cannot be run.
-pub fn check(files: &[PathBuf], overrides: &Overrides) -> Result<(), Failure> {
+pub fn check(files: &[PathBuf], overrides: &Overrides, verbose: bool) -> Result<(), Failure> {
     use std::io::Write as _;
     let mut sources: Vec<Option<&Path>> = files.iter().map(|file| Some(&**file)).collect();
     if sources.is_empty() {
@@ -122,7 +123,11 @@ pub fn check(files: &[PathBuf], overrides: &Overrides) -> Result<(), Failure> {
                 let rules = config.policy.rules().len() + config.policy.global().len();
                 let plural = if rules == 1 { "" } else { "s" };
                 let name = file.unwrap_or(Path::new("flags"));
-                writeln!(std::io::stdout(), "{}: ok, {rules} rule{plural}", name.display())?;
+                let mut stdout = std::io::stdout();
+                writeln!(stdout, "{}: ok, {rules} rule{plural}", name.display())?;
+                for line in guarantees::lines(&config.policy).iter().filter(|_| verbose) {
+                    writeln!(stdout, "{line}")?;
+                }
             }
             Err(diagnostics) => {
                 // A fault of a flag is the same beside each file.

@@ -79,6 +79,9 @@ pub struct CheckArgs {
     /// Files, in place of that of TIDEGATE_CONFIG; without any file, the flags alone are checked
     #[arg(value_name = "FILE", conflicts_with = "limits")]
     files: Vec<PathBuf>,
+    /// Print what each limit guarantees: its slices, the span in which it is never exceeded, its accuracy
+    #[arg(long, short)]
+    pub verbose: bool,
     /// What `run` would take.
     #[command(flatten)]
     pub run: RunArgs,

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     let done = match cli::parse(std::env::args_os()).map(|cli| cli.command) {
         Ok(Command::Run(run)) => app::run(run.config.clone(), &run.overrides(), &run.log.log),
         Ok(Command::Demo(demo)) => app::demo(demo.listen, demo.ops_listen, &demo.log.log),
-        Ok(Command::Check(check)) => app::check(&check.files(), &check.run.overrides()),
+        Ok(Command::Check(check)) => app::check(&check.files(), &check.run.overrides(), check.verbose),
         Err(error) => {
             // Nobody is left to tell if standard error is closed.
             let _ = error.print();

@@ -43,6 +43,32 @@ fn flags_and_variables_complete_a_file() {
 }
 
 #[test]
+fn verbose_prints_what_each_limit_guarantees() {
+    let (folder, _) = files();
+    let file = folder.path().join("limits.yaml");
+    let rules = "rules: [{ name: a, rate: 30/min, burst: 5, match: { path: /a } },
+  { name: b, limits: [{ rate: 5/s, slices: 1 }, { rate: 50/h, slices: 64 }], mode: shadow, match: { path: /b } },
+  { name: c, rate: 1/s, mode: off }]";
+    std::fs::write(&file, rules).unwrap();
+    let file = file.to_str().unwrap();
+    let want = format!(
+        "{file}: ok, 3 rules
+  a: 30 per 60s, burst 5, counted in 13 slices (auto)
+    guarantee: never more than 35 requests of one client within 55.384s
+    accuracy: what is admitted differs by at most 0.5 % from an exact log (measured by make accuracy)
+  b:1s: 5 per 1s, counted in 1 slice (shadow: refuses nothing)
+    guarantee: none with a single slice: within one window, up to about twice the limit may be admitted
+    accuracy: what is admitted differs by at most 2.5 % from an exact log (measured by make accuracy)
+  b:3600s: 50 per 3600s, counted in 64 slices (shadow: refuses nothing)
+    guarantee: never more than 50 requests of one client within 3543.75s
+    accuracy: what is admitted differs by at most 1 % from an exact log (measured by make accuracy)
+  c: off
+"
+    );
+    assert_eq!(checked(&[UPSTREAM, "--verbose", file], &[]), want);
+}
+
+#[test]
 fn check_reports_what_run_reports() {
     let (_folder, [one, _]) = files();
     let config = format!("--config={}", one.to_str().unwrap());
