@@ -124,13 +124,7 @@ impl Known {
             learned_ms - part.used_ms > TOLD_BY_ALL_MS || learned_ms - part.since_ms > MEMORY_MS
         };
         let part = match self.part.filter(|part| !stale(part)) {
-            Some(part) if part.of == *limit => Part { used_ms: now_ms, ..part },
-            // Another rate, and the same part of it.
-            Some(part) => {
-                let traffic = Traffic { own: part.limit.quota(), all: part.of.quota(), room: 0 };
-                let changed = limit.part_of_traffic(traffic, limit);
-                Part { of: *limit, limit: changed, used_ms: now_ms, ..part }
-            }
+            Some(part) => Part { used_ms: now_ms, ..part },
             None => {
                 // As it was when the client was last admitted: time that has passed since tells nothing.
                 let at_ms = self.last_ms();
@@ -147,7 +141,9 @@ impl Known {
             }
         };
         self.part = Some(part);
-        part.limit
+        // If the limit has changed, the same part of it. That is always derived from the first one: else a change and its
+        // reverse would round twice, and leave another part.
+        part.limit.part_of_changed(&part.of, limit)
     }
 
     /// The counter that this instance decides by.

@@ -49,6 +49,23 @@ impl Limit {
     }
 }
 
+impl Limit {
+    /// This part of `whole`, now that `whole` has become `changed`: as large a part of the quota, and of the burst.
+    #[must_use]
+    pub fn part_of_changed(&self, whole: &Self, changed: &Self) -> Self {
+        let scaled = |changed: i64, part: i64, whole: i64| {
+            let scaled = (i128::from(changed) * i128::from(part) + i128::from(whole / 2)) / i128::from(whole);
+            i64::try_from(scaled).unwrap_or(changed)
+        };
+        let quota = scaled(changed.quota, self.quota, whole.quota).clamp(1, changed.quota);
+        let burst = match whole.burst {
+            0 => scaled(changed.burst, self.quota, whole.quota),
+            _ => scaled(changed.burst, self.burst, whole.burst),
+        };
+        Self { quota, burst: burst.min(changed.burst), ..*changed }
+    }
+}
+
 /// A client's traffic of late, in units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traffic {

@@ -53,6 +53,16 @@ proptest! {
     }
 
     #[test]
+    fn other_slices_leave_the_parts_as_they_are(quota in 1_i64..5_000, burst in 0_i64..500, instances in 1_i64..40) {
+        let (whole, finer) = (limit(quota, burst), Limit::new(quota, burst, MINUTE, 64).unwrap());
+        for place in 0..instances {
+            let part = whole.equal_part(place, instances);
+            let changed = part.part_of_changed(&whole, &finer);
+            prop_assert_eq!((changed.quota(), changed.burst(), changed.slices()), (part.quota(), part.burst(), 64));
+        }
+    }
+
+    #[test]
     fn no_part_is_more_than_the_whole(quota in 1_i64..5_000, own in 0_i64..6_000, others in 0_i64..6_000, room in -9_i64..5_000) {
         let whole = limit(quota, 7);
         let part = part(&whole, own, own + others, room);
