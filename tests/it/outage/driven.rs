@@ -10,6 +10,7 @@ mod gone;
 mod hung;
 mod network;
 mod replaced;
+mod shuffled;
 
 use std::sync::OnceLock;
 

@@ -16,7 +16,7 @@ use crate::harness::{Redis, Relay, Setup, eventually};
 use crate::traffic::{COUNTERS, INSTANCES, Log, Plan, Planned, Record, Scale, Span, Tally, counted};
 
 /// When the traffic starts, by the clock of the script: in the middle of a slice.
-const START_MS: i64 = 1_700_000_000_750;
+pub const START_MS: i64 = 1_700_000_000_750;
 /// How long a check waits for a Redis that hangs. (Where it is late without that, it is decided as in an outage: the
 /// promises hold all the same.)
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -76,25 +76,8 @@ impl Fleet {
         fleet
     }
 
-    fn store(&self, port: u16) -> RedisStore {
-        let login = RedisConnectionInfo::default();
-        let access = Access { server: login.clone(), sentinel: login, tls: None };
-        let settings = RedisSettings {
-            topology: RedisTopology::Standalone(ServerAddress { host: "127.0.0.1".to_owned(), port }),
-            database: 0,
-            credentials: Credentials::default(),
-            sentinel_credentials: Credentials::default(),
-            tls: None,
-            timeout: TIMEOUT,
-            key_prefix: "fleet".to_owned(),
-            connections: 2,
-            instances: 1,
-        };
-        RedisStore::new(&settings, access, Clock::Driven(self.clock.clone()))
-    }
-
     fn instance(&self) -> Limiter {
-        Limiter::new(Store::Redis(self.store(self.port)), 1, Clock::Driven(self.clock.clone()))
+        Limiter::new(Store::Redis(store(self.port, &self.clock)), 1, Clock::Driven(self.clock.clone()))
     }
 
     /// Waits until this is so for each instance.
@@ -182,7 +165,7 @@ impl Fleet {
         let records = std::mem::take(&mut self.records);
         let log = Log::new(self.plan.clients.clone(), records, &self.scale);
         // Without the network in between.
-        let store = self.store(self.redis.port());
+        let store = store(self.redis.port(), &self.clock);
         let mut tally = Vec::new();
         // Without it nobody counts.
         for (number, client) in log.clients.iter().enumerate().filter(|_| self.redis.runs()) {
@@ -205,6 +188,24 @@ impl Fleet {
     }
 }
 
-fn is_down(status: &Status) -> bool {
+/// A store in the time of this clock.
+pub fn store(port: u16, clock: &Driven) -> RedisStore {
+    let login = RedisConnectionInfo::default();
+    let access = Access { server: login.clone(), sentinel: login, tls: None };
+    let settings = RedisSettings {
+        topology: RedisTopology::Standalone(ServerAddress { host: "127.0.0.1".to_owned(), port }),
+        database: 0,
+        credentials: Credentials::default(),
+        sentinel_credentials: Credentials::default(),
+        tls: None,
+        timeout: TIMEOUT,
+        key_prefix: "fleet".to_owned(),
+        connections: 2,
+        instances: 1,
+    };
+    RedisStore::new(&settings, access, Clock::Driven(clock.clone()))
+}
+
+pub fn is_down(status: &Status) -> bool {
     status.health.servers.iter().any(|server| server.error.is_some())
 }
