@@ -1,5 +1,7 @@
 //! A configuration that changes while requests are served.
 
+mod limits;
+
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
