@@ -17,6 +17,8 @@ mod strangers;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use serde_json::Value;
+
 use crate::harness::{Redis, Tidegate, Upstream, client, eventually, standing};
 
 const UP: &str = "tidegate_store_up";
@@ -102,6 +104,19 @@ async fn decides(tidegate: &Tidegate) {
         scout.ask("/scout").await.left?;
         let told = tidegate.logged(DOWN).len() == tidegate.logged(WELL).len();
         (told && tidegate.metric(UP).await == Some(1.0)).then_some(())
+    })
+    .await;
+}
+
+/// Waits until rules apply their outage policy, for a reason like this. `/status` gives the latest one: the log has that of
+/// the beginning, which is a late reply where the machine is busy.
+async fn does_without_because(tidegate: &Tidegate, outages: usize, is_like_this: impl Fn(&str) -> bool) {
+    does_without(tidegate, outages).await;
+    eventually("the reason of the outage to be another one", async || {
+        let status = client().get(tidegate.ops_url("/status")).send().await.unwrap();
+        let status: Value = status.json().await.unwrap();
+        let mut servers = status["store"]["servers"].as_array().unwrap().iter();
+        servers.find(|server| server["error"].as_str().is_some_and(&is_like_this)).map(drop)
     })
     .await;
 }

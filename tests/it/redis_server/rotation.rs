@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use super::{Visitor, configured, decides, does_without, settings};
+use super::{Visitor, configured, decides, does_without, does_without_because, settings};
 use crate::harness::{Certificates, Redis, Setup, Tidegate, eventually};
 
 const RENEWED: &str = "connections to Redis are made with other credentials or certificates from now on";
@@ -69,8 +69,7 @@ async fn a_password_that_is_wrong_is_told_and_mended_in_its_file() {
     set(">open-sesame").await;
     std::fs::write(&file, "hunter2").unwrap();
     let (_upstream, tidegate) = configured(&config).await;
-    let error = does_without(&tidegate, 1).await;
-    assert!(error.contains("authentication failed"), "{error}");
+    does_without_because(&tidegate, 1, |error| error.contains("authentication failed")).await;
     std::fs::write(&file, "open-sesame").unwrap();
     decides(&tidegate).await;
     // A connection that is open stays so, whatever becomes of the password.
