@@ -201,9 +201,9 @@ impl Upstream {
         // Once each, however many requests find out.
         if self.reachable.swap(reached, Ordering::Relaxed) != reached {
             match &occupied {
-                Ok(_) => tracing::info!("the application can be reached again"),
+                Ok(_) => tracing::info!("the upstream can be reached again"),
                 Err(error) => {
-                    tracing::warn!(error = %error::chain(error), "the application cannot be reached")
+                    tracing::warn!(error = %error::chain(error), "the upstream cannot be reached")
                 }
             }
         }

@@ -149,7 +149,7 @@ impl Reloader {
         }
         if let (Some(wanted), Some(running)) = (application, upstream_tls) {
             running.store(Arc::new(wanted));
-            tracing::info!("connections to the application are made with other certificates from now on");
+            tracing::info!("connections to the upstream are made with other certificates from now on");
         }
         self.running = settings.clone();
         Ok(())

@@ -36,7 +36,7 @@ impl Proxy {
             Err(error) => {
                 error.fault().inspect(|fault| fault.count());
                 error.bound().inspect(|bound| bound.exceeded());
-                tracing::debug!(%error, "no response from the upstream");
+                tracing::debug!(%error, "the upstream gave no response");
                 response::upstream_failed(&error)
             }
         };

@@ -12,7 +12,7 @@ use crate::tls::Outdated;
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
     /// No connection, or TLS failed for another reason than the next three: the request was not sent.
-    #[error("the application cannot be reached")]
+    #[error("the upstream cannot be reached")]
     Unreachable(#[source] io::Error),
     /// What listens there does not speak TLS: the request was not sent.
     #[error("the upstream does not speak TLS")]
@@ -24,25 +24,25 @@ pub enum UpstreamError {
     #[error("the upstream's certificate is not accepted")]
     Certificate(#[source] io::Error),
     /// There was no connection in time: the request was not sent.
-    #[error("there was no connection to the application in time")]
+    #[error("there was no connection to the upstream in time")]
     ConnectTimeout,
     /// No place among the requests under way became free in time: the request was not sent.
-    #[error("the application has too much to do")]
+    #[error("the upstream has too much to do")]
     Full,
     /// The connection ended, or what came was no HTTP.
-    #[error("the application gave no valid answer")]
+    #[error("the upstream gave no valid response")]
     Broken(#[source] hyper::Error),
     /// It said 101 (Switching Protocols) unasked, or to another protocol than the one asked for.
-    #[error("the application changed the protocol unasked")]
+    #[error("the upstream changed the protocol unasked")]
     Unsolicited,
     /// It took too long.
-    #[error("the application did not answer in time")]
+    #[error("the upstream did not respond in time")]
     Timeout,
     /// The request took too long in all.
     #[error("the request took too long")]
     RequestTimeout,
     /// Its answer ends in two places: by length and by coding (RFC 9112, section 6.3).
-    #[error("the application's answer can be read in two ways")]
+    #[error("the upstream's response can be read in two ways")]
     Framing,
     /// The client's body broke off, or was no HTTP.
     #[error("the request's body is not valid, or broke off")]

@@ -153,7 +153,7 @@ pub enum BodyError {
     #[error("the request took too long")]
     RequestTimeout,
     /// The application has answered without it.
-    #[error("the application does not want it")]
+    #[error("the upstream does not want it")]
     Unwanted,
 }
 

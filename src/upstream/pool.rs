@@ -262,7 +262,7 @@ impl Pool {
                     Pin::new(&mut connection).poll(context)
                 });
                 if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a connection to the application ended");
+                    tracing::debug!(%error, "a connection to the upstream ended");
                 }
             });
             let shared = Shared { sender: sender.clone(), under_way: Arc::clone(&under_way), most };
@@ -280,7 +280,7 @@ impl Pool {
                 ConnectionKind::Pooled => connection.await,
             };
             if let Err(error) = ended {
-                tracing::debug!(%error, "a connection to the application ended");
+                tracing::debug!(%error, "a connection to the upstream ended");
             }
         });
         if kind == ConnectionKind::Pooled {

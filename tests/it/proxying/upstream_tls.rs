@@ -28,8 +28,8 @@ async fn becomes(tidegate: &Tidegate, want: u16) {
     eventually(&format!("a {want}"), async || (status(tidegate).await == want).then_some(())).await;
 }
 
-const LOST: &str = "the application cannot be reached";
-const BACK: &str = "the application can be reached again";
+const LOST: &str = "the upstream cannot be reached";
+const BACK: &str = "the upstream can be reached again";
 
 /// Waits for the newest line, and looks that there are no more than so many.
 async fn told(tidegate: &Tidegate, what: &str, times: usize) -> serde_json::Value {
