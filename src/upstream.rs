@@ -22,6 +22,7 @@ use crate::grpc::is_grpc;
 use crate::h2_error;
 use crate::metrics::{self, Bound};
 use crate::settings::{UpstreamProtocol, UpstreamSettings};
+use connect::Handshake;
 pub use connect::{ConnectionKind, Protocol, Tls};
 pub use error::UpstreamError;
 pub use exchange::BodyError;
@@ -187,16 +188,20 @@ impl Upstream {
         fresh: bool,
         kind: ConnectionKind,
     ) -> Result<(Place, Sender), UpstreamError> {
+        let handshake = Handshake::default();
         let connecting = async {
             let sender = match kind {
-                ConnectionKind::Upgrade => self.pool.open(kind).await,
-                ConnectionKind::Pooled => self.pool.sender(fresh).await,
+                ConnectionKind::Upgrade => self.pool.open(kind, &handshake).await,
+                ConnectionKind::Pooled => self.pool.sender(fresh, &handshake).await,
             };
             Ok((place, sender.map_err(UpstreamError::unreachable)?))
         };
         let left = self.settings.connect_timeout.saturating_sub(waited);
         let occupied = tokio::time::timeout(left, connecting);
-        let occupied = occupied.await.unwrap_or(Err(UpstreamError::ConnectTimeout));
+        let occupied = occupied.await.unwrap_or_else(|_| match handshake.has_begun() {
+            true => Err(UpstreamError::HandshakeTimeout),
+            false => Err(UpstreamError::ConnectTimeout),
+        });
         let reached = occupied.is_ok();
         // Once each, however many requests find out.
         if self.reachable.swap(reached, Ordering::Relaxed) != reached {

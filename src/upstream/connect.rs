@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -46,11 +47,27 @@ pub struct Tls {
 
 pub(super) type Stream = Either<Either<TcpStream, UnixStream>, Box<TlsStream<Either<TcpStream, UnixStream>>>>;
 
+/// Whether a connection that is being made has reached the TLS handshake: if it comes to nothing, that is why.
+#[derive(Debug, Default)]
+pub(super) struct Handshake(AtomicBool);
+
+impl Handshake {
+    fn begin(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether it has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A new connection, and whether it is for HTTP/2.
 pub(super) async fn connect(
     address: &UpstreamAddress,
     protocol: &Protocol,
     kind: ConnectionKind,
+    handshake: &Handshake,
 ) -> io::Result<(Stream, bool)> {
     let socket = match address {
         UpstreamAddress::Tcp { host, port } => Either::Left(tcp(host, *port).await?),
@@ -66,6 +83,7 @@ pub(super) async fn connect(
                 ConnectionKind::Upgrade => vec![b"http/1.1".to_vec()],
                 ConnectionKind::Pooled => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
             };
+            handshake.begin();
             let stream =
                 TlsConnector::from(Arc::new(config)).connect(tls.server_name.clone(), socket).await?;
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");

@@ -26,6 +26,9 @@ pub enum UpstreamError {
     /// There was no connection in time: the request was not sent.
     #[error("there was no connection to the upstream in time")]
     ConnectTimeout,
+    /// TCP connected, and TLS was not ready in time: the request was not sent.
+    #[error("the upstream did not complete the TLS handshake in time: it may not speak TLS")]
+    HandshakeTimeout,
     /// No place among the requests under way became free in time: the request was not sent.
     #[error("the upstream has too much to do")]
     Full,
@@ -80,7 +83,7 @@ impl UpstreamError {
             Self::Unreachable(_) | Self::NotTls(_) | Self::Outdated(..) | Self::Certificate(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::ConnectTimeout | Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ConnectTimeout | Self::HandshakeTimeout | Self::Full => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken(_) | Self::Unsolicited | Self::Framing => StatusCode::BAD_GATEWAY,
             Self::Timeout | Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -95,7 +98,7 @@ impl UpstreamError {
             Self::Unreachable(_) | Self::NotTls(_) | Self::Outdated(..) | Self::Certificate(_) => {
                 Some(UpstreamFault::Unreachable)
             }
-            Self::ConnectTimeout => Some(UpstreamFault::Unreachable),
+            Self::ConnectTimeout | Self::HandshakeTimeout => Some(UpstreamFault::Unreachable),
             Self::Full => Some(UpstreamFault::Full),
             Self::Broken(_) => Some(UpstreamFault::Broken),
             Self::Unsolicited => Some(UpstreamFault::Unsolicited),
@@ -109,7 +112,7 @@ impl UpstreamError {
     #[must_use]
     pub fn bound(&self) -> Option<Bound> {
         match self {
-            Self::ConnectTimeout => Some(Bound::UpstreamConnect),
+            Self::ConnectTimeout | Self::HandshakeTimeout => Some(Bound::UpstreamConnect),
             Self::Full => Some(Bound::UpstreamPending),
             Self::Timeout => Some(Bound::UpstreamResponse),
             Self::RequestTimeout => Some(Bound::Request),
@@ -124,7 +127,7 @@ impl UpstreamError {
             Self::Unreachable(_) => "destination_unavailable",
             Self::NotTls(_) => "tls_protocol_error",
             Self::Outdated(..) | Self::Certificate(_) => "tls_certificate_error",
-            Self::ConnectTimeout => "connection_timeout",
+            Self::ConnectTimeout | Self::HandshakeTimeout => "connection_timeout",
             Self::Full => "connection_limit_reached",
             Self::Broken(_) | Self::Framing => "http_protocol_error",
             Self::Unsolicited => "http_upgrade_failed",

@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-use super::connect::{ConnectionKind, Protocol, connect};
+use super::connect::{ConnectionKind, Handshake, Protocol, connect};
 use super::exchange::RequestBody;
 use crate::clock::Stopwatch;
 use crate::metrics;
@@ -167,7 +167,7 @@ impl Pool {
     }
 
     /// A connection that takes a request; a new one if `fresh`.
-    pub(super) async fn sender(self: &Arc<Self>, fresh: bool) -> io::Result<Sender> {
+    pub(super) async fn sender(self: &Arc<Self>, fresh: bool, handshake: &Handshake) -> io::Result<Sender> {
         while !fresh && !self.http2.load(Ordering::Relaxed) {
             let Some((mut sender, driver)) = self.pop() else { break };
             // It has done with the last request, or has ended meanwhile.
@@ -177,10 +177,10 @@ impl Pool {
         }
         let may_share = !matches!(self.protocol, Protocol::Http1) && self.http2.load(Ordering::Relaxed);
         if !may_share {
-            return self.open(ConnectionKind::Pooled).await;
+            return self.open(ConnectionKind::Pooled, handshake).await;
         }
         if fresh {
-            return self.open(ConnectionKind::Pooled).await;
+            return self.open(ConnectionKind::Pooled, handshake).await;
         }
         if let Some(sender) = self.share() {
             return Ok(sender);
@@ -188,7 +188,7 @@ impl Pool {
         let _one_at_a_time = self.opening.lock().await;
         match self.share() {
             Some(sender) => Ok(sender),
-            None => self.open(ConnectionKind::Pooled).await,
+            None => self.open(ConnectionKind::Pooled, handshake).await,
         }
     }
 
@@ -238,8 +238,12 @@ impl Pool {
     }
 
     /// Opens a connection of this kind.
-    pub(super) async fn open(self: &Arc<Self>, kind: ConnectionKind) -> io::Result<Sender> {
-        let (stream, http2) = connect(&self.address, &self.protocol, kind).await?;
+    pub(super) async fn open(
+        self: &Arc<Self>,
+        kind: ConnectionKind,
+        handshake: &Handshake,
+    ) -> io::Result<Sender> {
+        let (stream, http2) = connect(&self.address, &self.protocol, kind, handshake).await?;
         let io = TokioIo::new(stream);
         let counted = metrics::upstream_connection();
         if http2 {

@@ -122,6 +122,23 @@ async fn an_upstream_that_does_not_speak_tls_is_reported_as_that() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_stays_silent_in_the_tls_handshake_is_reported_as_that() {
+    let upstream = Upstream::raw(async |_stream| std::future::pending::<()>().await).await;
+    let config = format!(
+        "upstream: {{ url: 'https://{}', connect_timeout: 100ms }}\n\
+         store: {{ memory: {{}} }}\nrules: [{{ name: x, rate: 1000000/s }}]",
+        upstream.address
+    );
+    let tidegate = Tidegate::described(&config).await;
+    let want = "the upstream did not complete the TLS handshake in time: it may not speak TLS";
+    let (status, detail) = refusal(&tidegate).await;
+    assert_eq!((&*status, &*detail), ("tidegate; error=connection_timeout", want));
+    assert_eq!(told(&tidegate, LOST, 1).await["error"], want);
+    let bound = "tidegate_bound_exceeded_total{bound=\"upstream_connect\"}";
+    assert_eq!(tidegate.metric(bound).await, Some(1.0));
+}
+
+#[tokio::test]
 async fn a_certificate_of_the_upstream_that_is_not_valid_now_is_reported_with_its_date() {
     for (from, until, want) in [
         (2020, 2021, "the upstream's certificate expired on 2021-01-01T00:00:00Z"),
