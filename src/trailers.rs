@@ -36,9 +36,14 @@ const FORBIDDEN_PREFIX: &str = "x-forwarded-";
 pub(crate) const DECISIVE: usize = 21;
 
 /// Returns whether a field may only come in a header. `name` is in lower case; a longer one may be cut to [`DECISIVE`]
-/// bytes.
+/// bytes. Each character but letters and digits counts as a dash, as CGI and its successors read `Content_Length` as
+/// `Content-Length`.
 pub(crate) fn is_forbidden(name: &[u8]) -> bool {
-    name.starts_with(FORBIDDEN_PREFIX.as_bytes()) || FORBIDDEN.iter().any(|field| field.as_bytes() == name)
+    let begins = |begin: &str| {
+        let folded = name.iter().map(|byte| if byte.is_ascii_alphanumeric() { *byte } else { b'-' });
+        begin.len() <= name.len() && begin.bytes().zip(folded).all(|(want, have)| want == have)
+    };
+    begins(FORBIDDEN_PREFIX) || FORBIDDEN.iter().any(|field| field.len() == name.len() && begins(field))
 }
 
 /// Removes the fields that may only come in a header.
@@ -67,6 +72,23 @@ mod tests {
             assert!(is_forbidden(name.as_bytes()), "{name}");
         }
         for name in ["", "hosts", "hos", "x-forwarded", "grpc-status", "x-checksum", "expires", "vary"] {
+            assert!(!is_forbidden(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn other_spellings_of_a_forbidden_name_are_forbidden() {
+        for name in [
+            "content_length",
+            "x_forwarded_for",
+            "x-forwarded_for",
+            "x.real.ip",
+            "transfer_encoding",
+            "set_cookie",
+        ] {
+            assert!(is_forbidden(name.as_bytes()), "{name}");
+        }
+        for name in ["contentlength", "x_sum", "content_lengths", "x_forwarded", "_te"] {
             assert!(!is_forbidden(name.as_bytes()), "{name}");
         }
     }

@@ -14,6 +14,7 @@ fn mixed() -> HeaderMap {
     let names = [
         "authorization",
         "content-length",
+        "content_length",
         "forwarded",
         "max-forwards",
         "proxy-authenticate",
@@ -23,6 +24,8 @@ fn mixed() -> HeaderMap {
         "x-forwarded-for",
         "x-ratelimit-exceeded",
         "x-real-ip",
+        "x.real.ip",
+        "x_forwarded_for",
         "x-sum",
     ];
     names.into_iter().map(|name| (name.parse().unwrap(), "1".parse().unwrap())).collect()

@@ -120,6 +120,8 @@ fn bodies_that_are_refused() {
         ("0\r\nVia: b\r\n\r\n", Malformed::TrailerField),
         ("0\r\nX-RateLimit-Exceeded: b\r\n\r\n", Malformed::TrailerField),
         ("0\r\nX-Forwarded-Client-Cert: b\r\n\r\n", Malformed::TrailerField),
+        ("0\r\nContent_Length: b\r\n\r\n", Malformed::TrailerField),
+        ("0\r\nX_Forwarded_For: b\r\n\r\n", Malformed::TrailerField),
         (&extensions, Malformed::LongExtensions),
         (&format!("5{};a\r\n", " ".repeat(8192)), Malformed::LongExtensions),
         (&format!("0\r\nA: {}", "b".repeat(8192)), Malformed::LongTrailers),
