@@ -3,6 +3,7 @@
 mod connect;
 mod error;
 mod exchange;
+mod outgoing;
 mod pool;
 mod response_body;
 
@@ -27,6 +28,7 @@ pub use connect::{ConnectionKind, Protocol, Tls};
 pub use error::UpstreamError;
 pub use exchange::BodyError;
 use exchange::{BodyState, Exchange, RequestBody};
+pub use outgoing::{OnInterim, Outgoing};
 pub use pool::Reservation;
 use pool::{Occupied, Place, Pool, Sender};
 pub use response_body::Answer;
@@ -42,27 +44,6 @@ pub struct Upstream {
     pool: Arc<Pool>,
     reachable: AtomicBool,
 }
-
-/// What is sent, and how.
-pub struct Outgoing {
-    /// With the fields that the application is to see.
-    pub request: Request<Incoming>,
-    /// What is asked for.
-    pub path_and_query: PathAndQuery,
-    /// Whether the client waits for 100 (Continue).
-    pub expects_continue: bool,
-    /// The connection that it needs.
-    pub kind: ConnectionKind,
-    /// Who is told of interim answers, 100 (Continue) apart.
-    pub interim: Option<OnInterim>,
-    /// The right to wait for a connection, and to have one.
-    pub reservation: Reservation,
-    /// To be held until the answer has ended.
-    pub held: Box<dyn std::any::Any + Send + Sync>,
-}
-
-/// Is told the status and the fields of an interim answer.
-pub type OnInterim = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
 
 impl Upstream {
     /// Connects when the first request comes.

@@ -1,0 +1,31 @@
+//! A request on its way to the upstream, with what is known of it.
+
+use std::sync::Arc;
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Request, StatusCode};
+use hyper::body::Incoming;
+
+use super::connect::ConnectionKind;
+use super::pool::Reservation;
+
+/// A request, and how it is sent.
+pub struct Outgoing {
+    /// The request with the fields for the upstream.
+    pub request: Request<Incoming>,
+    /// The target.
+    pub path_and_query: PathAndQuery,
+    /// Whether the client waits for 100 (Continue).
+    pub expects_continue: bool,
+    /// The connection that the request needs.
+    pub kind: ConnectionKind,
+    /// Receives interim responses other than 100 (Continue).
+    pub interim: Option<OnInterim>,
+    /// The right to wait for a connection, and to use one.
+    pub reservation: Reservation,
+    /// Dropped when the response has ended.
+    pub held: Box<dyn std::any::Any + Send + Sync>,
+}
+
+/// Receives the status and the fields of an interim response.
+pub type OnInterim = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
