@@ -179,6 +179,7 @@ pub struct Policy {
     parts: Parts,
     index: Index,
     fields: FieldNames,
+    secret_fields: Arc<[HeaderName]>,
 }
 
 impl Policy {
@@ -187,7 +188,8 @@ impl Policy {
     pub fn new(parts: Parts) -> Self {
         let index = Index::new(parts.rules.iter().map(|rule| &rule.matches.path));
         let fields = FieldNames::new(&parts);
-        Self { parts, index, fields }
+        let secret_fields = parts.bypass.iter().filter_map(Bypass::header).cloned().collect();
+        Self { parts, index, fields, secret_fields }
     }
 
     /// The endpoint rules, in order of precedence.
@@ -224,6 +226,12 @@ impl Policy {
     #[must_use]
     pub fn fields(&self) -> &FieldNames {
         &self.fields
+    }
+
+    /// The header fields that hold the secrets of bypasses.
+    #[must_use]
+    pub fn secret_fields(&self) -> Arc<[HeaderName]> {
+        Arc::clone(&self.secret_fields)
     }
 
     /// Whether clients are told the older `X-RateLimit-*` fields too.

@@ -39,16 +39,22 @@ pub(crate) const DECISIVE: usize = 21;
 /// bytes. Each character but letters and digits counts as a dash, as CGI and its successors read `Content_Length` as
 /// `Content-Length`.
 pub(crate) fn is_forbidden(name: &[u8]) -> bool {
-    let begins = |begin: &str| {
-        let folded = name.iter().map(|byte| if byte.is_ascii_alphanumeric() { *byte } else { b'-' });
-        begin.len() <= name.len() && begin.bytes().zip(folded).all(|(want, have)| want == have)
-    };
-    begins(FORBIDDEN_PREFIX) || FORBIDDEN.iter().any(|field| field.len() == name.len() && begins(field))
+    let prefix = FORBIDDEN_PREFIX.as_bytes();
+    name.get(..prefix.len()).is_some_and(|begin| spells(begin, prefix))
+        || FORBIDDEN.iter().any(|field| spells(name, field.as_bytes()))
 }
 
-/// Removes the fields that may only come in a header.
-pub(crate) fn strip(trailers: &mut HeaderMap) {
-    let forbidden = |name: &&HeaderName| is_forbidden(name.as_str().as_bytes());
+fn spells(name: &[u8], field: &[u8]) -> bool {
+    let folded = |byte: &u8| if byte.is_ascii_alphanumeric() { *byte } else { b'-' };
+    name.len() == field.len() && name.iter().map(folded).eq(field.iter().map(folded))
+}
+
+/// Removes the fields that may only come in a header, and `more` fields that tidegate reads in headers alone.
+pub(crate) fn strip(trailers: &mut HeaderMap, more: &[HeaderName]) {
+    let forbidden = |name: &&HeaderName| {
+        let name = name.as_str().as_bytes();
+        is_forbidden(name) || more.iter().any(|field| spells(name, field.as_str().as_bytes()))
+    };
     let found: Vec<HeaderName> = trailers.keys().filter(forbidden).cloned().collect();
     for name in found {
         trailers.remove(name);
@@ -100,7 +106,7 @@ mod tests {
             trailers.append(name, "a".parse().unwrap());
             trailers.append(name, "b".parse().unwrap());
         }
-        strip(&mut trailers);
+        strip(&mut trailers, &[]);
         let mut left: Vec<&str> = trailers.iter().map(|(name, _)| name.as_str()).collect();
         left.sort_unstable();
         assert_eq!(left, ["grpc-status", "grpc-status", "x-sum", "x-sum"]);

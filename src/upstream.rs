@@ -86,8 +86,16 @@ impl Upstream {
         outgoing: Outgoing,
         deadline: Option<Pin<Box<Sleep>>>,
     ) -> Result<Response<Answer>, UpstreamError> {
-        let Outgoing { request, path_and_query, expects_continue, kind, interim, reservation, held } =
-            outgoing;
+        let Outgoing {
+            request,
+            path_and_query,
+            expects_continue,
+            kind,
+            interim,
+            secret_fields,
+            reservation,
+            held,
+        } = outgoing;
         let patience = match is_grpc(request.headers()) {
             true => (self.bounds.stream_idle_timeout, Bound::StreamIdle),
             false => (self.bounds.body_idle_timeout, Bound::BodyIdle),
@@ -95,7 +103,7 @@ impl Upstream {
         let exchange = Exchange::start(patience.0, expects_continue);
         let bodiless = request.body().is_end_stream();
         let safe = request.method().is_safe() && bodiless;
-        let mut request = request.map(|body| RequestBody::new(body, Arc::clone(&exchange)));
+        let mut request = request.map(|body| RequestBody::new(body, Arc::clone(&exchange), secret_fields));
         request.extensions_mut().clear();
         if expects_continue {
             request.headers_mut().insert(header::EXPECT, HeaderValue::from_static("100-continue"));

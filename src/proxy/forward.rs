@@ -70,6 +70,7 @@ impl Proxy {
             expects_continue: parsed.expects_continue,
             kind,
             interim,
+            secret_fields: parsed.secret_fields,
             reservation: reserved.upstream,
             held: Box::new(reserved.request),
         };

@@ -1,6 +1,8 @@
 //! A request as it is matched, checked and forwarded.
 
-use http::{HeaderValue, Request, Version, header};
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, Request, Version, header};
 use hyper::body::{Body as _, Incoming};
 
 use super::headers;
@@ -20,6 +22,8 @@ pub(super) struct ParsedRequest {
     /// None: the request does not ask for a tunnel.
     pub(super) upgrade: Option<UpgradeRequest>,
     pub(super) expects_continue: bool,
+    /// Fields that are not forwarded in a trailer section.
+    pub(super) secret_fields: Arc<[HeaderName]>,
 }
 
 impl ParsedRequest {
@@ -39,7 +43,8 @@ impl ParsedRequest {
         headers::clean_request(request.headers_mut(), policy.fields(), bounds)?;
         let target = Target::of(request, policy.path(), bounds)?;
         let client = policy.client().identify(connection.peer.ip(), request.headers());
-        Ok(Self { target, client, version, upgrade, expects_continue })
+        let secret_fields = policy.secret_fields();
+        Ok(Self { target, client, version, upgrade, expects_continue, secret_fields })
     }
 
     /// Returns what the rules can see of the request.

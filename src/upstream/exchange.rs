@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderName;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use crate::metrics::Bound;
@@ -165,25 +166,24 @@ pub(super) struct RequestBody {
     exchange: Arc<Exchange>,
     stillness: Stillness,
     continue_timer: LazyTimer,
+    /// Not to be forwarded in a trailer section.
+    secret_fields: Arc<[HeaderName]>,
 }
 
 impl RequestBody {
-    pub(super) fn new(body: Incoming, exchange: Arc<Exchange>) -> Self {
+    pub(super) fn new(body: Incoming, exchange: Arc<Exchange>, secret_fields: Arc<[HeaderName]>) -> Self {
         if body.is_end_stream() {
             exchange.set_body(BodyState::Ended);
         }
-        Self {
-            body: Some(body),
-            exchange,
-            stillness: Stillness::default(),
-            continue_timer: LazyTimer::default(),
-        }
+        let stillness = Stillness::default();
+        Self { body: Some(body), exchange, stillness, continue_timer: LazyTimer::default(), secret_fields }
     }
 
     /// That of a request without one.
     pub(super) fn none(exchange: Arc<Exchange>) -> Self {
         exchange.set_body(BodyState::Ended);
-        Self { body: None, exchange, stillness: Stillness::default(), continue_timer: LazyTimer::default() }
+        let (stillness, secret_fields) = (Stillness::default(), Arc::default());
+        Self { body: None, exchange, stillness, continue_timer: LazyTimer::default(), secret_fields }
     }
 
     /// Waits until the application wants it, or until it does not look as if it would say so.
@@ -211,13 +211,13 @@ impl Body for RequestBody {
         if self.exchange.unwanted.load(Ordering::Relaxed) {
             return Poll::Ready(Some(Err(BodyError::Unwanted)));
         }
-        let Self { exchange, stillness, body, .. } = &mut *self;
+        let Self { exchange, stillness, body, secret_fields, .. } = &mut *self;
         let Some(body) = body else { return Poll::Ready(None) };
         match Pin::new(&mut *body).poll_frame(context) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 stillness.is_over();
                 exchange.moved();
-                frame.trailers_mut().into_iter().for_each(trailers::strip);
+                frame.trailers_mut().into_iter().for_each(|fields| trailers::strip(fields, secret_fields));
                 exchange.set_body(if body.is_end_stream() { BodyState::Ended } else { BodyState::Untouched });
                 Poll::Ready(Some(Ok(frame)))
             }

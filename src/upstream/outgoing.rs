@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, HeaderName, Request, StatusCode};
 use hyper::body::Incoming;
 
 use super::connect::ConnectionKind;
@@ -21,6 +21,8 @@ pub struct Outgoing {
     pub kind: ConnectionKind,
     /// Receives interim responses other than 100 (Continue).
     pub interim: Option<OnInterim>,
+    /// The fields that hold secrets of bypasses: a trailer section is forwarded without them.
+    pub secret_fields: Arc<[HeaderName]>,
     /// The right to wait for a connection, and to use one.
     pub reservation: Reservation,
     /// Dropped when the response has ended.

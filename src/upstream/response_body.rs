@@ -90,7 +90,7 @@ impl Body for Answer {
             Poll::Ready(Some(Ok(mut frame))) => {
                 self.stillness.is_over();
                 self.exchange.moved();
-                frame.trailers_mut().into_iter().for_each(trailers::strip);
+                frame.trailers_mut().into_iter().for_each(|trailers| trailers::strip(trailers, &[]));
                 if self.body.is_end_stream() {
                     self.ended();
                 }

@@ -2,10 +2,13 @@
 
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
+use hyper::body::Frame;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use crate::harness::{Dialect, Tidegate, Upstream, Wire, client_from, eventually, full, h2_client, h2_over};
+use crate::harness::{
+    Dialect, Tidegate, Upstream, Wire, client_from, eventually, frames, full, h2_client, h2_over,
+};
 
 const SECRET: &str = "correct-horse-battery";
 const OTHER: &str = "staple-of-the-other-team";
@@ -142,6 +145,41 @@ async fn the_secret_of_an_upgrade_is_not_forwarded() {
     let key = ["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", RIGHT];
     // The upstream answers 200, which is no upgrade.
     assert_eq!(forwarded("GET /limited", &[&upgrade[..], &key[..]].concat()).await, NONE);
+}
+
+/// The trailer section that reaches the upstream of a request with `x-sum` and these in it.
+async fn forwarded_trailers(fields: &[(&str, &str)]) -> HeaderMap {
+    let (arrived, mut arrivals) = tokio::sync::mpsc::channel(1);
+    let upstream = Upstream::speaking(Dialect::H2c, move |request: Request<hyper::body::Incoming>| {
+        let arrived = arrived.clone();
+        async move {
+            let body = request.into_body().collect().await.unwrap();
+            arrived.send(body.trailers().cloned()).await.unwrap();
+            http::Response::new(full("ok"))
+        }
+    })
+    .await;
+    let (tidegate, _secrets) = start(&upstream).await;
+    let mut client = h2_over(TcpStream::connect(tidegate.address).await.unwrap()).await;
+    let (sender, body) = frames();
+    sender.send(Frame::data("hello".into())).await.unwrap();
+    let fields = fields.iter().chain(&[("x-sum", "1")]);
+    let trailers = fields.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+    sender.send(Frame::trailers(trailers)).await.unwrap();
+    drop(sender);
+    let request = Request::post("http://app.test/limited").header("te", "trailers").body(body).unwrap();
+    assert_eq!(client.send_request(request).await.unwrap().status(), 200);
+    arrivals.recv().await.unwrap().expect("the trailers are lost")
+}
+
+#[tokio::test]
+async fn the_field_of_a_secret_is_not_forwarded_in_a_trailer_section() {
+    for value in [SECRET, "correct-horse-batterx"] {
+        let trailers =
+            forwarded_trailers(&[("x-internal-token", value), ("x_internal_token", value), ("x-ops", value)])
+                .await;
+        assert_eq!(trailers.keys().collect::<Vec<_>>(), ["x-sum"]);
+    }
 }
 
 async fn rejected(tidegate: &Tidegate, bypass: &str) -> Option<f64> {
