@@ -10,7 +10,7 @@ use crate::policy::path::PathPolicy;
 
 const HELP: &str = "expected '[METHODS ]PATH=RATE[,burst=N][,slices=N|auto][,key=PART][,mode=MODE][,name=NAME]', \
                       such as 'GET|POST /api/*=100/min,burst=10'";
-const NAME_HELP: &str = "expected name=NAME, 1 to 64 letters, digits, '.', '_' or '-'";
+const NAME_HELP: &str = "expected name=NAME, 1 to 64 ASCII letters, digits, '.', '_' or '-'";
 
 /// Turns all `--limit` flags into rules as the file has them, each with its location.
 pub(super) fn limits(overrides: &Overrides, root: &Location) -> Vec<(Node, Location)> {
@@ -106,7 +106,10 @@ fn derived_name(methods: &str, path: &str) -> Result<String, Fault> {
         _ => slug(path),
     };
     if path.is_empty() {
-        return Err(Fault::new("the path has no letter or digit to name the limit by", "add ,name=NAME"));
+        return Err(Fault::new(
+            "the path has no ASCII letter or digit to name the limit by",
+            "add ,name=NAME",
+        ));
     }
     parts.push(path);
     let mut name = slug(&parts.join("-"));

@@ -56,11 +56,13 @@ pub(super) fn read(
     })
 }
 
-/// Reports a rule whose requests an earlier rule takes, all of them.
+/// Reports a rule whose requests an earlier rule takes, all of them. Of two rules with one name that is an error already.
 fn unreachable(rules: &[Spanned<Rule>]) {
     for (index, later) in rules.iter().enumerate() {
         let mut before = rules.iter().take(index);
-        let Some(earlier) = before.find(|earlier| earlier.value.matches.covers(&later.value.matches)) else {
+        let takes_all = |earlier: &&Spanned<Rule>| earlier.value.matches.covers(&later.value.matches);
+        let Some(earlier) = before.find(takes_all).filter(|earlier| earlier.value.name != later.value.name)
+        else {
             continue;
         };
         let (name, taker) = (&later.value.name, &earlier.value.name);

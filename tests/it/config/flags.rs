@@ -67,11 +67,13 @@ fn a_wrong_limit_is_named_by_its_text() {
         ("/a=1/s,slices=65", "65 is out of range", "from 1 to 64, or auto"),
         ("/a=1/s,bursts=1", "unknown option 'bursts'", "did you mean 'burst'?"),
         ("/a=1/s,mode=on", "invalid mode 'on'", "expected one of enforce, shadow, off"),
-        ("/a=1/s,name=", "invalid name ''", "1 to 64 letters"),
-        ("/a=1/s,name=a b", "invalid name 'a b'", "1 to 64 letters"),
+        ("/a=1/s,name=", "invalid name ''", "1 to 64 ASCII letters"),
+        ("/a=1/s,name=a b", "invalid name 'a b'", "1 to 64 ASCII letters"),
         ("/a=1/s,name=a,name=b", "duplicate option 'name'", "keep one"),
         ("/%C3%BC=1/s,nam=u", "unknown option 'nam'", "did you mean 'name'?"),
-        ("/-/~=1/s", "no letter or digit", "name=NAME"),
+        ("/-/~=1/s", "no ASCII letter or digit", "name=NAME"),
+        ("/größe/ü=1/s,name=ü", "invalid name 'ü'", "1 to 64 ASCII letters"),
+        ("/ü=1/s", "no ASCII letter or digit", "name=NAME"),
         ("*=1/s", "starts with '/'", "/files/*"),
         ("/a=1/s,key=ip", "invalid key part 'ip'", "client_ip"),
         ("/a=1/s,key=path:id", "no parameter 'id'", "{id}"),
@@ -133,6 +135,9 @@ fn limits_with_the_same_name_are_refused() {
         ["/tasks/id=1/s", "/tasks/{id}=1/s"],
         ["GET /x=1/s", "/get/x=1/s"],
         ["/x=1/s,name=one", "/y=1/s,name=one"],
+        // The second one is never reached either, which says nothing more.
+        ["/a=1/s", "/a=2/s"],
+        ["/*=1/s,name=one", "/y=1/s,name=one"],
     ] {
         let found = flags(&[first, second]).unwrap_err();
         let [diagnostic] = &*found else { panic!("{second}: {}", listed(&found)) };
