@@ -1,6 +1,7 @@
 //! Where log lines go: standard error, as text on a terminal and as JSON elsewhere.
 
 mod filter;
+mod modules;
 
 use std::io::IsTerminal as _;
 

@@ -218,6 +218,11 @@ fn the_metric_page_matches_the_code() {
 }
 
 #[test]
+fn the_list_of_log_targets_matches_the_code() {
+    none(rules::target_faults(&files("src", &[".rs"])));
+}
+
+#[test]
 fn every_shipped_configuration_is_accepted() {
     let shipped = files("configs", &[".yaml", ".yml"]);
     assert!(!shipped.is_empty(), "no YAML under configs/");

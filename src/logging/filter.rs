@@ -6,6 +6,7 @@ use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{Directive, LevelFilter};
 
+use super::modules::MODULES;
 use crate::spelling::nearest;
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -53,6 +54,14 @@ pub enum FilterError {
         target: String,
         /// The target that is like it.
         meant: &'static str,
+    },
+    /// A module of tidegate that does not exist, or does not log.
+    #[error("no module '{target}' writes log lines, {help}")]
+    UnknownModule {
+        /// The module.
+        target: String,
+        /// What is expected.
+        help: String,
     },
     /// A target that no code can have.
     #[error("invalid target '{0}', expected TARGET=LEVEL, with ',' between several")]
@@ -122,17 +131,31 @@ fn check_level(level: &str) -> Result<(), FilterError> {
     Err(FilterError::Level { level: level.to_owned(), help })
 }
 
-/// Any crate may log, so any name is a target, unless it looks like a slip.
+/// Any crate may log, so any name is a target, unless it looks like a slip. Of tidegate the modules are known.
 fn check_target(target: &str) -> Result<(), FilterError> {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ':' | '.' | '/');
     let name = target.split("::").next().unwrap_or_default();
     if !target.chars().all(plain) || target.parse::<LevelFilter>().is_ok_and(|_| !target.is_empty()) {
         return Err(FilterError::Target(target.to_owned()));
     }
+    if name == "tidegate" && target != name && !MODULES.contains(&target) {
+        let help = match nearest(target, &MODULES) {
+            Some(meant) => format!("did you mean '{meant}'?"),
+            None => format!("expected tidegate or a part of it: {}", parts()),
+        };
+        return Err(FilterError::UnknownModule { target: target.to_owned(), help });
+    }
     match nearest(name, &TARGETS) {
         Some(meant) if meant != name => Err(FilterError::UnknownTarget { target: target.to_owned(), meant }),
         _ => Ok(()),
     }
+}
+
+/// The modules that stand directly below tidegate.
+fn parts() -> String {
+    let parts: Vec<&str> =
+        MODULES.iter().copied().filter(|module| module.matches("::").count() == 1).collect();
+    parts.join(", ")
 }
 
 fn levels() -> String {
@@ -222,6 +245,26 @@ mod tests {
     }
 
     #[test]
+    fn a_module_that_logs_nothing_is_refused_with_the_module_that_was_meant() {
+        for (filter, meant) in [
+            ("tidegate::stroe=debug", "tidegate::store"),
+            ("info,tidegate::store::reddis=debug", "tidegate::store::redis"),
+            ("tidegate::Upstream=debug", "tidegate::upstream"),
+            ("tidegate::store:redis=debug", "tidegate::store::redis"),
+        ] {
+            assert!(refused(filter).contains(&format!("did you mean '{meant}'?")), "{}", refused(filter));
+        }
+    }
+
+    #[test]
+    fn a_module_like_no_other_is_refused_with_the_modules_that_log() {
+        for filter in ["tidegate::=debug", "tidegate::x=debug", "tidegate::window=trace"] {
+            let error = refused(filter);
+            assert!(error.contains("expected tidegate") && error.contains("tidegate::store"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_target_that_no_code_has_is_refused() {
         for filter in ["info;access=off", "info access=off", "info=debug", "a b=info"] {
             assert!(refused(filter).contains("invalid target"), "{filter}");
@@ -258,12 +301,19 @@ mod tests {
     }
 
     #[test]
+    fn each_module_that_logs_is_a_target() {
+        for module in super::MODULES {
+            assert!(parse(&format!("info,{module}=debug")).is_ok(), "{module}");
+        }
+    }
+
+    #[test]
     fn each_crate_that_tidegate_contains_is_a_target() {
         let lock = include_str!("../../Cargo.lock");
         let names = lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
         let names: Vec<String> = names.map(|name| name.replace('-', "_")).collect();
         assert!(names.len() > 100);
-        for name in names {
+        for name in names.iter().filter(|name| *name != "tidegate") {
             assert!(parse(&format!("info,{name}::part=debug")).is_ok(), "{name}");
         }
     }

@@ -119,6 +119,7 @@ fn a_log_filter_that_would_log_nothing_is_wrong_usage() {
         ("verbose", "did you mean 'debug'?"),
         ("info,access", "expected 'access=LEVEL'"),
         ("info,acess=off", "did you mean 'access'?"),
+        ("info,tidegate::stroe=debug", "did you mean 'tidegate::store'?"),
         ("", "the filter is empty"),
     ] {
         let log = format!("--log={filter}");

@@ -151,6 +151,44 @@ pub(crate) fn percentile_90(mut lengths: Vec<usize>) -> usize {
     lengths.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 
+/// The file that lists the modules that log.
+const TARGETS: &str = "src/logging/modules.rs";
+
+/// The modules that log and [`TARGETS`] does not list, and those that it lists and that do not log.
+pub(crate) fn target_faults(code: &[File]) -> Vec<String> {
+    let logging = code.iter().filter(|file| logs(file)).map(File::modules);
+    // A filter for a module is one for all modules in it as well.
+    let logging: BTreeSet<String> = logging.flat_map(|modules| with_parents(&modules)).collect();
+    let listed = code.iter().filter(|file| file.path == TARGETS).flat_map(|file| &file.tokens);
+    let listed: BTreeSet<String> = listed
+        .filter(|token| token.kind == Kind::Text && token.text.starts_with("tidegate::"))
+        .map(|token| token.text.clone())
+        .collect();
+    let missing = logging.difference(&listed).map(|module| format!("{module} logs: add it to {TARGETS}"));
+    let stale =
+        listed.difference(&logging).map(|module| format!("{module} does not log: {TARGETS} lists it"));
+    missing.chain(stale).collect()
+}
+
+/// The path of a module, and those of the modules around it but for the crate.
+fn with_parents(modules: &[&str]) -> Vec<String> {
+    let mut path = "tidegate".to_owned();
+    let extend = |name: &&str| {
+        path = format!("{path}::{name}");
+        path.clone()
+    };
+    modules.iter().map(extend).collect()
+}
+
+/// Whether the file writes log lines whose target is its module.
+fn logs(file: &File) -> bool {
+    let is_event = |at: usize| {
+        let name = ["error", "warn", "info", "debug", "trace"].contains(&file.token(at + 2));
+        file.token(at) == "tracing" && name && file.token(at + 3) == "!" && file.token(at + 5) != "target"
+    };
+    (0..file.tokens.len()).any(is_event)
+}
+
 /// The metrics that a text names. Prometheus derives three series from a histogram: they are no names of ours.
 fn metric_names(text: &str) -> BTreeSet<&str> {
     let derived = |name: &str| {

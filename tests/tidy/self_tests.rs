@@ -186,3 +186,17 @@ fn a_metric_on_one_side_only_is_found() {
     let histogram = [File::new("src/metrics.rs", "const A: &str = \"tidegate_check_seconds\";")];
     assert_eq!(metric_faults(&histogram, "tidegate_check_seconds, tidegate_check_seconds_bucket"), [""; 0]);
 }
+
+#[test]
+fn a_log_target_on_one_side_only_is_found() {
+    let list =
+        File::new("src/logging/modules.rs", "const A: [&str; 2] = [\"tidegate::a\", \"tidegate::a::b\"];");
+    let code =
+        |text: &str| vec![File::new("src/a/b.rs", text), File::new("src/logging/modules.rs", &list.text)];
+    let logs = "fn f() { tracing::warn!(\"x\"); }";
+    assert_eq!(target_faults(&code(logs)), [""; 0]);
+    assert_eq!(target_faults(&[File::new("src/a/b.rs", logs)]).len(), 2);
+    for silent in ["", "// tracing::warn!()", "fn f() { tracing::info!(target: \"access\", x); }"] {
+        assert_eq!(target_faults(&code(silent)).len(), 2, "{silent}");
+    }
+}

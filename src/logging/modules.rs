@@ -1,0 +1,22 @@
+//! The modules of tidegate that log, as targets of `--log`. Pure.
+
+/// All of them, and the modules around them: a filter for any other would have no effect. `tests/tidy.rs` compares the list
+/// with the code.
+pub(super) const MODULES: [&str; 16] = [
+    "tidegate::app",
+    "tidegate::app::reload",
+    "tidegate::app::signals",
+    "tidegate::limiter",
+    "tidegate::limiter::settle",
+    "tidegate::proxy",
+    "tidegate::proxy::rejections",
+    "tidegate::server",
+    "tidegate::server::conversation",
+    "tidegate::server::entrance",
+    "tidegate::store",
+    "tidegate::store::redis",
+    "tidegate::store::redis::server",
+    "tidegate::store::redis::server::health",
+    "tidegate::upstream",
+    "tidegate::upstream::pool",
+];
