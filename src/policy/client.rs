@@ -29,6 +29,17 @@ pub struct Client {
     pub trusted_peer: bool,
 }
 
+impl ForwardedHeader {
+    /// Returns whether an element of the list says nothing. Each pair of `Forwarded` may be empty (RFC 7239, section 4).
+    fn is_empty_element(self, element: &[u8]) -> bool {
+        element.iter().all(|byte| match byte {
+            b' ' | b'\t' => true,
+            b';' => self == Self::Forwarded,
+            _ => false,
+        })
+    }
+}
+
 /// How the client's address is found.
 #[derive(Clone, Debug)]
 pub struct ClientIdentity {
@@ -72,7 +83,7 @@ impl ClientIdentity {
         };
         for line in lines.iter().rev() {
             let elements = split_from_right(line.as_bytes(), b',');
-            for element in elements.filter(|element| !element.trim_ascii().is_empty()) {
+            for element in elements.filter(|element| !self.header.is_empty_element(element)) {
                 if !self.trusts(client) {
                     return client;
                 }

@@ -81,6 +81,26 @@ fn assert_one_client(header: ForwardedHeader, lines: &[Vec<&str>], gaps: &[Strin
     assert_eq!(client(header, &padded), client(header, &plain), "{padded:?} for {plain:?}");
 }
 
+/// Each pair of an element of `Forwarded` may be empty (RFC 7239, section 4), and so all of them.
+#[test]
+fn an_element_of_forwarded_without_a_pair_is_empty() {
+    for empty in [";", " ; ", ";;", "\t;; ;"] {
+        for line in
+            [format!("for=198.51.100.7,{empty}"), format!("for=198.51.100.7, for=10.1.1.1,{empty}, {empty}")]
+        {
+            let client = client(ForwardedHeader::Forwarded, std::slice::from_ref(&line));
+            assert_eq!(client, IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7)), "{line}");
+        }
+    }
+}
+
+/// `X-Forwarded-For` has no pairs.
+#[test]
+fn a_semicolon_in_x_forwarded_for_is_no_empty_element() {
+    let client = client(ForwardedHeader::XForwardedFor, &["198.51.100.7,;".to_owned()]);
+    assert_eq!(client, IpAddr::V4(Ipv4Addr::new(10, 9, 9, 9)));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
