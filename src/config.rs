@@ -43,6 +43,7 @@ pub use certificates::Certificates;
 use diagnostic::Fault;
 pub use diagnostic::{Diagnostic, Severity};
 pub use keys::{Key, Kind};
+pub use listen::tcp_address;
 use report::{Located, Location, Report, Spanned};
 pub use secret::{SecretSource, Secrets};
 pub use sources::Sources;

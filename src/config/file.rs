@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::diagnostic::{Fault, shown};
+use super::diagnostic::Fault;
 use super::keys::Kind;
 use super::network::{covers_all, networks};
 use super::report::Spanned;
@@ -110,14 +110,8 @@ fn listen_mode(file: &mut Section<'_>, listen: &Listen) -> Option<u32> {
 }
 
 fn ops_listen(file: &mut Section<'_>, overrides: &Overrides, listen: &Listen) -> SocketAddr {
-    let help = "expected IP:PORT, such as 0.0.0.0:9902 or [::]:9902";
     let value = file.value("ops_listen", Kind::Text("`IP:PORT`"), OPS_LISTEN);
-    let written = value.and_then(|value| {
-        value.parsed(help, |text| {
-            let fault = || Fault::new(format!("invalid listen address \'{}\'", shown(text)), help);
-            text.parse().map_err(|_| fault())
-        })
-    });
+    let written = value.and_then(|value| value.parsed(listen::ADDRESS_HELP, listen::address));
     let flag = overrides.spanned("--ops-listen", overrides.ops_listen.as_ref(), &file.location);
     let chosen = flag.or(written);
     let address = chosen.as_ref().map_or(OPS_LISTEN, |at| at.value);

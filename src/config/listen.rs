@@ -1,10 +1,19 @@
 //! Where to listen, as it is written: `0.0.0.0:8080`, or `unix:/run/tidegate.sock`. Pure.
 
+use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
 use super::diagnostic::{Fault, shown};
 use crate::settings::Listen;
+
+/// Reads an address as a flag takes it.
+///
+/// # Errors
+/// What is invalid, and what is expected.
+pub fn tcp_address(text: &str) -> Result<SocketAddr, String> {
+    address(text).map_err(|Fault { message, help }| format!("{message}; {help}"))
+}
 
 /// Parses the value of a flag. The error contains the help.
 impl FromStr for Listen {
@@ -15,6 +24,7 @@ impl FromStr for Listen {
     }
 }
 
+pub(super) const ADDRESS_HELP: &str = "expected IP:PORT, such as 0.0.0.0:9902 or [::]:9902";
 pub(super) const LISTEN_HELP: &str =
     "expected IP:PORT, such as 0.0.0.0:8080 or [::]:8080, or unix:/PATH, such as unix:/run/tidegate.sock";
 const SOCKET_HELP: &str = "expected unix: and the path of the socket, such as unix:/run/app.sock";
@@ -25,8 +35,14 @@ pub(super) fn listen(text: &str) -> Result<Listen, Fault> {
     if let Some(path) = text.strip_prefix("unix:") {
         return socket_path(path).map(Listen::Unix);
     }
-    let fault = |_| Fault::new(format!("invalid listen address \'{}\'", shown(text)), LISTEN_HELP);
+    let fault = |_| Fault::new(format!("invalid listen address '{}'", shown(text)), LISTEN_HELP);
     text.parse().map(Listen::Tcp).map_err(fault)
+}
+
+/// Reads an address where only TCP is possible.
+pub(super) fn address(text: &str) -> Result<SocketAddr, Fault> {
+    let fault = |_| Fault::new(format!("invalid listen address '{}'", shown(text)), ADDRESS_HELP);
+    text.parse().map_err(fault)
 }
 
 /// The path of a Unix socket: what follows `unix:`.

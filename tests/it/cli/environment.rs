@@ -74,6 +74,32 @@ fn an_invalid_value_names_its_variable() {
 }
 
 #[test]
+fn an_invalid_value_of_a_variable_says_what_is_expected() {
+    for (command, name, value, expected) in [
+        ("run", "TIDEGATE_LISTEN", "foo", "write IP:PORT"),
+        ("run", "TIDEGATE_OPS_LISTEN", "foo", "'foo' is no address to listen on; write IP:PORT, such as"),
+        ("demo", "TIDEGATE_LISTEN", "foo", "'foo' is no address to listen on; write IP:PORT, such as"),
+        ("demo", "TIDEGATE_OPS_LISTEN", "localhost:9902", "write IP:PORT, such as"),
+        ("run", "TIDEGATE_LOG", "loud", "expected off, error, warn"),
+    ] {
+        let (code, said) = failed(&[(name, value)], &[command]);
+        assert_eq!(code, Some(64), "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
+    let upstream = ("TIDEGATE_UPSTREAM", "http://127.0.0.1:9");
+    for (variable, expected) in [
+        (("TIDEGATE_UPSTREAM", "foo"), "write http://HOST:PORT"),
+        (("TIDEGATE_REDIS", "foo"), "write redis://HOST:PORT"),
+        (("TIDEGATE_LIMIT", "foo"), "PATH=RATE"),
+        (("TIDEGATE_CONFIG", "/no/such/file"), "name a file"),
+    ] {
+        let (code, said) = failed(&[upstream, variable], &["run"]);
+        assert_eq!(code, Some(78), "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
 fn an_invalid_flag_is_named_by_itself_whatever_the_variables_are() {
     for variable in ["", "nowhere", "127.0.0.1:1"] {
         let (code, said) = failed(&[("TIDEGATE_LISTEN", variable)], &["run", "--listen=here"]);
