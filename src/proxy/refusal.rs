@@ -77,7 +77,7 @@ impl Refusal<'_> {
             Self::Limited(limited) => {
                 response::limited(request.headers(), limited, policy.x_ratelimit_headers())
             }
-            Self::Overloaded { overload, .. } => response::overloaded(*overload),
+            Self::Overloaded { overload, .. } => response::overloaded(request.headers(), *overload),
             Self::Unavailable { .. } => response::reduced_capacity(request.headers()),
         };
         response::drain(request);

@@ -124,7 +124,18 @@ pub(super) fn unreadable(unreadable: &Unreadable) -> Response<Body> {
 }
 
 /// 429 or 503: too much is under way, of the client or in total.
-pub(super) fn overloaded(overload: Overload) -> Response<Body> {
+pub(super) fn overloaded(request: &HeaderMap, overload: Overload) -> Response<Body> {
+    if is_grpc(request) {
+        let (status, message) = match overload {
+            Overload::Requests => (GRPC_RESOURCE_EXHAUSTED, "the client has too many requests under way"),
+            Overload::Tunnels(Exhausted::Client) => {
+                (GRPC_RESOURCE_EXHAUSTED, "the client has too many open tunnels")
+            }
+            Overload::Tunnels(Exhausted::Total) => (GRPC_UNAVAILABLE, "there are too many open tunnels"),
+            Overload::Upstream => (GRPC_UNAVAILABLE, "the upstream has too much to do"),
+        };
+        return grpc_error(status, message, RETRY_SOON * 1000);
+    }
     let (status, detail) = match overload {
         Overload::Requests => (StatusCode::TOO_MANY_REQUESTS, "The client has too many requests under way."),
         Overload::Tunnels(Exhausted::Total) => {

@@ -229,6 +229,41 @@ async fn a_request_that_may_not_even_wait_for_the_upstream_costs_nothing() {
     assert_eq!(left(&tidegate, "/").await, 3, "two of five are charged, the refused ones are not");
 }
 
+/// The status and the `grpc-status` of a gRPC call.
+async fn call(tidegate: &Tidegate) -> (u16, String) {
+    let call = client().post(tidegate.url("/")).header("Content-Type", "application/grpc");
+    let response = call.body(vec![0, 0, 0, 0, 0]).send().await.unwrap();
+    let headers = response.headers();
+    assert!(!headers.contains_key("retry-after"), "{headers:?}");
+    assert_eq!(headers["grpc-retry-pushback-ms"], "1000");
+    assert_eq!(headers["content-type"], "application/grpc");
+    let code = headers["grpc-status"].to_str().unwrap().to_owned();
+    (response.status().as_u16(), code)
+}
+
+/// RESOURCE_EXHAUSTED: the client itself has too much under way.
+#[tokio::test]
+async fn a_grpc_call_beyond_its_clients_share_is_refused_in_its_own_protocol() {
+    let upstream = hanging().await;
+    let rest = format!("{SHARE_OF_ONE}store: {{ memory: {{}} }}\nrules: [{{ name: x, rate: 5/h }}]");
+    let tidegate = before(&upstream, "", &rest).await;
+    let _wires = hang(&tidegate, &upstream, 1).await;
+    assert_eq!(call(&tidegate).await, (200, "8".to_owned()));
+    assert_eq!(tidegate.counted("x", "overloaded").await, 1.0);
+}
+
+/// UNAVAILABLE: all clients together have.
+#[tokio::test]
+async fn a_grpc_call_to_a_full_upstream_is_refused_in_its_own_protocol() {
+    let upstream = hanging().await;
+    let rest = "store: { memory: {} }\nrules: [{ name: x, rate: 5/h }]";
+    let tidegate = before(&upstream, ", connections: 1, pending: 0", rest).await;
+    let _wires = hang(&tidegate, &upstream, 1).await;
+    assert_eq!(call(&tidegate).await, (200, "14".to_owned()));
+    assert_eq!(tidegate.counted("x", "overloaded").await, 1.0);
+    assert_eq!(exceeded(&tidegate, "upstream_pending").await, 1.0);
+}
+
 #[tokio::test]
 async fn what_fails_after_it_was_forwarded_stays_charged() {
     let upstream = Upstream::raw(async |stream| drop(Wire::over(stream).head().await)).await;
