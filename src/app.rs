@@ -63,11 +63,31 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 /// # Errors
 /// When the configuration is wrong, or a listener cannot be opened.
 pub fn run(file: Option<PathBuf>, overrides: &Overrides, log: &str) -> Result<(), Failure> {
-    let log = start_log(log)?;
-    let (config, sources) = config::load_watched(file.as_deref(), overrides);
-    let config = config.map_err(Failure::Config)?;
-    let source = file.map(|file| Source { file, overrides: overrides.clone(), sources });
-    block_on(serve(config, source, &log, |_, _| Ok(())))
+    block_on(async {
+        // First of all: until then each signal ends the process, those that are to be ignored included.
+        let mut signals = Signals::listen()?;
+        let log = start_log(log)?;
+        let (path, flags) = (file.clone(), overrides.clone());
+        let loading = tokio::task::spawn_blocking(move || config::load_watched(path.as_deref(), &flags));
+        let Some(loaded) = unless_ended(&mut signals, loading).await else { return Ok(()) };
+        let (config, sources) = loaded.context("reading the configuration failed")?;
+        let config = config.map_err(Failure::Config)?;
+        let source = file.map(|file| Source { file, overrides: overrides.clone(), sources });
+        serve(config, source, signals, &log, |_, _| Ok(())).await
+    })
+}
+
+/// Waits for `starting`. Returns none if a signal to end arrives before. A signal to read the configuration again has no
+/// effect, as it is being read.
+async fn unless_ended<T>(signals: &mut Signals, starting: impl Future<Output = T>) -> Option<T> {
+    let ended = async { while signals.next().await == Wish::Reload {} };
+    tokio::select! {
+        started = starting => Some(started),
+        () = ended => {
+            tracing::info!("ended by a signal before the configuration was read");
+            None
+        }
+    }
 }
 
 /// `tidegate demo`: the shipped limits in clients of a small application of our own.
@@ -75,8 +95,9 @@ pub fn run(file: Option<PathBuf>, overrides: &Overrides, log: &str) -> Result<()
 /// # Errors
 /// When a listener cannot be opened.
 pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &str) -> Result<(), Failure> {
-    let log = start_log(log)?;
     block_on(async {
+        let signals = Signals::listen()?;
+        let log = start_log(log)?;
         let listener = bind::tcp("the demo's application", SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let overrides = Overrides {
             listen: Some(Listen::Tcp(listen)),
@@ -94,7 +115,7 @@ pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &str) -> Result<(),
             Drain::default(),
             |request, _| async move { demo::answer(&request) },
         ));
-        serve(config, None, &log, |proxy, ops| {
+        serve(config, None, signals, &log, |proxy, ops| {
             use std::io::Write as _;
             std::io::stdout().write_all(demo::invitation(proxy, ops).as_bytes()).context("cannot write")
         })
@@ -144,11 +165,11 @@ pub fn check(files: &[PathBuf], overrides: &Overrides, verbose: bool) -> Result<
 async fn serve(
     config: Config,
     source: Option<Source>,
+    mut signals: Signals,
     log: &Log,
     started: impl FnOnce(&Listen, SocketAddr) -> anyhow::Result<()>,
 ) -> Result<(), Failure> {
     let metrics = metrics::install()?;
-    let mut signals = Signals::listen()?;
     let warnings = config.warnings_at(clock::unix_time());
     let Config { settings, policy, .. } = config;
     raise_file_limit(&settings);

@@ -2,6 +2,7 @@
 
 mod check;
 mod environment;
+mod starting;
 
 use std::fs::Permissions;
 use std::net::TcpListener;
