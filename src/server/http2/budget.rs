@@ -7,12 +7,21 @@ const BURST_SECONDS: u32 = 10;
 /// GOAWAY with ENHANCE_YOUR_CALM (RFC 9113, sections 6.8 and 7), up to the number of the last stream.
 const GO_AWAY: [u8; 9] = [0, 0, 8, 7, 0, 0, 0, 0, 0];
 const ENHANCE_YOUR_CALM: u32 = 0xb;
+/// The least that a client is expected to read before it updates a window: a quarter of what clients do.
+const BYTES_PER_UPDATE: usize = 1024;
+/// The most updates that can be outstanding, as a client that never sends any must not save up for a flood. A client that
+/// has 400 MiB unread, and then updates two windows for each 4 KiB, sends fewer.
+const MOST_UPDATES: u32 = 250_000;
 
 /// What a client has sent, and what it may still send.
 ///
-/// Counted are SETTINGS, PING, PRIORITY, GOAWAY and unknown frames, acknowledgements of what we never sent included, and
-/// resets of streams that cannot be open. The library bounds DATA, HEADERS and CONTINUATION frames, and resets of open
-/// streams; WINDOW_UPDATE frames are normal in any number.
+/// Counted are SETTINGS, PING, PRIORITY, GOAWAY and unknown frames, acknowledgements of what we never sent included,
+/// resets of streams that cannot be open, and WINDOW_UPDATE frames beyond those that have a reason. The library bounds DATA,
+/// HEADERS and CONTINUATION frames, and resets of open streams.
+///
+/// A client updates two windows, the stream's and the connection's, for the DATA that it has read: for each frame, or for
+/// each part of one that fits into its buffer (Go's `net/http2` does from 4 KiB on). Many clients also open a new
+/// stream's window at once. That many updates have a reason, whenever they come.
 ///
 /// A client that measures the bandwidth pings when DATA arrives (gRPC does, at most one ping under way): each DATA and
 /// HEADERS frame that we send allows for one frame more. Frames that the client sends allow for none: it could send a byte
@@ -24,6 +33,8 @@ pub(super) struct Budget {
     per_second: u32,
     /// In thousandths of a frame.
     left: i64,
+    /// WINDOW_UPDATE frames that have a reason and have not come.
+    updates: u32,
     /// When time was last added, in milliseconds.
     refilled: i64,
     /// The number of the client's last stream.
@@ -49,6 +60,7 @@ impl Budget {
             sent: Frames::default(),
             per_second,
             left: 0,
+            updates: 0,
             refilled: 0,
             last_stream: 0,
             open: 0,
@@ -66,6 +78,11 @@ impl Budget {
         self.left = self.left.saturating_add(thousandths).min(self.burst());
     }
 
+    fn expect_updates(&mut self, updates: usize) {
+        let updates = u32::try_from(updates).unwrap_or(MOST_UPDATES);
+        self.updates = self.updates.saturating_add(updates).min(MOST_UPDATES);
+    }
+
     /// Looks at what the client has sent.
     pub(super) fn receive(&mut self, mut bytes: &[u8]) -> Received {
         let mut received = Received::default();
@@ -79,10 +96,15 @@ impl Budget {
     fn counts(&mut self, frame: Frame) -> bool {
         match frame.kind {
             Kind::Control => return true,
+            Kind::WindowUpdate => match self.updates.checked_sub(1) {
+                Some(left) => self.updates = left,
+                None => return true,
+            },
             Kind::ResetStream if self.open == 0 => return true,
             Kind::ResetStream => self.open -= 1,
             Kind::Headers if frame.stream > self.last_stream => {
                 self.last_stream = frame.stream;
+                self.expect_updates(1);
                 self.open = self.open.saturating_add(1).min(self.most_open);
             }
             _ => {}
@@ -95,6 +117,9 @@ impl Budget {
         while let Some(frame) = self.sent.next(&mut bytes) {
             if matches!(frame.kind, Kind::Data | Kind::Headers) {
                 self.add(1000);
+            }
+            if frame.kind == Kind::Data {
+                self.expect_updates(2 * frame.length.div_ceil(BYTES_PER_UPDATE).max(1));
             }
         }
     }
@@ -142,7 +167,7 @@ mod tests {
     #[test]
     fn control_frames_count_and_normal_traffic_does_not() {
         for (kind, counts) in
-            [(0, 0), (1, 0), (2, 1), (4, 1), (6, 1), (7, 1), (8, 0), (9, 0), (10, 1), (255, 1)]
+            [(0, 0), (1, 0), (2, 1), (4, 1), (6, 1), (7, 1), (8, 1), (9, 0), (10, 1), (255, 1)]
         {
             assert_eq!(control(&mut budget(), &[frame(kind, 1, b"payload")]), counts, "{kind}");
         }
@@ -202,6 +227,63 @@ mod tests {
             let ping = budget.receive(&frame(6, 0, &[0; 8])).control;
             assert!(budget.spend(ping, 0));
         }
+    }
+
+    fn update(stream: u32) -> Vec<u8> {
+        frame(8, stream, &[0, 0, 0, 1])
+    }
+
+    #[test]
+    fn updates_of_both_windows_for_each_data_frame_are_not_counted() {
+        let mut budget = budget();
+        for _ in 0..10_000 {
+            budget.send(&frame(0, 1, b"message"));
+        }
+        for _ in 0..10_000 {
+            assert_eq!(control(&mut budget, &[update(1), update(0)]), 0);
+        }
+        assert_eq!(control(&mut budget, &[update(1), update(0)]), 2);
+    }
+
+    #[test]
+    fn updates_of_both_windows_for_each_kibibyte_of_data_are_not_counted() {
+        let mut budget = budget();
+        budget.send(&frame(0, 1, &[0; 16_384]));
+        for _ in 0..16 {
+            assert_eq!(control(&mut budget, &[update(1), update(0)]), 0);
+        }
+        assert_eq!(control(&mut budget, &[update(1)]), 1);
+    }
+
+    #[test]
+    fn an_update_for_each_new_stream_is_not_counted() {
+        let mut budget = budget();
+        for stream in (1..20_000).step_by(2) {
+            assert_eq!(control(&mut budget, &[frame(1, stream, b""), update(stream)]), 0);
+        }
+        assert_eq!(control(&mut budget, &[frame(1, 1, b""), update(1)]), 1);
+    }
+
+    #[test]
+    fn what_is_sent_besides_data_explains_no_update() {
+        let mut budget = budget();
+        for kind in [1, 3, 4, 6, 7, 8] {
+            budget.send(&frame(kind, 0, b"payload"));
+        }
+        assert_eq!(control(&mut budget, &[update(0)]), 1);
+    }
+
+    #[test]
+    fn a_client_saves_up_no_more_updates_than_the_most() {
+        let mut budget = budget();
+        let data = frame(0, 1, b"message");
+        for _ in 0..MOST_UPDATES {
+            budget.send(&data);
+        }
+        for _ in 0..MOST_UPDATES {
+            assert_eq!(budget.receive(&update(0)).control, 0);
+        }
+        assert_eq!(control(&mut budget, &[update(0)]), 1);
     }
 
     #[test]

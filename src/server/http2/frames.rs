@@ -10,6 +10,8 @@ pub(super) struct Frame {
     pub(super) kind: Kind,
     /// 0: the connection.
     pub(super) stream: u32,
+    /// The bytes of its payload.
+    pub(super) length: usize,
 }
 
 /// Types of frames.
@@ -62,7 +64,7 @@ impl Frames {
         (self.filled, self.payload) = (0, length);
         // The first bit is reserved.
         let stream = u32::from_be_bytes([s3 & 0x7f, s2, s1, s0]);
-        Some(Frame { kind: Kind::of(kind), stream })
+        Some(Frame { kind: Kind::of(kind), stream, length })
     }
 }
 
@@ -120,7 +122,7 @@ mod tests {
         ];
         for (number, kind) in (0..).zip(kinds) {
             let found = all(&mut Frames::default(), &frame(number, 0x8000_0003, 5));
-            assert_eq!(found, [Frame { kind, stream: 3 }], "{number}");
+            assert_eq!(found, [Frame { kind, stream: 3, length: 5 }], "{number}");
         }
     }
 
@@ -144,7 +146,7 @@ mod tests {
             let found: Vec<Frame> = bytes.chunks(step).flat_map(|part| all(&mut frames, part)).collect();
             let want: Vec<Frame> = list
                 .iter()
-                .map(|(kind, stream, _)| Frame { kind: Kind::of(*kind), stream: *stream })
+                .map(|(kind, stream, length)| Frame { kind: Kind::of(*kind), stream: *stream, length: *length })
                 .collect();
             prop_assert_eq!(found, want);
             prop_assert!(frames.is_between());

@@ -173,9 +173,34 @@ async fn nine_hundred_pings_at_once_are_no_flood() {
 }
 
 #[tokio::test]
-async fn window_updates_without_end_are_no_flood() {
-    let (outcome, tidegate) = flooded_with(|_| frame(WINDOW_UPDATE, 0, 0, &1u32.to_be_bytes())).await;
-    assert_eq!(outcome, Outcome::Open);
+async fn window_updates_without_end_are_ended_with_goaway() {
+    let request = |number| match number {
+        0 => frame(HEADERS, END_HEADERS, 1, &block(&POST)),
+        _ => Vec::new(),
+    };
+    for stream in [0, 1] {
+        let (outcome, tidegate) = flooded_with(|number| {
+            [request(number), frame(WINDOW_UPDATE, 0, stream, &1u32.to_be_bytes())].concat()
+        })
+        .await;
+        assert_eq!(outcome, CALM, "on stream {stream}");
+        is_counted(&tidegate, "control_frames", 1.0).await;
+    }
+}
+
+/// As clients open their windows before they send a request, and another time for each stream.
+#[tokio::test]
+async fn window_updates_before_a_response_are_no_flood() {
+    let upstream = Upstream::start().await;
+    let tidegate = bounded(&upstream, "control_frames: 1").await;
+    let mut frames = Frames::to(tidegate.address).await;
+    let update = frame(WINDOW_UPDATE, 0, 0, &1000u32.to_be_bytes());
+    assert_eq!(frames.flood(5, |_| update.clone()).await, Outcome::Open);
+    for number in 0..50 {
+        frames.headers(stream(number), &GET, END_STREAM).await;
+        frames.send(WINDOW_UPDATE, 0, stream(number), &1000u32.to_be_bytes()).await;
+        assert_eq!(frames.outcome(stream(number)).await, Outcome::Status(200));
+    }
     assert_eq!(exceeded(&tidegate, "control_frames").await, 0.0);
 }
 
