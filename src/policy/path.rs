@@ -61,6 +61,10 @@ pub fn canonical<'r>(raw: &'r str, policy: &PathPolicy) -> Result<Cow<'r, str>, 
     let mut segments: Vec<String> = Vec::with_capacity(parts.len());
     let mut directory = false;
     for (place, part) in parts.into_iter().enumerate() {
+        // Also where `..` takes it away: who decodes it sees another path.
+        if is_overlong(&part) {
+            return Err(Ambiguous::Overlong);
+        }
         directory = part.is_empty() || is_dots(&part);
         match (&*part, policy.empty_segments) {
             // A slash at the end leaves nothing behind it: no segment, but a difference.
@@ -91,7 +95,7 @@ pub fn canonical<'r>(raw: &'r str, policy: &PathPolicy) -> Result<Cow<'r, str>, 
     if directory || segments.is_empty() {
         path.push('/');
     }
-    if is_overlong(&path) { Err(Ambiguous::Overlong) } else { Ok(Cow::Owned(path)) }
+    Ok(Cow::Owned(path))
 }
 
 /// What the rules compare of a canonical path: its segments without parameters (`;v=1`), and with those escapes
@@ -205,18 +209,20 @@ fn between_kept_slashes(segment: &str) -> impl Iterator<Item = &str> {
     segment.split("%2F").flat_map(|piece| piece.split("%5C"))
 }
 
-/// Whether there are two bytes where one would do, or three or four where fewer would (RFC 3629, section 3).
-fn is_overlong(path: &str) -> bool {
-    let mut escapes = path.match_indices('%').filter_map(|(at, _)| path.get(at..at + 5));
-    escapes.any(|pair| {
-        let (lead, next) = pair.split_at(3);
-        match lead {
-            "%C0" | "%C1" => ["%8", "%9", "%A", "%B"].contains(&next),
-            "%E0" => ["%8", "%9"].contains(&next),
-            "%F0" => next == "%8",
-            _ => false,
-        }
+/// Whether there are two bytes where one would do, or three or four where fewer would.
+fn is_overlong(part: &str) -> bool {
+    let mut escapes = part.match_indices('%').filter_map(|(at, _)| part.as_bytes().get(at + 1..at + 5));
+    escapes.any(|pair| match *pair {
+        [high, low, b'%', next] => hex_pair(&[high, low])
+            .zip(hex_pair(&[next, b'0']))
+            .is_some_and(|((lead, _), (next, _))| is_overlong_pair(lead, next >> 4)),
+        _ => false,
     })
+}
+
+/// Whether `lead` and a byte of these upper four bits begin a character that fewer bytes would hold (RFC 3629, section 3).
+fn is_overlong_pair(lead: u8, next: u8) -> bool {
+    matches!((lead, next), (0xc0 | 0xc1, 8..=0xb) | (0xe0, 8 | 9) | (0xf0, 8))
 }
 
 /// The byte that two hexadecimal digits stand for, and what follows them.
@@ -329,6 +335,7 @@ mod tests {
             ("/a%C1%81", Ambiguous::Overlong),
             ("/%e0%80%af", Ambiguous::Overlong),
             ("/%f0%80%80%af", Ambiguous::Overlong),
+            ("/%c0%ae/../a", Ambiguous::Overlong),
         ] {
             assert_eq!(canonical(raw), Err(why), "{raw}");
         }
