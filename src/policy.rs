@@ -7,6 +7,7 @@ pub mod bypass;
 pub mod client;
 pub mod fields;
 pub mod header;
+pub mod host;
 pub mod key;
 pub mod live;
 pub mod matcher;

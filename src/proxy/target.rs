@@ -5,8 +5,8 @@ use http::{HeaderMap, Method, Request, StatusCode, Version, header};
 
 use crate::bounds::Bounds;
 use crate::metrics::Bound;
-use crate::policy::path;
 use crate::policy::path::{Ambiguous, PathPolicy, canonical, matched};
+use crate::policy::{host, path};
 
 /// Why a request is refused before any rule is asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -101,7 +101,7 @@ impl Target {
             return Err(RequestError::Form);
         }
         let authority = authority(request)?;
-        let host = host(authority)?.to_ascii_lowercase();
+        let host = host::name(authority).ok_or(RequestError::BadHost)?.to_ascii_lowercase();
         // The empty path of an absolute-form target means the root (RFC 9112, section 3.2.1).
         let raw = if uri.path().is_empty() { "/" } else { uri.path() };
         if raw == "*" && request.method() != Method::OPTIONS {
@@ -151,23 +151,4 @@ fn host_header(headers: &HeaderMap) -> Result<Option<&str>, RequestError> {
         return Err(RequestError::TwoHosts);
     }
     first.to_str().map(Some).map_err(|_| RequestError::BadHost)
-}
-
-/// The name or address in `authority`, without the port and a trailing dot.
-fn host(authority: &str) -> Result<&str, RequestError> {
-    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, port)) => {
-            address.parse::<std::net::Ipv6Addr>().map_err(|_| RequestError::BadHost)?;
-            (address, port)
-        }
-        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
-    };
-    let name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':');
-    let digits = port.strip_prefix(':').unwrap_or_default();
-    let number = digits.bytes().all(|b| b.is_ascii_digit()) && digits.parse::<u16>().is_ok();
-    let port_ok = port.is_empty() || port == ":" || (port.starts_with(':') && number);
-    if !host.bytes().all(name) || !port_ok || (host.is_empty() && !authority.is_empty()) {
-        return Err(RequestError::BadHost);
-    }
-    Ok(host.strip_suffix('.').unwrap_or(host))
 }
