@@ -173,16 +173,16 @@ async fn serve(
     let warnings = config.warnings_at(clock::unix_time());
     let Config { settings, policy, .. } = config;
     raise_file_limit(&settings);
-    let (clients, ops_listener) =
-        (ClientListener::open(&settings).await?, bind::tcp("ops_listen", settings.ops_listen).await?);
-    let (address, ops_address) = (clients.address.clone(), ops_listener.local_addr()?);
-    let (protocol, upstream_tls) = upstream::protocol(&settings.upstream)?;
-    reload::log_warnings(&warnings);
-
     let meter = Arc::new(ProxyMeter::default());
     reload::announce(&policy, &meter);
     let rules = policy.rules().len();
     let live = Arc::new(Live::new(policy));
+    let (clients, ops_listener) =
+        (ClientListener::open(&settings, &live).await?, bind::tcp("ops_listen", settings.ops_listen).await?);
+    let (address, ops_address) = (clients.address.clone(), ops_listener.local_addr()?);
+    let (protocol, upstream_tls) = upstream::protocol(&settings.upstream)?;
+    reload::log_warnings(&warnings);
+
     metrics::reloaded(Ok(clock::unix_seconds()));
     let limiter = Arc::new(limiter(&settings.store)?);
     let asked = Arc::new(Notify::new());

@@ -40,7 +40,7 @@ impl std::fmt::Debug for Held {
 /// In the extensions of a request that stands for one that could not be read: how it is to be answered.
 #[derive(Clone, Debug)]
 pub struct Unreadable {
-    /// 400, 408, 414, 431, 501 or 505.
+    /// 400, 405, 408, 414, 431, 501 or 505.
     pub status: StatusCode,
     /// What is wrong, in words for the client.
     pub reason: String,

@@ -127,7 +127,6 @@ impl Acceptor {
         peer: SocketAddr,
         held: (TaskTrackerToken, OwnedSemaphorePermit, GaugeGuard),
     ) -> Option<HttpConnection> {
-        let bounds = &self.handshake.bounds;
         let peer = self.handshake.resolve_peer(&mut socket, peer).await?;
         // All clients on a Unix socket have the same address, so it cannot tell them apart.
         let own = (peer != LOCAL).then(|| self.per_client.try_acquire(peer.ip())).transpose();
@@ -137,14 +136,14 @@ impl Acceptor {
         };
         let Accepted { stream, read, http2, names, secure } = self.handshake.accept(socket).await?;
         let stream = match http2 {
-            false => StrictHttp1::http1(Either::Left(stream), read, bounds, |stream| {
+            false => StrictHttp1::http1(Either::Left(stream), read, &self.handshake, |stream| {
                 if let Either::Left(stream) = stream {
                     reset(stream);
                 }
             }),
             true => {
-                let guard = FloodGuard::new(stream, &read, bounds);
-                StrictHttp1::pass_through(Either::Right(guard), read, bounds)
+                let guard = FloodGuard::new(stream, &read, &self.handshake.bounds);
+                StrictHttp1::pass_through(Either::Right(guard), read, &self.handshake)
             }
         };
         let interim = (!http2).then(|| stream.interim());

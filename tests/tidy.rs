@@ -26,9 +26,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("app", &[EVERY]),         // the composition root: the one place that sees all parts
     ("cli", &["config", "settings", "logging"]),
     ("demo", &[]),
+    // policy: how paths and hosts are read
     (
         "server",
-        &["metrics", "bounds", "connection", "permits", "clock", "tls", "trailers", "timer", "h2_error"],
+        &[
+            "metrics",
+            "bounds",
+            "connection",
+            "permits",
+            "policy",
+            "clock",
+            "tls",
+            "trailers",
+            "timer",
+            "h2_error",
+        ],
     ),
     ("connection", &[]),       // what server and proxy both know of a client's connection
     ("permits", &["address"]), // what clients have under way, bounded

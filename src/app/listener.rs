@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 
 use super::bind;
+use crate::policy::live::Live;
 use crate::server::{Handshake, Listener};
 use crate::settings::{Listen, ServerTls, Settings};
 use crate::tls::{self, Clients};
@@ -24,12 +25,13 @@ pub(super) struct ClientListener {
 }
 
 impl ClientListener {
-    pub(super) async fn open(settings: &Settings) -> anyhow::Result<Self> {
+    pub(super) async fn open(settings: &Settings, policy: &Arc<Live>) -> anyhow::Result<Self> {
         let tls = settings.tls.as_ref().map(server_config).transpose()?;
         let handshake = Handshake {
             tls: tls.map(|config| Arc::new(ArcSwap::from_pointee(config))),
             proxy_protocol: settings.proxy_protocol.clone(),
             bounds: settings.bounds.clone(),
+            policy: Arc::clone(policy),
         };
         let (listener, address, socket) = match &settings.listen {
             Listen::Tcp(address) => {

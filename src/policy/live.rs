@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use super::Policy;
 
 /// Holds the current policy. Whoever handles a request loads it once and keeps it to the end.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Live(ArcSwap<Policy>);
 
 impl Live {

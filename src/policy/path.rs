@@ -5,10 +5,12 @@
 //! escaped, because applications serve those spellings as the same resource. What they read in more than one
 //! way is refused. Where an application is known to read it in one way, a [`PathPolicy`] says which.
 
+mod beginning;
 mod reading;
 
 use std::borrow::Cow;
 
+pub use beginning::Beginning;
 pub use reading::{
     Backslashes, DotSegments, EmptySegments, EncodedSlashes, InvalidEscapes, LetterCase, PathPolicy,
 };

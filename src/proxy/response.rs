@@ -106,8 +106,17 @@ pub(super) fn reduced_capacity(request: &HeaderMap) -> Response<Body> {
 
 /// 400, 405, 414, 431 or 501: tidegate does not forward the request.
 pub(super) fn invalid(error: &RequestError) -> Response<Body> {
-    let mut response = plain_problem(error.status(), &error.to_string());
-    if error.status() == StatusCode::METHOD_NOT_ALLOWED {
+    not_forwarded(error.status(), &error.to_string())
+}
+
+/// 400, 405, 408, 414, 431, 501 or 505: the server refused the request before all of it was read, and its connection ends.
+pub(super) fn unreadable(unreadable: &Unreadable) -> Response<Body> {
+    not_forwarded(unreadable.status, &unreadable.reason)
+}
+
+fn not_forwarded(status: StatusCode, reason: &str) -> Response<Body> {
+    let mut response = plain_problem(status, reason);
+    if status == StatusCode::METHOD_NOT_ALLOWED {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(FORWARDED_METHODS));
     }
     response
@@ -116,11 +125,6 @@ pub(super) fn invalid(error: &RequestError) -> Response<Body> {
 /// 400: the key of the request's rule needs this part.
 pub(super) fn missing_key(part: &str) -> Response<Body> {
     plain_problem(StatusCode::BAD_REQUEST, &format!("the request must carry {part}, once and not empty"))
-}
-
-/// 400, 408, 414, 431, 501 or 505: the server could not read the request, and its connection ends.
-pub(super) fn unreadable(unreadable: &Unreadable) -> Response<Body> {
-    plain_problem(unreadable.status, &unreadable.reason)
 }
 
 /// 429 or 503: too much is under way, of the client or in total.

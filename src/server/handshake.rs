@@ -18,6 +18,7 @@ use tokio_util::either::Either;
 use super::proxy_protocol;
 use crate::bounds::Bounds;
 use crate::metrics::{self, Bound};
+use crate::policy::live::Live;
 use crate::tls;
 
 /// What a listener accepts.
@@ -39,6 +40,8 @@ pub struct Handshake {
     pub proxy_protocol: Vec<IpNet>,
     /// What a client may cost.
     pub bounds: Bounds,
+    /// Configures how paths are read. A target that no reading accepts is refused before all of it has arrived.
+    pub policy: Arc<Live>,
 }
 
 /// A connection on which HTTP is about to begin.

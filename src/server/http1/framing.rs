@@ -7,6 +7,7 @@ use super::chunks::{Chunks, Scanned};
 use super::head::{self, Following, HeadBounds};
 use super::malformed::Malformed;
 use super::prefix::Prefix;
+use crate::policy::live::Live;
 
 /// The part of a message that the next byte belongs to.
 #[derive(Debug)]
@@ -33,18 +34,24 @@ impl Default for Framing {
 
 impl Framing {
     /// Returns how many of the first `bytes` can be handed on, and moves to the part that follows them. A head is
-    /// handed on whole: until its last byte is there, the next call begins with the same bytes.
+    /// handed on whole: until its last byte is there, the next call begins with the same bytes. `policy` configures how
+    /// paths are read.
     ///
     /// # Errors
     /// When the bytes cannot belong to a valid message.
-    pub(super) fn advance(&mut self, bytes: &[u8], bounds: &HeadBounds) -> Result<usize, Malformed> {
+    pub(super) fn advance(
+        &mut self,
+        bytes: &[u8],
+        bounds: &HeadBounds,
+        policy: &Live,
+    ) -> Result<usize, Malformed> {
         match self {
             Self::Head(prefix) => {
                 // Nearly all heads arrive at once: they are judged without the byte-by-byte reading of a prefix.
                 let whole = if prefix.is_new() { head::end_of_head(bytes) } else { None };
                 let end = match whole {
                     Some(end) => end,
-                    None => match prefix.scan(bytes, bounds)? {
+                    None => match prefix.scan(bytes, bounds, policy.load().path())? {
                         Some(end) => end,
                         None => return Ok(0),
                     },

@@ -1,6 +1,9 @@
 //! What is wrong with a request that is not forwarded, in words for its sender. Pure.
 
-/// Why the screen refuses. After each of these nobody can say where the next request begins: the connection ends.
+use crate::policy::path::Ambiguous;
+
+/// Why the screen refuses. After each of these the connection ends: nobody can say where the next request begins, or the
+/// client has not sent the end of the head yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::server) enum Malformed {
     #[error("a TLS handshake arrived where an HTTP request was expected")]
@@ -13,6 +16,14 @@ pub(in crate::server) enum Malformed {
     LongMethod,
     #[error("the request's target holds a character that no URI can hold")]
     Target,
+    #[error("the method {0} is not forwarded")]
+    Method(&'static str),
+    #[error("the request's target is neither a path nor a URI")]
+    Form,
+    #[error(transparent)]
+    Path(#[from] Ambiguous),
+    #[error("the request's host is not valid")]
+    Host,
     #[error("the request's target holds a fragment")]
     Fragment,
     #[error("the request's target is too long")]
@@ -73,6 +84,7 @@ impl Malformed {
     /// The status to answer with.
     pub(in crate::server) fn status(self) -> u16 {
         match self {
+            Self::Method(_) => 405,
             Self::Late => 408,
             Self::LongTarget => 414,
             Self::ManyFields | Self::LongHeader | Self::LongTrailers => 431,

@@ -1,6 +1,6 @@
-//! The beginning of a head that does not arrive at once. Refuses it at the first byte after which no head that
-//! [`judge`](super::head::judge) accepts can follow, so that no client is kept waiting for the rest of a message that is
-//! invalid already. What two fields together say is left to `judge`. Pure.
+//! The beginning of a head that does not arrive at once. Refuses it at the first byte after which no head can follow that
+//! [`judge`](super::head::judge) and `proxy::facts` accept, so that no client is kept waiting for the rest of a message that
+//! is invalid already. What two fields together say is left to them. Pure.
 
 mod target;
 #[cfg(test)]
@@ -10,6 +10,7 @@ mod value;
 use super::STAND_IN;
 use super::head::{EMPTY_LINES, HeadBounds, MAX_METHOD, TLS_HANDSHAKE, is_token, too_long};
 use super::malformed::Malformed;
+use crate::policy::path::PathPolicy;
 use target::Target;
 use value::Value;
 
@@ -63,9 +64,10 @@ impl Prefix {
         &mut self,
         head: &[u8],
         bounds: &HeadBounds,
+        policy: &PathPolicy,
     ) -> Result<Option<usize>, Malformed> {
         while let Some(byte) = head.get(self.seen) {
-            self.place = self.step(*byte, head, bounds)?;
+            self.place = self.step(*byte, head, bounds, policy)?;
             self.seen += 1;
             if self.place == Place::End {
                 return Ok(Some(self.seen));
@@ -85,7 +87,13 @@ impl Prefix {
         dropped
     }
 
-    fn step(&mut self, byte: u8, head: &[u8], bounds: &HeadBounds) -> Result<Place, Malformed> {
+    fn step(
+        &mut self,
+        byte: u8,
+        head: &[u8],
+        bounds: &HeadBounds,
+        policy: &PathPolicy,
+    ) -> Result<Place, Malformed> {
         match (self.place, byte) {
             (Place::EmptyLf, b'\n') => {
                 self.empty_lines += 1;
@@ -95,7 +103,15 @@ impl Prefix {
             (Place::LastLf, b'\n') => Ok(Place::End),
             (Place::EmptyLf | Place::LineLf | Place::LastLf, _) | (_, b'\n') => Err(Malformed::LineEnd),
             (Place::Start | Place::Method, _) => self.method(byte, head),
-            (Place::Target(target), _) => self.target(target, byte, bounds),
+            (Place::Target(_), b'\r') => Err(Malformed::RequestLine),
+            (Place::Target(target), b' ') => target.end(policy).map(|()| Place::Version(0)),
+            (Place::Target(_), _) if self.seen - self.from == bounds.target_bytes => {
+                Err(Malformed::LongTarget)
+            }
+            (Place::Target(mut target), _) => {
+                target.step(byte, head.get(..self.seen).unwrap_or_default(), policy)?;
+                Ok(Place::Target(target))
+            }
             (Place::Version(matched), _) => version(matched, byte),
             (Place::Line | Place::Name, _) => self.name(byte, head, bounds),
             (Place::Value(value), b'\r') => {
@@ -104,7 +120,7 @@ impl Prefix {
                 Ok(Place::LineLf)
             }
             (Place::Value(mut value), _) => {
-                value.step(byte)?;
+                value.step(byte, head.get(..self.seen).unwrap_or_default())?;
                 if self.size.saturating_add(value.length()) > bounds.header_bytes {
                     return Err(Malformed::LongHeader);
                 }
@@ -122,26 +138,19 @@ impl Prefix {
             b'\r' if self.place == Place::Start && self.empty_lines < EMPTY_LINES => Ok(Place::EmptyLf),
             TLS_HANDSHAKE if self.place == Place::Start => Err(Malformed::Tls),
             b' ' | b'\t' if self.place == Place::Start => Err(Malformed::Fold),
-            b' ' if head.get(self.from..self.seen) != Some(STAND_IN.as_bytes()) => {
+            b' ' => {
+                let target = match head.get(self.from..self.seen).unwrap_or_default() {
+                    method if method == STAND_IN.as_bytes() => return Err(Malformed::RequestLine),
+                    b"CONNECT" => return Err(Malformed::Method("CONNECT")),
+                    b"TRACE" => return Err(Malformed::Method("TRACE")),
+                    method => Target::of(method),
+                };
                 self.from = self.seen + 1;
-                Ok(Place::Target(Target::default()))
+                Ok(Place::Target(target))
             }
             _ if !is_token(byte) => Err(Malformed::RequestLine),
             _ if self.seen - self.from == MAX_METHOD => Err(Malformed::LongMethod),
             _ => Ok(Place::Method),
-        }
-    }
-
-    fn target(&self, mut target: Target, byte: u8, bounds: &HeadBounds) -> Result<Place, Malformed> {
-        match byte {
-            b' ' if target.may_end() => Ok(Place::Version(0)),
-            b' ' if self.seen == self.from => Err(Malformed::RequestLine),
-            b'\r' => Err(Malformed::RequestLine),
-            _ if self.seen - self.from == bounds.target_bytes => Err(Malformed::LongTarget),
-            _ => {
-                target.step(byte)?;
-                Ok(Place::Target(target))
-            }
         }
     }
 

@@ -18,8 +18,9 @@ use super::linger::Linger;
 use super::malformed::Malformed;
 use super::response_writer::ResponseWriter;
 use super::upgrade_gate::UpgradeGate;
-use crate::bounds::Bounds;
 use crate::connection::Interim;
+use crate::policy::live::Live;
+use crate::server::handshake::Handshake;
 use crate::timer::LazyTimer;
 
 /// See [`super::STAND_IN`].
@@ -31,6 +32,8 @@ pub(in crate::server) struct StrictHttp1<S> {
     inner: S,
     gate: Arc<UpgradeGate>,
     bounds: HeadBounds,
+    /// Configures how paths are read.
+    policy: Arc<Live>,
     header_timeout: Duration,
     framing: Framing,
     /// The number of heads handed on.
@@ -60,11 +63,13 @@ impl<S> Drop for StrictHttp1<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> StrictHttp1<S> {
     /// Reads HTTP/1, beginning with the bytes that were `read` already. `reset` makes the stream end with a reset when
     /// it is dropped.
-    pub(in crate::server) fn http1(inner: S, read: BytesMut, bounds: &Bounds, reset: fn(&S)) -> Self {
+    pub(in crate::server) fn http1(inner: S, read: BytesMut, handshake: &Handshake, reset: fn(&S)) -> Self {
+        let Handshake { bounds, policy, .. } = handshake;
         Self {
             inner,
             gate: Arc::default(),
             bounds: HeadBounds::from(bounds),
+            policy: Arc::clone(policy),
             header_timeout: bounds.header_timeout,
             framing: Framing::default(),
             heads: 0,
@@ -79,8 +84,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StrictHttp1<S> {
     }
 
     /// Passes on what is not HTTP/1, beginning with the bytes that were `read` already.
-    pub(in crate::server) fn pass_through(inner: S, read: BytesMut, bounds: &Bounds) -> Self {
-        let mut strict = Self::http1(inner, read, bounds, |_| ());
+    pub(in crate::server) fn pass_through(inner: S, read: BytesMut, handshake: &Handshake) -> Self {
+        let mut strict = Self::http1(inner, read, handshake, |_| ());
         (strict.framing, strict.cleared) = (Framing::PassThrough, strict.buffer.len());
         strict
     }
@@ -119,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StrictHttp1<S> {
     /// Clears what can be handed on of the buffer, or replaces an invalid head by the stand-in.
     fn clear(&mut self) -> io::Result<()> {
         let in_head = self.framing.is_head();
-        match self.framing.advance(&self.buffer, &self.bounds) {
+        match self.framing.advance(&self.buffer, &self.bounds, &self.policy) {
             Ok(length) => {
                 self.cleared = length;
                 if in_head && length > 0 {
@@ -180,7 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StrictHttp1<S> {
             return Poll::Ready(Ok(true));
         }
         let in_head = self.framing.is_head();
-        let length = match self.framing.advance(read, &self.bounds) {
+        let length = match self.framing.advance(read, &self.bounds, &self.policy) {
             Ok(length) => length,
             Err(fault) => {
                 out.set_filled(before);

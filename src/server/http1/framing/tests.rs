@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::Framing;
 use crate::bounds::Bounds;
+use crate::policy::Policy;
+use crate::policy::live::Live;
 use crate::server::http1::head::HeadBounds;
 use crate::server::http1::malformed::Malformed;
 
@@ -17,12 +19,13 @@ const MESSAGES: [&str; 5] = [
 /// the number of bytes handed on, the number of heads among them, and the fault at the end.
 fn feed(portions: &[&[u8]]) -> (usize, usize, Option<Malformed>) {
     let (mut framing, bounds) = (Framing::default(), HeadBounds::from(&Bounds::default()));
+    let policy = Live::new(Policy::default());
     let (mut kept, mut handed_on, mut heads) = (Vec::new(), 0, 0);
     for portion in portions {
         kept.extend_from_slice(portion);
         while !kept.is_empty() {
             let in_head = framing.is_head();
-            match framing.advance(&kept, &bounds) {
+            match framing.advance(&kept, &bounds, &policy) {
                 Ok(0) if framing.drop_empty_lines() => {
                     handed_on += kept.len();
                     kept.clear();

@@ -1,5 +1,8 @@
-//! The target of a request while it arrives: the characters that the parser behind lets pass, form by form. Pure.
+//! The target of a request while it arrives, form by form: what passes is what the parser behind and `proxy::facts` accept.
+//! Pure.
 
+use crate::policy::path::PathPolicy;
+use crate::policy::{host, path};
 use crate::server::http1::malformed::Malformed;
 
 /// How far a target has been read.
@@ -11,80 +14,84 @@ pub(super) struct Target {
     bytes: usize,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The forms but for that of CONNECT, whose requests are not forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    #[default]
-    Empty,
-    Path,
+    /// Nothing of it is there. The asterisk is for OPTIONS only.
+    Empty {
+        asterisk: bool,
+    },
+    Asterisk,
+    Path(path::Beginning),
     Query,
-    /// An authority, or a scheme: which it is shows at the first colon.
-    Host(Scheme, Authority),
+    Scheme(Scheme),
+    Host(host::Beginning),
 }
 
 /// What of a scheme is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scheme {
-    /// All bytes so far could be one of this length.
+    /// This many bytes of its name.
     Name(usize),
-    /// The colon directly behind it.
     Colon,
     /// The first slash.
     Slash,
-    /// All of it, with both slashes.
-    Whole,
-    /// There is none.
-    None,
 }
 
-/// What of an authority is there, counted as the `http` crate does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Authority {
-    length: usize,
-    colons: u8,
-    percent: bool,
-    brackets: Brackets,
-    /// The last byte is an at sign.
-    at: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Brackets {
-    #[default]
-    None,
-    Open,
-    Closed,
+impl Default for Form {
+    fn default() -> Self {
+        Self::Empty { asterisk: false }
+    }
 }
 
 /// The `http` crate knows none that is longer.
 const MAX_SCHEME: usize = 64;
-/// As many as an IPv6 address and a port have.
-const MAX_COLONS: u8 = 8;
 
 impl Target {
-    /// Whether it may be complete.
-    pub(super) fn may_end(&self) -> bool {
-        self.bytes == 0
-            && match self.form {
-                Form::Empty | Form::Host(Scheme::Slash, _) => false,
-                Form::Path | Form::Query => true,
-                Form::Host(_, authority) => authority.may_end(),
-            }
+    /// That of a request with this method.
+    pub(super) fn of(method: &[u8]) -> Self {
+        Self { form: Form::Empty { asterisk: method == b"OPTIONS" }, ..Self::default() }
     }
 
-    pub(super) fn step(&mut self, byte: u8) -> Result<(), Malformed> {
+    /// The target ends.
+    pub(super) fn end(&self, policy: &PathPolicy) -> Result<(), Malformed> {
+        match self.form {
+            _ if self.bytes > 0 => Err(Malformed::Target),
+            Form::Empty { .. } => Err(Malformed::RequestLine),
+            Form::Asterisk | Form::Query => Ok(()),
+            Form::Path(path) => Ok(path.end(policy)?),
+            Form::Scheme(_) => Err(Malformed::Form),
+            Form::Host(host) if host.may_end() => Ok(()),
+            Form::Host(_) => Err(Malformed::Host),
+        }
+    }
+
+    /// Reads one byte more. `before` ends with all that has been read.
+    pub(super) fn step(&mut self, byte: u8, before: &[u8], policy: &PathPolicy) -> Result<(), Malformed> {
         if byte == b'#' {
             return Err(Malformed::Fragment);
         }
         self.character(byte)?;
-        let form = match self.form {
-            Form::Empty if byte == b'/' => Some(Form::Path),
-            Form::Empty => host(Scheme::Name(0), Authority::default(), byte),
-            Form::Path if byte == b'?' => Some(Form::Query),
-            Form::Path => in_path(byte).then_some(Form::Path),
-            Form::Query => in_query(byte).then_some(Form::Query),
-            Form::Host(scheme, authority) => host(scheme, authority, byte),
+        self.form = match self.form {
+            Form::Empty { .. } if byte == b'/' => Form::Path(path::Beginning::default()),
+            Form::Empty { asterisk: true } if byte == b'*' => Form::Asterisk,
+            Form::Empty { .. } => scheme(Scheme::Name(0), byte)?,
+            Form::Asterisk => return Err(Malformed::Form),
+            Form::Path(path) if byte == b'?' => {
+                path.end(policy)?;
+                Form::Query
+            }
+            Form::Path(mut path) if in_path(byte) => {
+                path.step(byte, policy)?;
+                Form::Path(path)
+            }
+            Form::Query if in_query(byte) => Form::Query,
+            Form::Path(_) | Form::Query => return Err(Malformed::Target),
+            Form::Scheme(read) => scheme(read, byte)?,
+            Form::Host(host) if byte == b'/' && host.may_end() => Form::Path(path::Beginning::default()),
+            Form::Host(host) if byte == b'?' && host.may_end() => Form::Query,
+            Form::Host(host) => Form::Host(host.step(byte, before).ok_or(Malformed::Host)?),
         };
-        self.form = form.ok_or(Malformed::Target)?;
         Ok(())
     }
 
@@ -105,55 +112,22 @@ impl Target {
     }
 }
 
-/// A byte of a scheme or an authority, or the first behind it.
-fn host(scheme: Scheme, authority: Authority, byte: u8) -> Option<Form> {
+/// A byte of a scheme or of what separates it from the host.
+fn scheme(scheme: Scheme, byte: u8) -> Result<Form, Malformed> {
     match (scheme, byte) {
-        (Scheme::Colon, b'/') => return Some(Form::Host(Scheme::Slash, authority)),
-        (Scheme::Slash, b'/') => return Some(Form::Host(Scheme::Whole, Authority::default())),
-        (Scheme::Whole, b'/') => return authority.may_end().then_some(Form::Path),
-        (Scheme::Whole, b'?') => return authority.may_end().then_some(Form::Query),
-        (Scheme::Slash, _) => return None,
-        _ => {}
-    }
-    let scheme = match (scheme, byte) {
-        (Scheme::Name(length), b':') if length <= MAX_SCHEME => Scheme::Colon,
-        (Scheme::Name(length), _) if in_scheme(byte) => Scheme::Name(length.saturating_add(1)),
-        (Scheme::Whole, _) => Scheme::Whole,
-        _ => Scheme::None,
-    };
-    Some(Form::Host(scheme, authority.with(byte)?))
-}
-
-impl Authority {
-    /// None: no authority goes on with this byte.
-    fn with(self, byte: u8) -> Option<Self> {
-        let next = Self { length: self.length.saturating_add(1), at: byte == b'@', ..self };
-        match (byte, self.brackets) {
-            (b':', _) => (self.colons < MAX_COLONS).then_some(Self { colons: self.colons + 1, ..next }),
-            (b'%', _) => Some(Self { percent: true, ..next }),
-            // Behind user information the colons and escapes in it are of no account.
-            (b'@', _) => Some(Self { colons: 0, percent: false, ..next }),
-            (b'[', Brackets::None) if !self.percent => Some(Self { brackets: Brackets::Open, ..next }),
-            (b']', Brackets::Open) => {
-                Some(Self { colons: 0, percent: false, brackets: Brackets::Closed, ..next })
-            }
-            (b'[' | b']', _) => None,
-            _ => in_authority(byte).then_some(next),
+        (Scheme::Name(_), b':') => Ok(Form::Scheme(Scheme::Colon)),
+        (Scheme::Name(length), _) if in_scheme(byte) && length < MAX_SCHEME => {
+            Ok(Form::Scheme(Scheme::Name(length + 1)))
         }
-    }
-
-    fn may_end(self) -> bool {
-        self.length > 0 && self.colons <= 1 && !self.percent && !self.at && self.brackets != Brackets::Open
+        (Scheme::Colon, b'/') => Ok(Form::Scheme(Scheme::Slash)),
+        (Scheme::Slash, b'/') => Ok(Form::Host(host::Beginning::default())),
+        _ if byte.is_ascii_graphic() => Err(Malformed::Form),
+        _ => Err(Malformed::Target),
     }
 }
 
 fn in_scheme(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.' | b'~')
-}
-
-fn in_authority(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'..=b',' | b';' | b'=')
 }
 
 fn in_path(byte: u8) -> bool {

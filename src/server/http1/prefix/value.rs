@@ -1,5 +1,6 @@
-//! The value of a field while it arrives: characters, and the two values that say where the message ends. Pure.
+//! The value of a field while it arrives: characters, the two values that say where the message ends, and the host. Pure.
 
+use crate::policy::host::Beginning;
 use crate::server::http1::head::{MAX_LENGTH, is_token, is_value};
 use crate::server::http1::malformed::Malformed;
 
@@ -22,12 +23,14 @@ enum Kind {
     Length(Option<u64>),
     /// The number of bytes of `chunked` that are there.
     Coding(usize),
+    Host(Beginning),
 }
 
 impl Value {
     /// That of the field with this name.
     pub(super) fn of(name: &[u8]) -> Self {
         let kind = match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => Kind::Host(Beginning::default()),
             14 if name.eq_ignore_ascii_case(b"content-length") => Kind::Length(None),
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => Kind::Coding(0),
             _ => Kind::Any,
@@ -40,7 +43,8 @@ impl Value {
         self.length
     }
 
-    pub(super) fn step(&mut self, byte: u8) -> Result<(), Malformed> {
+    /// Reads one byte more. `before` ends with all that has been read.
+    pub(super) fn step(&mut self, byte: u8, before: &[u8]) -> Result<(), Malformed> {
         if matches!(byte, b' ' | b'\t') {
             self.blanks += 1;
             let broken = matches!(self.kind, Kind::Coding(matched) if (1..CHUNKED.len()).contains(&matched));
@@ -54,6 +58,8 @@ impl Value {
         self.blanks = 0;
         match &mut self.kind {
             Kind::Any => {}
+            Kind::Host(_) if second_word => return Err(Malformed::Host),
+            Kind::Host(host) => *host = host.step(byte, before).ok_or(Malformed::Host)?,
             Kind::Length(number) => {
                 let longer = if second_word { None } else { append(*number, byte) };
                 *number = Some(longer.ok_or(Malformed::Length)?);
@@ -72,6 +78,7 @@ impl Value {
     pub(super) fn end(self) -> Result<(), Malformed> {
         match self.kind {
             Kind::Length(None) => Err(Malformed::Length),
+            Kind::Host(host) if !host.may_end() => Err(Malformed::Host),
             Kind::Coding(0) => Err(Malformed::Coding),
             Kind::Coding(matched) if matched < CHUNKED.len() => Err(Malformed::UnknownCoding),
             _ => Ok(()),

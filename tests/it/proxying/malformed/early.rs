@@ -15,9 +15,19 @@ fn client_hello() -> Vec<u8> {
 }
 
 const GET: &str = "GET /first HTTP/1.1\r\nHost: app.test\r\n\r\n";
-const HEADS: [(&str, u16); 12] = [
+const HEADS: [(&str, u16); 22] = [
     ("GET /\r\n", 400),
     ("GET /first HTTP/2", 505),
+    ("GET /first/%z", 400),
+    ("GET /first/%2f", 400),
+    ("GET /first/../../", 400),
+    ("GET * ", 400),
+    ("OPTIONS *x", 400),
+    ("GET app.test ", 400),
+    ("GET http://user@", 400),
+    ("CONNECT ", 405),
+    ("TRACE ", 405),
+    ("GET /first HTTP/1.1\r\nHost: a b", 400),
     ("G(", 400),
     ("\r\n\r\n\r", 400),
     ("GET /first\t", 400),
@@ -67,6 +77,59 @@ async fn the_same_byte_by_byte() {
         }
         assert_eq!(wire.reply().await.status, status, "{bytes:?}");
     }
+}
+
+#[tokio::test]
+async fn a_method_that_is_refused_at_once_is_told_which_ones_are_not() {
+    let recorder = Recorder::start().await;
+    let tidegate = patient(&recorder).await;
+    let mut wire = Wire::to(tidegate.address).await;
+    wire.send("CONNECT ").await;
+    let reply = wire.reply().await;
+    assert!(reply.headers["allow"].to_str().unwrap().contains("GET"), "{reply:?}");
+    assert!(
+        String::from_utf8_lossy(&reply.body).contains("the method CONNECT is not forwarded"),
+        "{reply:?}"
+    );
+}
+
+/// Each is refused where paths are read as by default.
+#[tokio::test]
+async fn what_the_configuration_allows_in_a_path_is_served_byte_by_byte() {
+    let recorder = Recorder::start().await;
+    let lenient = "path: { invalid_escapes: escape, encoded_slashes: keep, backslashes: keep }";
+    let config = format!("upstream: {}\n{lenient}\nstore: {{ memory: {{}} }}\nrules: []", recorder.url());
+    let tidegate = Tidegate::described(&config).await;
+    let mut wire = Wire::to(tidegate.address).await;
+    for path in ["/%zz", "/a%2Fb", "/a\\b"] {
+        for byte in format!("GET {path} HTTP/1.1\r\nHost: app.test\r\n\r\n").bytes() {
+            wire.send([byte]).await;
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(wire.reply().await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_reading_of_paths_holds_for_the_next_head_of_a_connection() {
+    let recorder = Recorder::start().await;
+    let upstream = recorder.url();
+    let config = |escapes: &str| {
+        format!(
+            "upstream: {upstream}\npath: {{ invalid_escapes: {escapes} }}\nstore: {{ memory: {{}} }}\nrules: []\n"
+        )
+    };
+    let tidegate = Tidegate::described(&config("reject")).await;
+    let mut wire = Wire::to(tidegate.address).await;
+    wire.send(GET).await;
+    assert_eq!(wire.reply().await.status, 200);
+    tidegate.rewrite(&config("escape"));
+    eventually("the changed configuration", async || tidegate.logged("configuration read").pop()).await;
+    for byte in GET.replace("/first", "/%zz").bytes() {
+        wire.send([byte]).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(wire.reply().await.status, 200);
 }
 
 #[tokio::test]
