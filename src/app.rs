@@ -5,6 +5,7 @@ mod guarantees;
 mod listener;
 mod redis;
 mod reload;
+mod reminder;
 mod signals;
 mod status;
 mod tls;
@@ -35,6 +36,7 @@ use crate::store::{MemoryStore, RedisStore, Store};
 use crate::upstream::Upstream;
 use listener::ClientListener;
 use reload::{Reloader, Renewable, Source};
+use reminder::Reminder;
 use signals::{Signals, Wish};
 
 /// The configuration that ships with tidegate, for the demo.
@@ -170,8 +172,10 @@ async fn serve(
     started: impl FnOnce(&Listen, SocketAddr) -> anyhow::Result<()>,
 ) -> Result<(), Failure> {
     let metrics = metrics::install()?;
-    let warnings = config.warnings_at(clock::unix_time());
-    let Config { settings, policy, .. } = config;
+    let now = clock::unix_time();
+    let warnings = config.warnings_at(now);
+    let Config { settings, policy, certificates, .. } = config;
+    let reminder = Reminder::new(config::certificate_warnings(&certificates, now), now);
     raise_file_limit(&settings);
     let meter = Arc::new(ProxyMeter::default());
     reload::announce(&policy, &meter);
@@ -194,7 +198,8 @@ async fn serve(
             server_tls: clients.handshake.tls.clone(),
             upstream_tls,
         };
-        let reloader = Reloader { source, running: settings.clone(), live, renewable, meter, asked };
+        let running = settings.clone();
+        let reloader = Reloader { source, running, live, renewable, meter, certificates, reminder, asked };
         tokio::spawn(reloader.run());
     }
 

@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use crate::policy::Policy;
 use crate::settings::{Listen, Settings};
-pub use certificates::Certificates;
+pub use certificates::{Certificates, warnings as certificate_warnings};
 use diagnostic::Fault;
 pub use diagnostic::{Diagnostic, Severity};
 pub use keys::{Key, Kind};
@@ -63,11 +63,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// Returns all warnings, those about certificates that are not valid at this time since 1970 included.
+    /// Returns all warnings, those about certificates at this time since 1970 included.
     #[must_use]
     pub fn warnings_at(&self, now: Duration) -> Vec<Diagnostic> {
-        let outdated = self.certificates.iter().filter_map(|file| file.warning(now));
-        self.warnings.iter().cloned().chain(outdated).collect()
+        self.warnings.iter().cloned().chain(certificates::warnings(&self.certificates, now)).collect()
     }
 }
 

@@ -12,9 +12,10 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use tokio::sync::Notify;
 
+use super::reminder::Reminder;
 use super::{listener, redis, upstream};
 use crate::clock;
-use crate::config::{self, Config, Diagnostic, Overrides, Sources};
+use crate::config::{self, Certificates, Config, Diagnostic, Overrides, Sources};
 use crate::limiter::Limiter;
 use crate::metrics::{self, ProxyMeter};
 use crate::policy::Policy;
@@ -42,6 +43,9 @@ pub(super) struct Reloader {
     pub(super) live: Arc<Live>,
     pub(super) renewable: Renewable,
     pub(super) meter: Arc<ProxyMeter>,
+    /// The certificates in the files of TLS.
+    pub(super) certificates: Vec<Certificates>,
+    pub(super) reminder: Reminder,
     /// Notified when an operator wants a reload.
     pub(super) asked: Arc<Notify>,
 }
@@ -59,6 +63,7 @@ impl Reloader {
         let mut before = self.source.sources.fingerprint();
         loop {
             let asked = tokio::time::timeout(LOOK_EVERY, self.asked.notified()).await.is_ok();
+            self.remind();
             let now = self.look().await;
             if asked || (now != self.source.sources.fingerprint() && now == before) {
                 self.reload().await;
@@ -67,6 +72,12 @@ impl Reloader {
                 before = now;
             }
         }
+    }
+
+    /// Logs the warnings about certificates that are due.
+    fn remind(&mut self) {
+        let now = clock::unix_time();
+        log_warnings(self.reminder.due(now, || config::certificate_warnings(&self.certificates, now)));
     }
 
     async fn look(&self) -> [u8; 32] {
@@ -111,10 +122,13 @@ impl Reloader {
                         to let everything pass, give the rules mode: off"
                 .to_owned());
         }
-        log_warnings(&config.warnings_at(clock::unix_time()));
+        let now = clock::unix_time();
+        log_warnings(&config.warnings_at(now));
         if config.settings != self.running {
             self.renew(&config.settings)?;
         }
+        self.reminder = Reminder::new(config::certificate_warnings(&config.certificates, now), now);
+        self.certificates = config.certificates;
         announce(&config.policy, &self.meter);
         tracing::info!(file = %self.source.file.display(), rules = config.policy.rules().len(), "configuration read");
         self.live.replace(config.policy);

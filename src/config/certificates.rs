@@ -14,37 +14,62 @@ pub struct Certificates {
     validities: Vec<Option<Validity>>,
 }
 
+/// Returns a warning for each file with a certificate that is not valid at this time since 1970, or expires soon.
+#[must_use]
+pub fn warnings(files: &[Certificates], now: Duration) -> Vec<Diagnostic> {
+    files.iter().filter_map(|file| file.warning(now)).collect()
+}
+
 impl Certificates {
     pub(super) fn new(at: Diagnostic, file: String, validities: Vec<Option<Validity>>) -> Self {
         Self { at, file, validities }
     }
 
-    /// Returns a warning if one of them is not valid at this time since 1970. There is one for each file, as a collection
-    /// of authorities may hold many that have expired.
-    pub(super) fn warning(&self, now: Duration) -> Option<Diagnostic> {
-        let mut outdated = (1..).zip(&self.validities).filter_map(|(number, validity)| {
-            validity.and_then(|validity| validity.outdated(now)).map(|outdated| (number, outdated))
-        });
-        let (number, first): (usize, Outdated) = outdated.next()?;
-        let certificate = match self.validities.len() {
-            1 => "the certificate".to_owned(),
-            all => format!("certificate {number} of {all}"),
-        };
+    /// Returns a warning if one of them is not valid at this time since 1970, or expires soon. There is one for each file, as
+    /// a collection of authorities may hold many that have expired.
+    fn warning(&self, now: Duration) -> Option<Diagnostic> {
+        self.outdated(now).or_else(|| self.expiring(now)).map(|(message, help)| Diagnostic {
+            message,
+            help: format!("expected a certificate that is {help}"),
+            ..self.at.clone()
+        })
+    }
+
+    fn outdated(&self, now: Duration) -> Option<(String, &'static str)> {
+        let mut outdated = self.judged(|validity| validity.outdated(now));
+        let (certificate, first) = outdated.next()?;
         let others = match outdated.count() {
             0 => String::new(),
             1 => ", and another one is not valid now".to_owned(),
             others => format!(", and {others} others are not valid now"),
         };
         let help = match first {
-            Outdated::Expired(_) | Outdated::Never => "expected a certificate that is valid now: renew it",
-            Outdated::NotYetValid(_) => {
-                "expected a certificate that is valid now: is the clock of this machine right?"
-            }
+            Outdated::Expired(_) | Outdated::Never => "valid now: renew it",
+            Outdated::NotYetValid(_) => "valid now: is the clock of this machine right?",
         };
-        Some(Diagnostic {
-            message: format!("{certificate} in '{}' {first}{others}", shown(&self.file)),
-            help: help.to_owned(),
-            ..self.at.clone()
-        })
+        Some((format!("{certificate} {first}{others}"), help))
+    }
+
+    fn expiring(&self, now: Duration) -> Option<(String, &'static str)> {
+        let mut expiring = self.judged(|validity| validity.expires_soon(now));
+        let (certificate, first) = expiring.next()?;
+        let others = match expiring.count() {
+            0 => String::new(),
+            1 => ", and another one expires soon".to_owned(),
+            others => format!(", and {others} others expire soon"),
+        };
+        Some((format!("{certificate} {first}{others}"), "valid for longer: renew it"))
+    }
+
+    /// The certificates about which there is something to say, each with its name and that.
+    fn judged<T>(&self, judge: impl Fn(Validity) -> Option<T>) -> impl Iterator<Item = (String, T)> {
+        let name = |number: usize| match self.validities.len() {
+            1 => format!("the certificate in '{}'", shown(&self.file)),
+            all => format!("certificate {number} of {all} in '{}'", shown(&self.file)),
+        };
+        let judged = move |(number, validity): (usize, &Option<Validity>)| {
+            validity.and_then(&judge).map(|found| (name(number), found))
+        };
+        (1..).zip(&self.validities).filter_map(judged)
     }
 }

@@ -82,6 +82,34 @@ impl Validity {
     }
 }
 
+/// A certificate is renewed before this much is left of its time. One for a short time is renewed later.
+const SOON: u64 = 14 * 86_400;
+/// The part of its time that is left then.
+const SOON_PART: u64 = 4;
+
+impl Validity {
+    /// Returns whether the certificate is valid at this time since 1970, and expires soon: less than 14 days and less than
+    /// a quarter of its time are left. With the time when it expires, in seconds since 1970.
+    #[must_use]
+    pub fn expires_soon(self, now: Duration) -> Option<Expires> {
+        let Self::Between { not_before, not_after } = self else { return None };
+        let left = not_after.checked_sub(now.as_secs()).filter(|_| self.outdated(now).is_none())?;
+        let soon = SOON.min(not_after.saturating_sub(not_before) / SOON_PART);
+        (left < soon).then_some(Expires(not_after))
+    }
+}
+
+/// The time when a certificate expires, in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expires(u64);
+
+/// Continues a sentence about the certificate: `expires on 2026-11-27T14:00:00Z`.
+impl fmt::Display for Expires {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expires on {}", date(self.0))
+    }
+}
+
 impl Outdated {
     /// Returns what a refusal of a peer's certificate says about its dates, if they are the reason.
     #[must_use]
@@ -152,6 +180,25 @@ mod tests {
         assert_eq!(outdated(validity, YEAR_2020), None);
         assert_eq!(outdated(validity, YEAR_2021), None);
         assert_eq!(outdated(validity, YEAR_2021 + 1).as_deref(), Some("expired on 2021-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn a_certificate_expires_soon_in_its_last_two_weeks() {
+        let validity = Validity::Between { not_before: YEAR_2020, not_after: YEAR_2021 };
+        let soon = |left: u64| validity.expires_soon(Duration::from_secs(YEAR_2021 - left));
+        assert_eq!(soon(14 * 86_400), None);
+        for left in [14 * 86_400 - 1, 1, 0] {
+            assert_eq!(soon(left).unwrap().to_string(), "expires on 2021-01-01T00:00:00Z");
+        }
+        assert_eq!(validity.expires_soon(Duration::from_secs(YEAR_2021 + 1)), None);
+        assert_eq!(Validity::Never.expires_soon(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn a_certificate_for_a_day_expires_soon_in_its_last_six_hours() {
+        let validity = Validity::Between { not_before: 0, not_after: 86_400 };
+        assert_eq!(validity.expires_soon(Duration::from_secs(18 * 3600)), None);
+        assert!(validity.expires_soon(Duration::from_secs(18 * 3600 + 1)).is_some());
     }
 
     #[test]

@@ -76,10 +76,10 @@ fn an_invalid_value_names_its_variable() {
 #[test]
 fn an_invalid_value_of_a_variable_says_what_is_expected() {
     for (command, name, value, expected) in [
-        ("run", "TIDEGATE_LISTEN", "foo", "write IP:PORT"),
-        ("run", "TIDEGATE_OPS_LISTEN", "foo", "'foo' is no address to listen on; write IP:PORT, such as"),
-        ("demo", "TIDEGATE_LISTEN", "foo", "'foo' is no address to listen on; write IP:PORT, such as"),
-        ("demo", "TIDEGATE_OPS_LISTEN", "localhost:9902", "write IP:PORT, such as"),
+        ("run", "TIDEGATE_LISTEN", "foo", "expected IP:PORT"),
+        ("run", "TIDEGATE_OPS_LISTEN", "foo", "invalid listen address 'foo'; expected IP:PORT, such as"),
+        ("demo", "TIDEGATE_LISTEN", "foo", "invalid listen address 'foo'; expected IP:PORT, such as"),
+        ("demo", "TIDEGATE_OPS_LISTEN", "localhost:9902", "expected IP:PORT, such as"),
         ("run", "TIDEGATE_LOG", "loud", "expected off, error, warn"),
     ] {
         let (code, said) = failed(&[(name, value)], &[command]);

@@ -68,6 +68,29 @@ fn a_warning_names_the_file_and_the_date() {
     }
 }
 
+/// From the start of 2020 to that of 2030: less than 14 days are left from 18 December 2029 on.
+const SOON: Duration = Duration::from_secs(1_893_456_000 - 14 * 86_400 + 1);
+
+#[test]
+fn a_certificate_that_expires_soon_is_a_warning() {
+    let config = with_authorities(&Authority::new().sign_between("a", 2020, 2030).certificate);
+    let found = config.warnings_at(SOON);
+    let want = "the certificate in 'ca.pem' expires on 2030-01-01T00:00:00Z";
+    assert!(found.len() == 1 && found[0].message == want, "{}", listed(&found));
+    assert!(found[0].remedy.contains("renew it"), "{}", found[0]);
+    assert!(config.warnings_at(SOON - Duration::from_secs(2)).is_empty());
+}
+
+#[test]
+fn one_that_has_expired_comes_before_one_that_expires_soon() {
+    let authority = Authority::new();
+    let until = |until| authority.sign_between("a", 2020, until).certificate;
+    let config = with_authorities(&(until(2030) + &until(2021)));
+    let found = config.warnings_at(SOON);
+    let want = "certificate 2 of 2 in 'ca.pem' expired on 2021-01-01T00:00:00Z";
+    assert!(found.len() == 1 && found[0].message == want, "{}", listed(&found));
+}
+
 #[test]
 fn a_file_of_many_is_one_warning() {
     let authority = Authority::new();
