@@ -108,7 +108,7 @@ def charge(mode):
     """The limit as take.lua reads it: rate, burst, window, slices, cost and group, then the time to live in digits."""
     window_ms = 60_000
     packed = struct.pack("<II", 1 if mode in REFUSED else 1_000_000, 0) + window_ms.to_bytes(5, "little")
-    return packed + bytes([8]) + (1).to_bytes(5, "little") + bytes(4) + str(window_ms).encode()
+    return packed + bytes([7]) + (1).to_bytes(5, "little") + bytes(4) + str(window_ms).encode()
 
 
 def try_once(port, sha, packed):

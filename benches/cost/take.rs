@@ -13,7 +13,7 @@ pub(crate) fn call(script: &str, counter: &[u8], rate: u64) -> Cmd {
     const MINUTE_MS: u64 = 60_000;
     // quota, burst, window, slices, cost and group, then the time to live.
     let mut charge = Vec::with_capacity(28);
-    for (number, width) in [(rate, 4), (0, 4), (MINUTE_MS, 5), (8, 1), (1, 5), (0, 4)] {
+    for (number, width) in [(rate, 4), (0, 4), (MINUTE_MS, 5), (7, 1), (1, 5), (0, 4)] {
         charge.extend(number.to_le_bytes().into_iter().take(width));
     }
     charge.extend(MINUTE_MS.to_string().bytes());

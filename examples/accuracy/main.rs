@@ -43,7 +43,7 @@ const WHOLE: Extent = Extent {
     slices: &[Slices::Exactly(1), Slices::Exactly(4), Slices::Auto],
     windows: |quota| if quota >= 1000 { 60 } else { 200 },
 };
-const SAMPLE: Extent = Extent { quotas: &[5, 7, 10, 30], slices: &[Slices::Auto], windows: |_| 200 };
+const SAMPLE: Extent = Extent { quotas: &[5, 10, 30], slices: &[Slices::Auto], windows: |_| 200 };
 
 /// What was measured of `slices: auto`.
 #[derive(Default)]

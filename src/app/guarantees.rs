@@ -50,7 +50,7 @@ fn guarantee(limit: &Limit) -> String {
 
 fn differs(limit: &Limit) -> &'static str {
     match limit.accuracy() {
-        Accuracy::Fine => "what is admitted differs by at most 0.5 %",
+        Accuracy::Fine => "what is admitted differs by at most 0.7 %",
         Accuracy::Medium => "what is admitted differs by at most 1 %",
         Accuracy::Coarse => "what is admitted differs by at most 2.5 %",
     }

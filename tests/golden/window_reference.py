@@ -116,10 +116,11 @@ class Counter:
 
 def default_slices(most):
     """Slices unless the rule sets them, by quota + burst: finer where counts are small, as there are never more buckets than
-    arrivals. The steps are tuned by what a counter takes in Redis: at most 200 bytes on average at 0.3 of the limit. (Before,
-    they were 64 up to 24, 32 up to 36, 16 up to 64: limits of 30 to 60 took up to 239 bytes.) Worst row of `table`
-    (adversaries apart) over seeds 1 to 4: 99.6 %, with 4 slices for all 96.8 %."""
-    return 64 if most <= 24 else 32 if most <= 30 else 13 if most <= 42 else 9 if most <= 70 else 8
+    arrivals. The steps are tuned by what a counter costs in Redis: at most 200 bytes on average at 0.3 of the limit, and 1.2
+    times the instructions of 4 slices at the limit. (Before, they were 64 up to 24, 32 up to 36, 16 up to 64: limits of 30
+    to 60 took up to 239 bytes.) Worst row of `table` (adversaries apart) over seeds 1 to 4: 99.6 %, with 4 slices for all
+    96.8 %."""
+    return 64 if most <= 13 else 32 if most <= 20 else 13 if most <= 36 else 9 if most <= 60 else 7
 
 
 class ExactLog:

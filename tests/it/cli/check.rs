@@ -55,7 +55,7 @@ fn verbose_prints_what_each_limit_guarantees() {
         "{file}: ok, 3 rules
   a: 30 per 60s, burst 5, counted in 13 slices (auto)
     guarantee: never more than 35 requests of one client within 55.384s
-    accuracy: what is admitted differs by at most 0.5 % from an exact log (measured by make accuracy)
+    accuracy: what is admitted differs by at most 0.7 % from an exact log (measured by make accuracy)
   b:1s: 5 per 1s, counted in 1 slice (shadow: refuses nothing)
     guarantee: none with a single slice: within one window, up to about twice the limit may be admitted
     accuracy: what is admitted differs by at most 2.5 % from an exact log (measured by make accuracy)

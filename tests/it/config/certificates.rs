@@ -77,7 +77,7 @@ fn a_certificate_that_expires_soon_is_a_warning() {
     let found = config.warnings_at(SOON);
     let want = "the certificate in 'ca.pem' expires on 2030-01-01T00:00:00Z";
     assert!(found.len() == 1 && found[0].message == want, "{}", listed(&found));
-    assert!(found[0].remedy.contains("renew it"), "{}", found[0]);
+    assert!(found[0].help.contains("renew it"), "{}", found[0]);
     assert!(config.warnings_at(SOON - Duration::from_secs(2)).is_empty());
 }
 

@@ -33,7 +33,7 @@ fn limits_in_every_form() {
     assert_eq!(
         all,
         [
-            "get-api 100/60000+10*8",
+            "get-api 100/60000+10*7",
             "post-put-a-id 5/1000+0*2",
             "b 3/90000+0*64",
             "x-y 1/3600000+0*12",

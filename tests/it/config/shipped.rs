@@ -16,9 +16,9 @@ fn it_holds_exactly_the_five_limits() {
     assert_eq!(
         rules,
         [
-            "list-tasks 100/60000+10*8",
+            "list-tasks 100/60000+10*7",
             "create-task 30/60000+5*13",
-            "update-task 60/60000+10*9",
+            "update-task 60/60000+10*7",
             "import-prd 5/60000+2*64",
             "suggest-tasks 10/60000+3*64",
         ]
