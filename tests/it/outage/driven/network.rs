@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use super::fleet::TIMEOUT;
 use super::{Fleet, Run, Scenario};
 use crate::harness::Network;
 
 /// A check has its reply in time.
 const NEAR: Network = Network::Delay(Duration::from_millis(2));
-/// A check reaches Redis when nobody waits for it any more.
-const FAR: Network = Network::Delay(Duration::from_secs(3));
+/// A check reaches Redis when its caller has timed out.
+const FAR: Network = Network::Delay(TIMEOUT.saturating_mul(2));
 const WELL: Network = Network::Delay(Duration::ZERO);
 const SECOND: Duration = Duration::from_secs(1);
 
