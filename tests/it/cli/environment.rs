@@ -88,8 +88,8 @@ fn an_invalid_value_of_a_variable_says_what_is_expected() {
     }
     let upstream = ("TIDEGATE_UPSTREAM", "http://127.0.0.1:9");
     for (variable, expected) in [
-        (("TIDEGATE_UPSTREAM", "foo"), "write http://HOST:PORT"),
-        (("TIDEGATE_REDIS", "foo"), "write redis://HOST:PORT"),
+        (("TIDEGATE_UPSTREAM", "foo"), "expected http://HOST:PORT"),
+        (("TIDEGATE_REDIS", "foo"), "expected redis://HOST:PORT"),
         (("TIDEGATE_LIMIT", "foo"), "PATH=RATE"),
         (("TIDEGATE_CONFIG", "/no/such/file"), "name a file"),
     ] {
