@@ -105,7 +105,8 @@ impl Proxy {
         let response = match self.admit(&mut request, &connection, &policy, &mut access_log).await {
             Ok(admitted) => {
                 access_log.admitted(&admitted.passed);
-                self.forward(request, admitted, connection, &policy).await
+                // Boxed, so that the future of a request stays small where it is moved.
+                Box::pin(self.forward(request, admitted, connection, &policy)).await
             }
             Err(refusal) => {
                 access_log.refused(&refusal);

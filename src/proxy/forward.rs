@@ -75,7 +75,8 @@ impl Proxy {
             held: Box::new(reserved.request),
         };
         let watch = Stopwatch::start();
-        let response = self.upstream.send(outgoing).await?;
+        // Boxed, so that the future of a request stays small where it is moved.
+        let response = Box::pin(self.upstream.send(outgoing)).await?;
         self.meter.upstream_responded(watch.seconds());
         let mut response = match tunnel {
             None => response.map(Either::Right),

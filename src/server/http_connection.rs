@@ -81,7 +81,8 @@ impl HttpConnection {
             let connection = Arc::clone(&connection);
             let (leaving, gate) = (leaving.clone(), Arc::clone(&gate));
             let cut_short = (version == Version::HTTP_10).then(|| Arc::clone(&cut_short));
-            async move {
+            // hyper moves the future of a request several times.
+            Box::pin(async move {
                 let mut answer = answer.await;
                 connection.interim.as_ref().inspect(|interim| interim.end());
                 gate.answered(number, answer.status() == StatusCode::SWITCHING_PROTOCOLS);
@@ -90,7 +91,7 @@ impl HttpConnection {
                     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(answer.map(|body| TrackedBody::new(body, under_way, cut_short)))
-            }
+            })
         });
         let builder = if http2 { http.builder.http2_only() } else { http.builder.http1_only() };
         let mut talk = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
