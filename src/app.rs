@@ -214,7 +214,7 @@ async fn serve(
     let application = Arc::new(Upstream::new(settings.upstream.clone(), protocol, &settings.bounds));
     let (used, bounds) = (Arc::clone(&application), settings.bounds.clone());
     let proxy = Arc::new(Proxy::new(live, Arc::clone(&limiter), used, meter, bounds));
-    let rejections = Arc::clone(&proxy);
+    let logged = Arc::clone(&proxy);
     let ClientListener { listener, handshake, socket, .. } = clients;
     let serving = server::run(listener, handshake, drain.clone(), move |request, connection| {
         let proxy = Arc::clone(&proxy);
@@ -233,7 +233,7 @@ async fn serve(
                 metrics::log_lines_dropped(log.dropped() as u64);
                 limiter.store().sweep();
                 application.sweep();
-                rejections.log_rejections();
+                logged.log_wrong_secrets();
                 continue;
             }
         };

@@ -10,15 +10,15 @@ mod certificates;
 mod client;
 mod diagnostic;
 mod file;
-mod flags;
-mod header;
-mod keys;
+mod key_table;
+mod limit_flag;
 mod listen;
 mod name;
 mod network;
 mod path;
 mod policy;
 mod rate;
+mod readable_header;
 mod redis;
 mod report;
 mod rules;
@@ -42,7 +42,7 @@ use crate::settings::{Listen, Settings};
 pub use certificates::{Certificates, warnings as certificate_warnings};
 use diagnostic::Fault;
 pub use diagnostic::{Diagnostic, Severity};
-pub use keys::{Key, Kind};
+pub use key_table::{Key, Kind};
 pub use listen::tcp_address;
 use report::{Located, Location, Report, Spanned};
 pub use secret::{SecretSource, Secrets};
@@ -178,7 +178,7 @@ fn compile(
 ) -> Result<Config, Vec<Diagnostic>> {
     let report = Rc::new(Report::new(keys));
     let location = Location::root(&report);
-    let limits = flags::limits(overrides, &location);
+    let limits = limit_flag::limits(overrides, &location);
     let mut text = None;
     let mut root = yaml::Node::Map(Vec::new());
     if let Some((name, bytes)) = source {

@@ -5,10 +5,10 @@
 
 pub mod bypass;
 pub mod client;
+pub mod counter_key;
 pub mod fields;
 pub mod header;
 pub mod host;
-pub mod key;
 pub mod live;
 pub mod matcher;
 pub mod path;
@@ -21,8 +21,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use crate::window::{Limit, Slices};
 use bypass::Bypass;
 use client::{Client, ClientIdentity};
+use counter_key::{HashKey, KeySpec, Resolved};
 use fields::FieldNames;
-use key::{HashKey, KeySpec, Resolved};
 use matcher::{Index, Match};
 use path::PathPolicy;
 

@@ -6,11 +6,11 @@ mod headers;
 mod overload;
 mod parsed;
 mod refusal;
-mod rejections;
 mod reserve;
 mod response;
 pub mod target;
 mod tunnel;
+mod wrong_secrets;
 
 use std::sync::Arc;
 
@@ -30,9 +30,9 @@ use crate::upstream::Upstream;
 use access_log::AccessLog;
 use parsed::ParsedRequest;
 use refusal::Refusal;
-use rejections::Rejections;
 use reserve::Reserved;
 pub use response::Body;
+use wrong_secrets::WrongSecrets;
 
 /// Handles requests: limits them, forwards them, and responds.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub struct Proxy {
     bounds: Bounds,
     requests: Arc<QueuedPermits>,
     tunnels: Arc<PermitPool>,
-    rejections: Rejections,
+    wrong_secrets: WrongSecrets,
 }
 
 /// A request that is forwarded.
@@ -85,13 +85,13 @@ impl Proxy {
     ) -> Self {
         let requests = QueuedPermits::new(bounds.requests_per_client);
         let tunnels = PermitPool::new(bounds.tunnels, bounds.tunnels_per_client);
-        let rejections = Rejections::default();
-        Self { policy, limiter, upstream, meter, bounds, requests, tunnels, rejections }
+        let wrong_secrets = WrongSecrets::default();
+        Self { policy, limiter, upstream, meter, bounds, requests, tunnels, wrong_secrets }
     }
 
     /// Logs the requests with wrong secrets since the last call. To be called every few seconds.
-    pub fn log_rejections(&self) {
-        self.rejections.log();
+    pub fn log_wrong_secrets(&self) {
+        self.wrong_secrets.log();
     }
 
     /// Handles one request, which came over `connection`.
@@ -131,7 +131,7 @@ impl Proxy {
         }
         let parsed = ParsedRequest::parse(request, connection, policy, &self.bounds)?;
         let plan = policy.plan(&parsed.facts(request, connection));
-        self.rejections.note(policy.bypasses(), request.headers(), parsed.client.address);
+        self.wrong_secrets.note(policy.bypasses(), request.headers(), parsed.client.address);
         let (rule, cost) = Cost::of(plan)?;
         // A client that is over its limit takes nothing that other clients could use.
         self.recall(&cost, access_log)?;

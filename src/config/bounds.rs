@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::diagnostic::Fault;
-use super::keys::Kind;
+use super::key_table::Kind;
 use super::report::Spanned;
 use super::section::{Hint, Section};
 use super::yaml::Node;

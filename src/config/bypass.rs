@@ -8,10 +8,10 @@ use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use super::diagnostic::{Fault, shown};
-use super::header::{Purpose, readable};
-use super::keys::Kind;
+use super::key_table::Kind;
 use super::name::{self, Names};
 use super::network::{covers_all, networks};
+use super::readable_header::{Purpose, readable};
 use super::report::Spanned;
 use super::rules::template;
 use super::secret::{self, SecretSource, Secrets};

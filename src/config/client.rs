@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::keys::Kind;
+use super::key_table::Kind;
 use super::network::{covers_all, networks};
 use super::section::Section;
 use super::{SecretSource, Secrets, secret};
 use crate::policy::client::{ClientIdentity, ForwardedHeader};
-use crate::policy::key::HashKey;
+use crate::policy::counter_key::HashKey;
 
 const HEADERS: &[(&str, ForwardedHeader)] =
     &[("x-forwarded-for", ForwardedHeader::XForwardedFor), ("forwarded", ForwardedHeader::Forwarded)];

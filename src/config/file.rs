@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::diagnostic::Fault;
-use super::keys::Kind;
+use super::key_table::Kind;
 use super::network::{covers_all, networks};
 use super::report::Spanned;
 use super::section::{Field, Hint, Section};

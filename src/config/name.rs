@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::diagnostic::{Fault, shown};
-use super::keys::Kind;
+use super::key_table::Kind;
 use super::report::{Location, Spanned};
 use super::section::Section;
 

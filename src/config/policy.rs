@@ -9,7 +9,7 @@ use super::section::Section;
 use super::value::Value;
 use super::{bypass, client, path};
 use crate::policy::bypass::{Bypass, Condition};
-use crate::policy::key::KeyPart;
+use crate::policy::counter_key::KeyPart;
 use crate::policy::{OnOutage, Parts, Policy, Rule};
 
 /// Reads the policy. `limits` are those of the command line: they come before the file's rules. `on_outage` holds for

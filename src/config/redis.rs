@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::diagnostic::{Fault, shown};
-use super::keys::Kind;
+use super::key_table::Kind;
 use super::name::is_name;
 use super::report::Spanned;
 use super::section::{Field, Hint, Section};

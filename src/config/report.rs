@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::certificates::Certificates;
 use super::diagnostic::{Diagnostic, Fault, Severity, shown};
-use super::keys::{Key, Kind};
+use super::key_table::{Key, Kind};
 use super::yaml::{Step, locate};
 use crate::tls::Validity;
 

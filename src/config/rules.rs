@@ -1,17 +1,17 @@
 //! Reads one rule: match, key, limits. Pure.
 
-mod key;
+mod counter_key;
 mod limits;
 mod matching;
 mod refusal;
 
-use super::keys::Kind;
+use super::key_table::Kind;
 use super::name::{self, Names};
 use super::report::Spanned;
 use super::section::Hint;
 use super::store::ON_OUTAGE;
 use super::value::Value;
-use crate::policy::key::{KeyPart, KeySpec, OnMissing};
+use crate::policy::counter_key::{KeyPart, KeySpec, OnMissing};
 use crate::policy::matcher::Match;
 use crate::policy::path::PathPolicy;
 use crate::policy::template::Template;
@@ -51,7 +51,7 @@ pub(super) fn read(value: &Value<'_>, defaults: Defaults<'_>, names: &mut Names)
             Some(value) => matching::read(&value, defaults.path),
             None => Some(Match { path: Template::any(), ..Match::default() }),
         };
-        let parts = key::read(section, matches.as_ref()).unwrap_or_else(|| defaults.key.to_vec());
+        let parts = counter_key::read(section, matches.as_ref()).unwrap_or_else(|| defaults.key.to_vec());
         let on_missing = section.word("on_missing", ON_MISSING, OnMissing::default());
         let limits = limits::read(section, name.as_ref().map_or("", |name| &name.value));
         let mode = section.word("mode", MODES, Mode::default());

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::diagnostic::{Fault, nearest, shown};
-use super::keys::Kind;
+use super::key_table::Kind;
 use super::report::{Location, Spanned};
 use super::value::Value;
 use super::yaml::{Node, Step};

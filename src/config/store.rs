@@ -1,7 +1,7 @@
 //! Reads where the counters are, and what happens where the store does not reply. Pure.
 
 use super::diagnostic::Fault;
-use super::keys::Kind;
+use super::key_table::Kind;
 use super::report::Location;
 use super::section::{Field, Section};
 use super::value::Value;

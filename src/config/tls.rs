@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::diagnostic::{Fault, shown};
-use super::keys::Kind;
+use super::key_table::Kind;
 use super::report::{Location, Spanned};
 use super::section::{Hint, Section};
 use super::value::Value;

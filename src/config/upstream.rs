@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::diagnostic::Fault;
-use super::keys::Kind;
+use super::key_table::Kind;
 use super::listen::same_path;
 use super::report::{Location, Spanned};
 use super::section::{Field, Hint, Section};

@@ -10,7 +10,7 @@ pub(super) const MODULES: [&str; 17] = [
     "tidegate::limiter::settle",
     "tidegate::proxy",
     "tidegate::proxy::forward",
-    "tidegate::proxy::rejections",
+    "tidegate::proxy::wrong_secrets",
     "tidegate::server",
     "tidegate::server::handshake",
     "tidegate::server::http_connection",

@@ -10,7 +10,7 @@ use http::{HeaderName, header};
 
 use super::Parts;
 use super::bypass::Condition;
-use super::key::KeyPart;
+use super::counter_key::KeyPart;
 
 /// Marks a forwarded request that a rule on trial had no room for. Only tidegate may set it.
 pub const X_RATELIMIT_EXCEEDED: HeaderName = HeaderName::from_static("x-ratelimit-exceeded");

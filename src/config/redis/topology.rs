@@ -4,7 +4,7 @@ use super::credentials;
 use super::url::{self, RedisUrl};
 use crate::config::Secrets;
 use crate::config::diagnostic::Fault;
-use crate::config::keys::Kind;
+use crate::config::key_table::Kind;
 use crate::config::report::{Location, Spanned};
 use crate::config::section::{Field, Hint, Section};
 use crate::config::value::Value;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::diagnostic::Fault;
-use crate::config::keys::Kind;
+use crate::config::key_table::Kind;
 use crate::config::rate;
 use crate::config::report::{Location, Spanned};
 use crate::config::section::Section;

@@ -5,8 +5,8 @@ use std::net::Ipv6Addr;
 use http::{HeaderName, HeaderValue, Method};
 
 use crate::config::diagnostic::{Fault, nearest, shown};
-use crate::config::header::{Purpose, readable};
-use crate::config::keys::Kind;
+use crate::config::key_table::Kind;
+use crate::config::readable_header::{Purpose, readable};
 use crate::config::report::Spanned;
 use crate::config::section::{Hint, Section};
 use crate::config::value::Value;

@@ -7,7 +7,7 @@ use bb8_redis::redis::Value;
 
 use super::route::Route;
 use super::server::node::CallError;
-use super::server::trip::ReplyReceiver;
+use super::server::round_trip::ReplyReceiver;
 use super::wire::call::{Call, Calls};
 use super::wire::{reply, slot};
 use crate::clock::{Deadline, Stopwatch};

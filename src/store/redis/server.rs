@@ -11,5 +11,4 @@ mod probe;
 pub(super) mod probe_thread;
 mod queue;
 mod restart;
-mod supervisor;
-pub(super) mod trip;
+pub(super) mod round_trip;

@@ -3,11 +3,11 @@
 pub(super) mod access;
 pub(super) mod call;
 pub(super) mod clock_offset;
-mod codec;
 pub(super) mod dialer;
 pub(super) mod fault;
 pub(super) mod keyspace;
 pub(super) mod link;
+mod packed_counter;
 pub(super) mod reply;
 pub(super) mod scripts;
 pub(super) mod slot;

@@ -2,7 +2,7 @@
 
 use tidegate::config::{Config, Diagnostic, Overrides, compile_text, load};
 use tidegate::policy::Mode;
-use tidegate::policy::key::KeyPart;
+use tidegate::policy::counter_key::KeyPart;
 
 use super::{compile_with, file, limits, listed};
 

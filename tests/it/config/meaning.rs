@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use tidegate::bounds::Bounds;
 use tidegate::config::Overrides;
 use tidegate::policy::client::{Client, ForwardedHeader};
-use tidegate::policy::key::{KeyPart, OnMissing};
+use tidegate::policy::counter_key::{KeyPart, OnMissing};
 use tidegate::policy::{Facts, Mode, OnOutage, Plan, Policy, Rule};
 use tidegate::settings::{Listen, StoreSettings};
 

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Method};
 use tidegate::policy::client::Client;
-use tidegate::policy::key::KeyPart;
+use tidegate::policy::counter_key::KeyPart;
 use tidegate::policy::{Facts, Plan, Policy};
 
 use super::{file, right};

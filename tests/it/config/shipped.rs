@@ -1,6 +1,6 @@
 //! The file that ships.
 
-use tidegate::policy::key::KeyPart;
+use tidegate::policy::counter_key::KeyPart;
 use tidegate::policy::{Mode, OnOutage};
 use tidegate::settings::StoreSettings;
 

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
+pub(super) mod state_machine;
+
 use super::health::Health;
 use crate::store::StoreError;
 

@@ -10,6 +10,7 @@ use tokio::time::{timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::breaker::Breaker;
+use super::breaker::state_machine::Supervisor;
 use super::connector::Connector;
 use super::endpoint::Endpoint;
 use super::health::Health;
@@ -17,8 +18,7 @@ use super::probe::Probe;
 use super::probe_thread::ProbeThread;
 use super::queue::Queue;
 use super::restart::RestartDetector;
-use super::supervisor::Supervisor;
-use super::trip::{ReplyReceiver, Trips};
+use super::round_trip::{ReplyReceiver, Trips};
 use crate::clock::Stopwatch;
 use crate::metrics::StoreMeter;
 use crate::store::redis::wire::call::{Call, Calls};

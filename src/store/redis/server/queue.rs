@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::breaker::Breaker;
 use super::connector::Connector;
-use super::trip::{PendingCall, ReplyReceiver, Trips};
+use super::round_trip::{PendingCall, ReplyReceiver, Trips};
 use crate::store::StoreError;
 use crate::store::redis::wire::call::Call;
 

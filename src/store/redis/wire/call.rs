@@ -2,8 +2,8 @@
 
 use bb8_redis::redis::{Arg, Cmd};
 
-use super::codec;
 use super::keyspace::Keyspace;
+use super::packed_counter;
 use super::scripts::{GIVE_BACK, HEARTBEAT, SETTLE, TAKE, evalsha};
 use crate::clock::{Clock, Deadline};
 use crate::store::{Decision, KeyedCharge, Settlement};
@@ -79,7 +79,7 @@ impl Calls {
         let keys = charges.iter().map(|charge| self.keyspace.counter(&charge.key));
         let mut command = evalsha(&TAKE, keys);
         for KeyedCharge { charge, .. } in charges {
-            command.arg(codec::charge(charge, self.time_to_live(charge)));
+            command.arg(packed_counter::charge(charge, self.time_to_live(charge)));
         }
         self.timed(command, slot, deadline)
     }
@@ -88,7 +88,7 @@ impl Calls {
     /// the slot is healthy.
     pub(crate) fn probe(&self, slot: u16, deadline: Deadline) -> Call {
         let mut command = evalsha(&TAKE, std::iter::once(self.keyspace.probe(slot)));
-        command.arg(codec::charge(&PROBE, PROBE.limit.window_ms()));
+        command.arg(packed_counter::charge(&PROBE, PROBE.limit.window_ms()));
         Call { command, slot, deadline, timed: true }
     }
 
@@ -103,8 +103,10 @@ impl Calls {
         let Charge { limit, cost, .. } = charge;
         let before = before.rebased(limit, *now_ms);
         let mut command = evalsha(&GIVE_BACK, std::iter::once(self.keyspace.counter(key)));
-        command.arg(codec::encode(&before, limit.window_ms())).arg(codec::encode(counter, limit.window_ms()));
-        command.arg(codec::returned(charge, before.lent(limit, *now_ms, *cost), counter.last_ms()));
+        command
+            .arg(packed_counter::encode(&before, limit.window_ms()))
+            .arg(packed_counter::encode(counter, limit.window_ms()));
+        command.arg(packed_counter::returned(charge, before.lent(limit, *now_ms, *cost), counter.last_ms()));
         Call { command, slot, deadline, timed: false }
     }
 
@@ -114,9 +116,9 @@ impl Calls {
         let counter = self.keyspace.counter(key);
         let settlements = self.keyspace.settlements(&counter);
         let mut command = evalsha(&SETTLE, [counter, settlements].into_iter());
-        command.arg(codec::shape(limit));
+        command.arg(packed_counter::shape(limit));
         for counter in [seen, unsettled] {
-            command.arg(codec::encode(counter, limit.window_ms()));
+            command.arg(packed_counter::encode(counter, limit.window_ms()));
         }
         command.arg(*number).arg(*now_ms);
         self.timed(command, slot, deadline)

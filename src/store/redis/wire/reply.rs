@@ -3,7 +3,7 @@
 use bb8_redis::redis::{FromRedisValue as _, RedisError, Value};
 
 use super::call::PROBE;
-use super::codec;
+use super::packed_counter;
 use crate::store::{Decision, Instances, KeyedCharge, StoreError};
 use crate::window::{Charge, Counter, Limit, Taken, take_all};
 
@@ -43,7 +43,7 @@ pub(crate) fn decisions(
             return Err(StoreError::InvalidReply("a counter is missing"));
         };
         charged.push(flag == 1);
-        before.push(codec::decode(&raw, charge.limit.window_ms(), now_ms));
+        before.push(packed_counter::decode(&raw, charge.limit.window_ms(), now_ms));
     }
     let charges: Vec<Charge> = charges.iter().map(|keyed| keyed.charge).collect();
     let mut counters = before.clone();
@@ -80,7 +80,9 @@ pub(crate) fn probed(reply: Value) -> Result<(), StoreError> {
 pub(crate) fn settled(reply: &Value, limit: &Limit) -> Result<Counter, StoreError> {
     let Value::Array(fields) = reply else { return Err(StoreError::InvalidReply("not an array")) };
     match (time(reply), fields.get(1)) {
-        (Some(now_ms), Some(Value::BulkString(raw))) => Ok(codec::decode(raw, limit.window_ms(), now_ms)),
+        (Some(now_ms), Some(Value::BulkString(raw))) => {
+            Ok(packed_counter::decode(raw, limit.window_ms(), now_ms))
+        }
         _ => Err(StoreError::InvalidReply("no counter")),
     }
 }

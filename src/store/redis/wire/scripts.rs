@@ -6,8 +6,9 @@ use bb8_redis::redis::{self, Cmd, Script};
 
 const TAKE_CODE: &str = include_str!("scripts/take.lua");
 const GIVE_BACK_CODE: &str =
-    concat!(include_str!("scripts/counter.lua"), include_str!("scripts/give_back.lua"));
-const SETTLE_CODE: &str = concat!(include_str!("scripts/counter.lua"), include_str!("scripts/settle.lua"));
+    concat!(include_str!("scripts/counter_prelude.lua"), include_str!("scripts/give_back.lua"));
+const SETTLE_CODE: &str =
+    concat!(include_str!("scripts/counter_prelude.lua"), include_str!("scripts/settle.lua"));
 const HEARTBEAT_CODE: &str = include_str!("scripts/heartbeat.lua");
 
 /// Decides about charges, and counts them.

@@ -1,4 +1,4 @@
--- Takes a charge back, because another slot of the cluster has refused the same request. counter.lua comes before this
+-- Takes a charge back, because another slot of the cluster has refused the same request. counter_prelude.lua comes before this
 -- file.
 --
 -- KEYS   the counter

@@ -1,5 +1,5 @@
 -- Adds to a counter what it lacks: arrivals that an instance admitted while this server was unavailable, and what an
--- instance saw of the counter, should this server have lost it. counter.lua comes before this file.
+-- instance saw of the counter, should this server have lost it. counter_prelude.lua comes before this file.
 --
 -- KEYS   the counter; the key that records the instance's last addition
 -- ARGV   window (5 bytes), slices (1), burst (4); the counter as the instance last saw it, or ''; the arrivals to add, or

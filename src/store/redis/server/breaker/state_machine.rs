@@ -17,11 +17,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::backoff;
-use super::breaker::{Breaker, Tally};
-use super::probe::Probe;
+use super::{Breaker, Tally};
 use crate::clock::Stopwatch;
 use crate::store::StoreError;
+use crate::store::redis::server::backoff;
+use crate::store::redis::server::probe::Probe;
 
 /// The longest pause before a closed breaker reacts to failures again.
 const CLOSED_PAUSE: Duration = Duration::from_millis(10);

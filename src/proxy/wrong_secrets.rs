@@ -15,7 +15,7 @@ const LOG_EVERY_MS: i64 = 60_000;
 
 /// What the log does not have yet, by the name of the bypass.
 #[derive(Debug)]
-pub(super) struct Rejections {
+pub(super) struct WrongSecrets {
     started: Stopwatch,
     by_bypass: Mutex<HashMap<Arc<str>, Recent>>,
 }
@@ -38,13 +38,13 @@ struct Line {
     client: IpAddr,
 }
 
-impl Default for Rejections {
+impl Default for WrongSecrets {
     fn default() -> Self {
         Self { started: Stopwatch::start(), by_bypass: Mutex::default() }
     }
 }
 
-impl Rejections {
+impl WrongSecrets {
     /// Counts a request of this client for each bypass whose field holds another value than a secret.
     pub(super) fn note(&self, bypasses: &[Bypass], headers: &HeaderMap, client: IpAddr) {
         for bypass in bypass::rejecting(bypasses, headers) {
@@ -90,7 +90,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
     use std::sync::Arc;
 
-    use super::{LOG_EVERY_MS, Line, Rejections};
+    use super::{LOG_EVERY_MS, Line, WrongSecrets};
 
     fn client(last: u8) -> IpAddr {
         IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))
@@ -102,33 +102,33 @@ mod tests {
 
     #[test]
     fn a_line_stands_for_all_requests_since_the_last_one() {
-        let (rejections, name) = (Rejections::default(), Arc::from("internal"));
-        assert_eq!(rejections.due(0), []);
-        rejections.count(&name, client(1));
-        rejections.count(&name, client(2));
-        assert_eq!(rejections.due(10), [line("internal", 2, 2)]);
+        let (wrong_secrets, name) = (WrongSecrets::default(), Arc::from("internal"));
+        assert_eq!(wrong_secrets.due(0), []);
+        wrong_secrets.count(&name, client(1));
+        wrong_secrets.count(&name, client(2));
+        assert_eq!(wrong_secrets.due(10), [line("internal", 2, 2)]);
         for last in 3..9 {
-            rejections.count(&name, client(last));
-            assert_eq!(rejections.due(10 + LOG_EVERY_MS - 1), []);
+            wrong_secrets.count(&name, client(last));
+            assert_eq!(wrong_secrets.due(10 + LOG_EVERY_MS - 1), []);
         }
-        assert_eq!(rejections.due(10 + LOG_EVERY_MS), [line("internal", 6, 8)]);
+        assert_eq!(wrong_secrets.due(10 + LOG_EVERY_MS), [line("internal", 6, 8)]);
     }
 
     #[test]
     fn one_bypass_keeps_no_other_quiet() {
-        let rejections = Rejections::default();
-        rejections.count(&Arc::from("internal"), client(1));
-        assert_eq!(rejections.due(0), [line("internal", 1, 1)]);
-        rejections.count(&Arc::from("partner"), client(2));
-        assert_eq!(rejections.due(1), [line("partner", 1, 2)]);
+        let wrong_secrets = WrongSecrets::default();
+        wrong_secrets.count(&Arc::from("internal"), client(1));
+        assert_eq!(wrong_secrets.due(0), [line("internal", 1, 1)]);
+        wrong_secrets.count(&Arc::from("partner"), client(2));
+        assert_eq!(wrong_secrets.due(1), [line("partner", 1, 2)]);
     }
 
     #[test]
     fn a_bypass_without_news_is_forgotten() {
-        let rejections = Rejections::default();
-        rejections.count(&Arc::from("internal"), client(1));
-        assert_eq!(rejections.due(0), [line("internal", 1, 1)]);
-        assert_eq!(rejections.due(LOG_EVERY_MS), []);
-        assert!(rejections.by_bypass.lock().expect("no test panics with it").is_empty());
+        let wrong_secrets = WrongSecrets::default();
+        wrong_secrets.count(&Arc::from("internal"), client(1));
+        assert_eq!(wrong_secrets.due(0), [line("internal", 1, 1)]);
+        assert_eq!(wrong_secrets.due(LOG_EVERY_MS), []);
+        assert!(wrong_secrets.by_bypass.lock().expect("no test panics with it").is_empty());
     }
 }

@@ -3,9 +3,9 @@
 use http::HeaderName;
 
 use crate::config::diagnostic::{Fault, nearest, shown};
-use crate::config::header::{Purpose, readable};
+use crate::config::readable_header::{Purpose, readable};
 use crate::config::section::Section;
-use crate::policy::key::KeyPart;
+use crate::policy::counter_key::KeyPart;
 use crate::policy::matcher::Match;
 use crate::policy::template::Template;
 
