@@ -117,8 +117,8 @@ impl Proxy {
         response
     }
 
-    /// Decides whether a request is forwarded, and takes what it needs for that. A request that is refused has
-    /// charged nothing and holds nothing.
+    /// Decides whether a request is forwarded, and takes what it needs for that. A refused request holds nothing, and what
+    /// some of its counters were charged is given back as far as the store can be reached.
     async fn admit<'p>(
         &self,
         request: &mut Request<Incoming>,

@@ -1,4 +1,5 @@
-//! The table of all keys. It is not written anywhere: a reader that asks for a key enters it. Pure.
+//! The table of all keys, for the reference page. No file lists them: each reader enters a key when it asks for it, and an
+//! unknown key is reported in `section.rs`. Pure.
 
 use std::fmt;
 

@@ -34,7 +34,7 @@ const ON_MISSING: &[(&str, OnMissing)] = &[
 ];
 const MODES: &[(&str, Mode)] = &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow), ("off", Mode::Off)];
 
-/// What a rule does that does not say so.
+/// What holds for a rule without keys of its own.
 #[derive(Clone, Copy)]
 pub(super) struct Defaults<'d> {
     pub(super) key: &'d [KeyPart],

@@ -1,9 +1,9 @@
-//! What a request can be too much of, on this instance.
+//! The bounds on what is under way, at which this instance refuses a request.
 
 use crate::metrics::Bound;
 use crate::permits::Exhausted;
 
-/// What there is too much of.
+/// What has reached its bound.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Overload {
     /// Requests of the client.

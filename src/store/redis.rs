@@ -3,8 +3,8 @@
 //! One script decides about all charges of a request whose counters share a slot. It returns the counters as they were,
 //! and this side derives everything else from them with the same arithmetic that the memory store uses, and compares.
 //!
-//! `route` chooses the server, `server` keeps the queue, the connections and the breaker of each, and `wire` is about
-//! bytes. Each knows only the ones below.
+//! `route` chooses the server, `server` keeps the queue, the connections and the breaker of each, and `wire` makes calls
+//! and gives their replies a meaning (the redis crate encodes them). Each knows only the ones below.
 
 mod across_slots;
 mod counters;

@@ -11,8 +11,9 @@ pub(super) mod state_machine;
 use super::health::Health;
 use crate::store::StoreError;
 
-/// The breaker of one server, as the tasks that use the server see it. They report their successes and failures; the
-/// supervisor alone opens and closes it (see `supervisor.rs`).
+/// The breaker of one server, as the tasks that use the server see it. They report their successes and failures; its
+/// [`state_machine`] alone opens and closes it. (A cluster has a breaker of its own, for the time in which no server has
+/// told its slots; `route/topology.rs` opens and closes that one.)
 #[derive(Debug)]
 pub(crate) struct Breaker {
     open: AtomicBool,

@@ -25,8 +25,8 @@ use crate::store::redis::server::probe::Probe;
 
 /// The longest pause before a closed breaker reacts to failures again.
 const CLOSED_PAUSE: Duration = Duration::from_millis(10);
-/// The longest pause between two probes of a server that is down. It doubles each time, up to a maximum: limits must be
-/// shared again within a second.
+/// The pause between the first two probes of a server that is down, with jitter up to this. It doubles each time, up to a
+/// maximum: limits must be shared again within a second.
 const OPEN_PAUSE: Duration = Duration::from_millis(50);
 const MAX_OPEN_PAUSE: Duration = Duration::from_millis(400);
 /// If more than this many calls fail during one probe, the process is busy.
