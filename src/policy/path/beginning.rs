@@ -216,7 +216,8 @@ mod tests {
 
     /// Of these at least one completes whatever can be completed.
     fn completions() -> impl Iterator<Item = String> {
-        let up = (0..9).map(|times| "../".repeat(times) + "a");
+        // A path of seven parts has at most 14 segments.
+        let up = (0..16).map(|times| "../".repeat(times) + "a");
         let up = up.flat_map(|up| ["", "/", "a/", "0/", "20/"].map(|begin| format!("{begin}{up}")));
         up.chain(["", "a", "0", "20"].map(str::to_owned))
     }
