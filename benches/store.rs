@@ -129,7 +129,7 @@ impl Way {
     async fn check(&mut self, client: u64) {
         match self {
             Self::Batching(store) => {
-                let limit = Limit::new(1_000_000, 10, 60_000, 4).expect("it is a limit");
+                let limit = Limit::auto(1_000_000, 0, 60_000).expect("it is a limit");
                 let charge = Charge { limit, cost: 1, group: Charge::BINDING };
                 let asks = [KeyedCharge { key: format!("{{{client}}}:bench:60000:4"), charge }];
                 let answer = store.take(&asks).await;

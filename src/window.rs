@@ -20,7 +20,7 @@ mod take;
 mod wait;
 
 pub use share::Traffic;
-pub use slices::{Accuracy, Slices};
+pub use slices::Slices;
 pub use take::{Charge, Taken, take_all};
 
 /// What a client may use: `quota` units per window, and `burst` units above it after a pause.

@@ -1,7 +1,7 @@
 //! What `tidegate check --verbose` prints of each limit: what it promises, in words.
 
 use crate::policy::{Mode, NamedLimit, Policy, Rule};
-use crate::window::{Accuracy, Limit, Slices};
+use crate::window::{Limit, Slices};
 
 /// Returns the lines about all limits of a policy, those of global rules last.
 pub(super) fn lines(policy: &Policy) -> Vec<String> {
@@ -25,22 +25,23 @@ fn lines_of(rule: &Rule, NamedLimit { name, limit, slices }: &NamedLimit) -> Vec
         Slices::Exactly(_) => "",
     };
     let plural = if limit.slices() == 1 { "" } else { "s" };
-    vec![
+    let mut lines = vec![
         format!(
             "  {name}: {} per {window}{burst}, counted in {} slice{plural}{chosen}{mode}",
             limit.quota(),
             limit.slices()
         ),
         format!("    guarantee: {}", guarantee(limit)),
-        format!("    accuracy: {} from an exact log (measured by make accuracy)", differs(limit)),
-    ]
+    ];
+    lines.extend(accuracy(limit).map(|accuracy| format!("    accuracy: {accuracy}")));
+    lines
 }
 
 fn guarantee(limit: &Limit) -> String {
     match limit.strict_span_ms() {
         Some(span_ms) => format!(
-            "never more than {} requests of one client within {}",
-            limit.quota() + limit.burst(),
+            "never more than {} of one key within {}",
+            requests(limit.quota() + limit.burst()),
             time(span_ms)
         ),
         None => "none with a single slice: within one window, up to about twice the limit may be admitted"
@@ -48,12 +49,19 @@ fn guarantee(limit: &Limit) -> String {
     }
 }
 
-fn differs(limit: &Limit) -> &'static str {
-    match limit.accuracy() {
-        Accuracy::Fine => "what is admitted differs by at most 0.7 %",
-        Accuracy::Medium => "what is admitted differs by at most 1 %",
-        Accuracy::Coarse => "what is admitted differs by at most 2.5 %",
-    }
+fn requests(number: i64) -> String {
+    format!("{number} request{}", if number == 1 { "" } else { "s" })
+}
+
+/// Returns what was measured with these slices. Numbers other than those of auto are not measured for each limit.
+fn accuracy(limit: &Limit) -> Option<String> {
+    limit.strict_span_ms()?;
+    let auto = limit.auto_slices();
+    Some(match limit.slices() == auto {
+        true => "within 0.7 % of an exact log, apart from adversaries (measured for limits of 5 to 1,000)"
+            .to_owned(),
+        false => format!("not measured with this number of slices; auto chooses {auto}"),
+    })
 }
 
 /// A time in seconds, or in milliseconds below one second.

@@ -94,12 +94,13 @@ pub(super) fn parse(filter: &str) -> Result<EnvFilter, FilterError> {
     }
 }
 
-/// Returns whether the directive is a level for all targets, or lets a target of tidegate or a span log something.
+/// Returns whether the directive is a level for all targets, or lets a target of tidegate log something. A directive for
+/// spans does not: tidegate has none.
 fn is_about_tidegate(directive: &str) -> bool {
     let off = directive
         .rsplit_once('=')
         .is_some_and(|(_, level)| level.parse().is_ok_and(|level: LevelFilter| level == LevelFilter::OFF));
-    let ours = directive.starts_with('[') || TARGETS.iter().any(|target| directive.starts_with(target));
+    let ours = !directive.contains('[') && TARGETS.iter().any(|target| directive.starts_with(target));
     directive.parse::<LevelFilter>().is_ok() || (ours && !off)
 }
 
@@ -134,7 +135,7 @@ fn check_level(level: &str) -> Result<(), FilterError> {
 /// Any crate may log, so any name is a target, unless it looks like a slip. Of tidegate the modules are known.
 fn check_target(target: &str) -> Result<(), FilterError> {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ':' | '.' | '/');
-    let name = target.split("::").next().unwrap_or_default();
+    let name = target.split(':').next().unwrap_or_default();
     if !target.chars().all(plain) || target.parse::<LevelFilter>().is_ok_and(|_| !target.is_empty()) {
         return Err(FilterError::Target(target.to_owned()));
     }
@@ -186,10 +187,10 @@ mod tests {
             ("info,access=off,hyper=warn", "access=off,hyper=warn,info"),
             ("tidegate::store=debug", "tidegate::store=debug"),
             ("tidegate::store::redis=4,warn", "tidegate::store::redis=debug,warn"),
-            ("[request]=debug", "[request]=debug"),
-            ("[request]", "[request]=trace"),
-            ("tidegate[request{id=1}]=debug", "tidegate[request{id=1}]=debug"),
-            ("[{path=\"/a\"}]=debug", "[{path=\"/a\"}]=debug"),
+            ("info,[request]=debug", "info,[request]=debug"),
+            ("info,[request]", "info,[request]=trace"),
+            ("info,tidegate[request{id=1}]=debug", "info,tidegate[request{id=1}]=debug"),
+            ("info,[{path=\"/a\"}]=debug", "info,[{path=\"/a\"}]=debug"),
         ] {
             let found = parse(filter).map(|found| found.to_string());
             assert_eq!(found.as_deref(), Ok(read), "{filter}");
@@ -251,6 +252,7 @@ mod tests {
             ("info,tidegate::store::reddis=debug", "tidegate::store::redis"),
             ("tidegate::Upstream=debug", "tidegate::upstream"),
             ("tidegate::store:redis=debug", "tidegate::store::redis"),
+            ("info,tidegate:store=debug", "tidegate::store"),
         ] {
             assert!(refused(filter).contains(&format!("did you mean '{meant}'?")), "{}", refused(filter));
         }
@@ -280,6 +282,9 @@ mod tests {
             "access=off,hyper=warn",
             "hyper=debug",
             "inof=info",
+            "[request]=debug",
+            "tidegate[request]=debug",
+            "access[request]",
         ] {
             assert_eq!(parse(filter).err(), Some(FilterError::Nothing(filter.to_owned())));
             assert!(refused(filter).contains(&format!("such as 'info,{filter}'")));

@@ -54,14 +54,13 @@ fn verbose_prints_what_each_limit_guarantees() {
     let want = format!(
         "{file}: ok, 3 rules
   a: 30 per 60s, burst 5, counted in 13 slices (auto)
-    guarantee: never more than 35 requests of one client within 55.384s
-    accuracy: what is admitted differs by at most 0.7 % from an exact log (measured by make accuracy)
+    guarantee: never more than 35 requests of one key within 55.384s
+    accuracy: within 0.7 % of an exact log, apart from adversaries (measured for limits of 5 to 1,000)
   b:1s: 5 per 1s, counted in 1 slice (shadow: refuses nothing)
     guarantee: none with a single slice: within one window, up to about twice the limit may be admitted
-    accuracy: what is admitted differs by at most 2.5 % from an exact log (measured by make accuracy)
   b:3600s: 50 per 3600s, counted in 64 slices (shadow: refuses nothing)
-    guarantee: never more than 50 requests of one client within 3543.75s
-    accuracy: what is admitted differs by at most 1 % from an exact log (measured by make accuracy)
+    guarantee: never more than 50 requests of one key within 3543.75s
+    accuracy: not measured with this number of slices; auto chooses 9
   c: off
 "
     );
