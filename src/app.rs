@@ -126,7 +126,8 @@ pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &str) -> Result<(),
 }
 
 /// `tidegate check`: reads each file as `run` would with these flags, or the flags alone, and reports what it found.
-/// Problems go to standard error. If `verbose`, it also reports what each limit promises.
+/// Writes warnings to standard error, and a line for each valid file to standard output. If `verbose`, also writes there
+/// what each limit promises.
 ///
 /// # Errors
 /// The diagnostics of all files that cannot be run.

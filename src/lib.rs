@@ -7,12 +7,17 @@
 //! [`app`] puts the parts together. `ARCHITECTURE.md` says why the parts are what they are.
 //!
 //! ```text
-//! main -> cli, app -> server  -> connection
-//!                  -> proxy   -> limiter -> store  -> window
-//!                             -> policy ------------> window
-//!                             -> upstream
-//!                  -> ops, config -> policy, tls
+//! main -> cli, app -> server -> connection, permits, policy, tls
+//!                  -> proxy  -> limiter  -> store, policy -> window
+//!                            -> policy   -> window
+//!                            -> upstream -> settings, tls
+//!                            -> connection, permits
+//!                  -> ops    -> connection
+//!                  -> config -> settings, policy, tls
 //! ```
+//!
+//! The store is constructed from [`settings`] too. The picture leaves out the smallest modules: `tests/tidy.rs` has the
+//! whole list, and checks it.
 //!
 //! # Invariants
 //!
@@ -36,6 +41,11 @@
 //! - **generation**: changes whenever a Redis server may have lost counters.
 //! - **node**: one Redis server as the store uses it, with a queue, a pool of connections and a **breaker**, which is open
 //!   while the server is not used. Only **probes**, calls beside all requests, open and close it.
+//! - **settings**: everything in the configuration that is not a rule; the parts of the process are constructed from them.
+//! - **permit**: what a client holds while a request, a tunnel or a connection of its own is under way. Their number is
+//!   bounded, for each client and for some kinds also in total. Dropping a permit gives it back.
+//! - **strict reader**: reads HTTP/1 before hyper does. In the place of a request that it refuses, hyper gets a
+//!   **stand-in**, to which the proxy responds.
 //! - **shadow**: a rule on trial. It counts and tells, and refuses nobody.
 //! - **outage policy**: what a rule does when its store gives no answer in time.
 

@@ -18,7 +18,7 @@ mod self_tests;
 use lex::File;
 
 /// The architecture: who may import whom. A module may always import itself and its children.
-/// main -> app -> the shell (server, admin, ops) -> proxy -> limiter -> store -> window, the pure arithmetic.
+/// main -> app -> the shell (server, ops) -> proxy -> limiter -> store -> window, the pure arithmetic.
 /// The proxy does not know that Redis exists; the store does not know that HTTP exists.
 const LAYERS: &[(&str, &[&str])] = &[
     ("lib", &[]),              // declares the modules; re-exports nothing

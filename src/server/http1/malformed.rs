@@ -2,8 +2,8 @@
 
 use crate::policy::path::Ambiguous;
 
-/// Why the screen refuses. After each of these the connection ends: nobody can say where the next request begins, or the
-/// client has not sent the end of the head yet.
+/// Why the strict reader refuses a request. After each of these the connection ends: where the next request begins is
+/// unknown, or the client has not sent the end of the head yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::server) enum Malformed {
     #[error("a TLS handshake arrived where an HTTP request was expected")]

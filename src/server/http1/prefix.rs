@@ -1,6 +1,6 @@
 //! The beginning of a head that does not arrive at once. Refuses it at the first byte after which no head can follow that
-//! [`judge`](super::head::judge) and `proxy::facts` accept, so that no client is kept waiting for the rest of a message that
-//! is invalid already. What two fields together say is left to them. Pure.
+//! [`judge`](super::head::judge) and `proxy::target` accept, so that no client is kept waiting for the rest of a message
+//! that is invalid already. What two fields together say is left to them. Pure.
 
 mod target;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the screen accepts, hyper reads to the same end.
+//! What the strict reader accepts, hyper reads to the same end.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};

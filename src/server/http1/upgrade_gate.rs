@@ -1,11 +1,12 @@
-//! What the screen of an HTTP/1 connection and the one who serves its requests tell each other.
+//! State shared between the strict reader of an HTTP/1 connection and the service behind it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::malformed::Malformed;
 
-/// Between the screen and the service of one connection. Requests are numbered from 0, and served in order.
+/// State shared between the strict reader and the service of one connection. Requests are numbered from 0, and served in
+/// order.
 #[derive(Debug, Default)]
 pub(in crate::server) struct UpgradeGate(Mutex<State>);
 

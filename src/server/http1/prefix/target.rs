@@ -1,5 +1,5 @@
-//! The target of a request while it arrives, form by form: what passes is what the parser behind and `proxy::facts` accept.
-//! Pure.
+//! The target of a request while it arrives, form by form: what passes is what the parser behind and `proxy::target`
+//! accept. Pure.
 
 use crate::policy::path::PathPolicy;
 use crate::policy::{host, path};
