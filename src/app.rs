@@ -92,7 +92,7 @@ async fn unless_ended<T>(signals: &mut Signals, starting: impl Future<Output = T
     }
 }
 
-/// `tidegate demo`: the shipped limits in clients of a small application of our own.
+/// `tidegate demo`: the shipped limits in front of a small application of our own.
 ///
 /// # Errors
 /// When a listener cannot be opened.
