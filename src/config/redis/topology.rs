@@ -78,7 +78,7 @@ fn sentinel(value: &Value<'_>, secrets: &Secrets<'_>) -> Option<Servers> {
         let help = "expected master: and the sentinels' name of the primary, such as mymaster";
         let primary = section.text("master", "text", help);
         section.require("master", "the name of the master is missing", help);
-        let database = section.integer("database", 0..=i32::MAX.into(), 0);
+        let database = section.integer("database", 0..=url::MAX_DATABASE, 0);
         let sentinel_credentials = credentials(section, SENTINEL_PASSWORD_ENV, secrets)?;
         let (sentinels, tls) = sentinels?;
         Some(Servers {

@@ -15,19 +15,21 @@ pub(super) struct RedisUrl {
     pub(super) password: Option<String>,
 }
 
+/// The largest number of a database that Redis reads: SELECT takes an `int`.
+pub(super) const MAX_DATABASE: i64 = i32::MAX as i64;
 const NO_URL: &str = "invalid Redis URL";
 const NO_HOST: &str = "the Redis URL has no valid host";
 const NO_PORT: &str = "the Redis URL has no valid port";
 
 /// Splits a URL into its parts, or returns what is wrong. The URL is never shown: it may hold a password.
-pub(super) fn parse(text: &str, default_port: u16) -> Result<RedisUrl, &'static str> {
+pub(super) fn parse(text: &str, default_port: u16) -> Result<RedisUrl, String> {
     let tls = match text.split_once("://") {
         Some(("redis" | "valkey", _)) => false,
         Some(("rediss" | "valkeys", _)) => true,
-        _ => return Err(NO_URL),
+        _ => return Err(NO_URL.to_owned()),
     };
     if text.contains(['?', '#']) {
-        return Err("a Redis URL takes no '?' and no '#' here");
+        return Err("a Redis URL takes no '?' and no '#' here".to_owned());
     }
     let url = Url::parse(text).map_err(|error| match error {
         url::ParseError::InvalidPort => NO_PORT,
@@ -37,15 +39,12 @@ pub(super) fn parse(text: &str, default_port: u16) -> Result<RedisUrl, &'static 
     })?;
     let port = url.port().unwrap_or(default_port);
     if port == 0 {
-        return Err(NO_PORT);
+        return Err(NO_PORT.to_owned());
     }
     let database = match url.path().trim_matches('/') {
         "" => None,
-        path => Some(path.parse().map_err(|_| "the database in the Redis URL is not a number")?),
+        path => Some(database(path)?),
     };
-    if database.is_some_and(|database: i64| database < 0) {
-        return Err("the database in the Redis URL is negative");
-    }
     Ok(RedisUrl {
         tls,
         server: ServerAddress { host: host(&url)?, port },
@@ -53,6 +52,13 @@ pub(super) fn parse(text: &str, default_port: u16) -> Result<RedisUrl, &'static 
         username: decoded(url.username())?,
         password: decoded(url.password().unwrap_or_default())?,
     })
+}
+
+fn database(text: &str) -> Result<i64, String> {
+    // Parsing alone would take a sign.
+    let number = text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let database = number.filter(|number| *number <= MAX_DATABASE);
+    database.ok_or_else(|| format!("the database in the Redis URL is not a number from 0 to {MAX_DATABASE}"))
 }
 
 fn host(url: &Url) -> Result<String, &'static str> {
