@@ -110,6 +110,16 @@ impl<'n> Section<'n> {
         self.entries.iter().any(|(name, _)| name == key)
     }
 
+    /// Whether the value of a key is a list without items, or a mapping without keys.
+    pub(super) fn is_empty(&self, key: &str) -> bool {
+        let value = self.entries.iter().find(|(name, _)| name == key).map(|(_, node)| node);
+        match value {
+            Some(Node::List(items)) => items.is_empty(),
+            Some(Node::Map(entries)) => entries.is_empty(),
+            _ => false,
+        }
+    }
+
     /// Returns the value of a key, and enters the key in the table of keys. Of a duplicate key the first value counts.
     pub(super) fn value(
         &mut self,

@@ -18,6 +18,25 @@ use crate::policy::template::Template;
 const HINTS: &[Hint] =
     &[(&["upgrade"], "upgrades are matched by websocket", "expected websocket: true, or websocket: false")];
 
+/// Conditions that can be empty, each with the message and the help for that.
+const EMPTY: [(&str, &str, &str); 3] = [
+    (
+        "methods",
+        "the list of methods is empty",
+        "add an item such as GET, or leave methods out to match every method",
+    ),
+    (
+        "hosts",
+        "the list of hosts is empty",
+        "add an item such as api.example.com, or leave hosts out to match every host",
+    ),
+    (
+        "headers",
+        "the mapping of headers is empty",
+        "add a line such as X-Plan: pro, or leave headers out to match every request",
+    ),
+];
+
 /// Reads the conditions. None: there is a fault in them, which has been reported.
 pub(super) fn read(value: &Value<'_>, reading: &PathPolicy) -> Option<Match> {
     value.section(HINTS, |section| {
@@ -29,6 +48,7 @@ pub(super) fn read(value: &Value<'_>, reading: &PathPolicy) -> Option<Match> {
         let help = "expected hosts, such as api.example.com or \"*.example.com\"";
         let hosts = distinct(section.texts("hosts", "hosts", help), |at| at.check(|text| host(text)), "host");
         let headers = headers(section);
+        empty_conditions(section);
         let websocket = section.value("websocket", Kind::Boolean, "");
         let websocket = websocket.and_then(|value| Some((value.boolean()?, value.location)));
         let is_sound = section.is_sound();
@@ -47,6 +67,15 @@ pub(super) fn read(value: &Value<'_>, reading: &PathPolicy) -> Option<Match> {
         }
         Some(matches)
     })
+}
+
+/// Reports conditions that are empty: they read like "no request", and would match every request.
+fn empty_conditions(section: &Section<'_>) {
+    for (key, message, help) in EMPTY {
+        if section.is_empty(key) {
+            section.located(key).error(Fault::new(message, help));
+        }
+    }
 }
 
 /// Reads a path template.
