@@ -76,6 +76,11 @@ impl Fault {
     }
 }
 
+/// Returns the start of a help that names the word that `text` was probably meant to be. Empty: no word is near.
+pub(super) fn did_you_mean(text: &str, words: &[&str]) -> String {
+    nearest(text, words).map(|meant| format!("did you mean '{meant}'? ")).unwrap_or_default()
+}
+
 /// Prepares a text from outside for a message: on one line, shortened, without control characters.
 pub(super) fn shown(text: &str) -> String {
     const MOST: usize = 60;

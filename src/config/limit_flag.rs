@@ -1,7 +1,7 @@
 //! The text of `--limit`: `[METHODS ]PATH=RATE[,burst=N][,slices=N|auto][,key=PART]...[,mode=MODE][,name=NAME]`. Pure.
 
 use super::Overrides;
-use super::diagnostic::{Fault, nearest, shown};
+use super::diagnostic::{Fault, did_you_mean, shown};
 use super::name::{MAX_NAME, is_name};
 use super::report::Location;
 use super::rules;
@@ -59,8 +59,7 @@ fn rule(text: &str) -> Result<Node, Fault> {
             "mode" => "mode",
             "name" => "name",
             other => {
-                let guess = nearest(other, &["burst", "slices", "key", "mode", "name"]);
-                let guess = guess.map(|meant| format!("did you mean '{meant}'? ")).unwrap_or_default();
+                let guess = did_you_mean(other, &["burst", "slices", "key", "mode", "name"]);
                 return Err(Fault::new(
                     format!("unknown option '{}'", shown(other)),
                     format!("{guess}{HELP}"),

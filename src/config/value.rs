@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::diagnostic::{Fault, nearest, shown};
+use super::diagnostic::{Fault, did_you_mean, shown};
 use super::rate;
 use super::report::{Location, Spanned};
 use super::size;
@@ -200,9 +200,7 @@ impl<'n> Value<'n> {
         self.parsed(&help, |text| {
             let found = words.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
             found.ok_or_else(|| {
-                let guess = nearest(text, &names)
-                    .map(|meant| format!("did you mean '{meant}'? "))
-                    .unwrap_or_default();
+                let guess = did_you_mean(text, &names);
                 Fault::new(format!("invalid {what} '{}'", shown(text)), format!("{guess}{help}"))
             })
         })

@@ -2,7 +2,7 @@
 
 use http::HeaderName;
 
-use crate::config::diagnostic::{Fault, nearest, shown};
+use crate::config::diagnostic::{Fault, did_you_mean, shown};
 use crate::config::readable_header::{Purpose, readable};
 use crate::config::section::Section;
 use crate::policy::counter_key::KeyPart;
@@ -64,8 +64,7 @@ fn key_part(text: &str, path: Option<&Template>) -> Result<KeyPart, Fault> {
             Err(Fault::new(message, format!("expected it in the path, such as /tasks/{{{}}}", shown(name))))
         }
         _ => {
-            let guess =
-                nearest(text, &KINDS).map(|meant| format!("did you mean '{meant}'? ")).unwrap_or_default();
+            let guess = did_you_mean(text, &KINDS);
             Err(Fault::new(format!("invalid key part '{}'", shown(text)), format!("{guess}{HELP}")))
         }
     }
