@@ -94,14 +94,14 @@ pub(super) fn read(
 
 fn listen(file: &mut Section<'_>, overrides: &Overrides) -> Spanned<Listen> {
     let value = file.value("listen", Kind::Text("`IP:PORT` or `unix:PATH`"), LISTEN);
-    let written = value.and_then(|value| value.parsed(listen::LISTEN_HELP, listen::listen));
+    let written = value.and_then(|value| value.parsed("an address", listen::LISTEN_HELP, listen::listen));
     let flag = overrides.spanned("--listen", overrides.listen.as_ref(), &file.location);
     flag.or(written).unwrap_or_else(|| Spanned { value: LISTEN, location: file.location.clone() })
 }
 
 fn listen_mode(file: &mut Section<'_>, listen: &Listen) -> Option<u32> {
     let value = file.value("listen_mode", Kind::Text("octal digits"), "")?;
-    let mode = value.parsed(listen::MODE_HELP, listen::socket_mode)?;
+    let mode = value.parsed("a text", listen::MODE_HELP, listen::socket_mode)?;
     if let Listen::Tcp(address) = listen {
         let message = format!("only a Unix socket has a mode, and tidegate listens on {address}");
         mode.location.key().error(Fault::new(message, "remove listen_mode, or listen on unix:PATH"));
@@ -111,7 +111,7 @@ fn listen_mode(file: &mut Section<'_>, listen: &Listen) -> Option<u32> {
 
 fn ops_listen(file: &mut Section<'_>, overrides: &Overrides, listen: &Listen) -> SocketAddr {
     let value = file.value("ops_listen", Kind::Text("`IP:PORT`"), OPS_LISTEN);
-    let written = value.and_then(|value| value.parsed(listen::ADDRESS_HELP, listen::address));
+    let written = value.and_then(|value| value.parsed("an address", listen::ADDRESS_HELP, listen::address));
     let flag = overrides.spanned("--ops-listen", overrides.ops_listen.as_ref(), &file.location);
     let chosen = flag.or(written);
     let address = chosen.as_ref().map_or(OPS_LISTEN, |at| at.value);

@@ -34,7 +34,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Spanned<String>> {
     let help = "expected a name of 1 to 64 letters, digits, '.', '_' or '-'; a number takes quotes";
     let value = section.value("name", Kind::Text("1 to 64 of `A-Z a-z 0-9 . _ -`"), "");
     section.require("name", "the name is missing", help);
-    value?.parsed(help, |text| {
+    value?.parsed("a name", help, |text| {
         let fits = is_name(text, MAX_NAME).then(|| text.to_owned());
         fits.ok_or_else(|| Fault::new(format!("invalid name '{}'", shown(text)), help))
     })

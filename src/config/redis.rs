@@ -87,7 +87,7 @@ pub(super) fn read(
 fn prefix(value: Option<Value<'_>>) -> String {
     let help = "expected 1 to 32 letters, digits, '.', '_' or '-'";
     let prefix = value.and_then(|value| {
-        value.parsed(help, |text| {
+        value.parsed("a prefix", help, |text| {
             let fits = is_name(text, MAX_PREFIX).then(|| text.to_owned());
             fits.ok_or_else(|| Fault::new(format!("invalid prefix '{}'", shown(text)), help))
         })

@@ -102,6 +102,11 @@ impl<'n> Value<'n> {
 
     /// A text that is not empty.
     pub(super) fn text(&self, help: &str) -> Option<Spanned<String>> {
+        self.text_of("a text", help)
+    }
+
+    /// The same of a text with a grammar, which the message calls `kind`.
+    fn text_of(&self, kind: &str, help: &str) -> Option<Spanned<String>> {
         match self.node {
             Node::Text(text) if text.is_empty() => {
                 self.location.error(Fault::new("the text is empty", help));
@@ -109,19 +114,20 @@ impl<'n> Value<'n> {
             }
             Node::Text(text) => Some(Spanned { value: text.clone(), location: self.location.clone() }),
             _ => {
-                self.expected("a text", help);
+                self.expected(kind, help);
                 None
             }
         }
     }
 
-    /// A text that `parse` understands.
+    /// A text that `parse` understands, and that a message calls `kind`.
     pub(super) fn parsed<T>(
         &self,
+        kind: &str,
         help: &str,
         parse: impl FnOnce(&str) -> Result<T, Fault>,
     ) -> Option<Spanned<T>> {
-        let text = self.text(help)?;
+        let text = self.text_of(kind, help)?;
         let value = text.location.check(parse(&text.value))?;
         Some(Spanned { value, location: text.location })
     }
@@ -137,14 +143,19 @@ impl<'n> Value<'n> {
 
     /// A whole number within bounds.
     pub(super) fn integer(&self, least: i64, most: i64) -> Option<Spanned<i64>> {
-        self.integer_or(least, most, "")
+        self.integer_in((least, most), None)
     }
 
-    /// Reads a whole number within bounds. The help ends with `or`, which names what else the key takes.
-    pub(super) fn integer_or(&self, least: i64, most: i64, or: &str) -> Option<Spanned<i64>> {
-        let help = format!("expected a whole number from {least} to {most}{or}");
+    /// The same where this word is valid as well, which the caller has looked for.
+    pub(super) fn integer_or(&self, range: (i64, i64), word: &str) -> Option<Spanned<i64>> {
+        self.integer_in(range, Some(word))
+    }
+
+    fn integer_in(&self, (least, most): (i64, i64), word: Option<&str>) -> Option<Spanned<i64>> {
+        let kind = or_word("a whole number", " or ", word);
+        let help = or_word(&format!("expected a whole number from {least} to {most}"), ", or ", word);
         let Node::Int(value) = self.node else {
-            self.expected("a whole number", &help);
+            self.expected(&kind, &format!("{}{help}", self.guess(word)));
             return None;
         };
         match i64::try_from(*value) {
@@ -161,12 +172,15 @@ impl<'n> Value<'n> {
     /// A size in bytes, within bounds.
     pub(super) fn size(&self, least: i64, most: i64) -> Option<Spanned<i64>> {
         let help = format!("expected a size from {} to {}", size::written(least), size::written(most));
-        let bytes = match self.node {
-            Node::Int(bytes) => i64::try_from(*bytes).unwrap_or(i64::MAX),
-            _ => self.parsed(&help, size::size)?.value,
+        let (bytes, written) = match self.node {
+            Node::Int(bytes) => (i64::try_from(*bytes).unwrap_or(i64::MAX), format!("{bytes} bytes are")),
+            _ => {
+                let read = |text: &str| Ok((size::size(text)?, format!("{} is", shown(text.trim()))));
+                self.parsed("a size", &help, read)?.value
+            }
         };
         if !(least..=most).contains(&bytes) {
-            self.location.error(Fault::new(format!("{bytes} bytes are out of range"), help));
+            self.location.error(Fault::new(format!("{written} out of range"), help));
             return None;
         }
         Some(Spanned { value: bytes, location: self.location.clone() })
@@ -174,30 +188,43 @@ impl<'n> Value<'n> {
 
     /// A duration within bounds.
     pub(super) fn duration(&self, least: &str, most: &str) -> Option<Spanned<Duration>> {
-        self.duration_in((least, most), "")
+        self.duration_in((least, most), None)
     }
 
     /// The same where this word is valid as well, which the caller has looked for.
     pub(super) fn duration_or(&self, range: (&str, &str), word: &str) -> Option<Spanned<Duration>> {
-        self.duration_in(range, &format!(", or {word}"))
+        self.duration_in(range, Some(word))
     }
 
-    fn duration_in(&self, (least, most): (&str, &str), or: &str) -> Option<Spanned<Duration>> {
-        let help = format!("expected a duration from {least} to {most}, with its unit{or}");
-        let at = self.parsed(&help, rate::duration)?;
-        let within = rate::duration(least).is_ok_and(|least| at.value >= least)
-            && rate::duration(most).is_ok_and(|most| at.value <= most);
-        if !within {
-            at.location.error(Fault::new(format!("{:?} is out of range", at.value), help));
+    fn duration_in(&self, (least, most): (&str, &str), word: Option<&str>) -> Option<Spanned<Duration>> {
+        let kind = or_word("a duration", " or ", word);
+        let help = format!("expected a duration from {least} to {most}, with its unit");
+        let help = or_word(&help, ", or ", word);
+        self.parsed(&kind, &help, |text| {
+            let duration = rate::duration(text).map_err(|Fault { message, help }| {
+                Fault::new(message, self.guess(word) + &or_word(&help, ", or ", word))
+            })?;
+            let within = rate::duration(least).is_ok_and(|least| duration >= least)
+                && rate::duration(most).is_ok_and(|most| duration <= most);
+            // As it is written: the operator searches the file for it.
+            let fault = || Fault::new(format!("{} is out of range", shown(text.trim())), &*help);
+            within.then_some(duration).ok_or_else(fault)
+        })
+    }
+
+    /// Returns the start of a help if this text was probably meant to be the word.
+    fn guess(&self, word: Option<&str>) -> String {
+        match (self.node, word) {
+            (Node::Text(text), Some(word)) => did_you_mean(text, &[word]),
+            _ => String::new(),
         }
-        within.then_some(at)
     }
 
     /// One word of a closed set; `what` is the name of the set.
     pub(super) fn word<T: Copy>(&self, what: &str, words: &[(&str, T)]) -> Option<Spanned<T>> {
         let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
         let help = format!("expected one of {}", names.join(", "));
-        self.parsed(&help, |text| {
+        self.parsed("a word", &help, |text| {
             let found = words.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
             found.ok_or_else(|| {
                 let guess = did_you_mean(text, &names);
@@ -205,4 +232,9 @@ impl<'n> Value<'n> {
             })
         })
     }
+}
+
+/// Appends the word that a key takes as well.
+fn or_word(expected: &str, or: &str, word: Option<&str>) -> String {
+    word.map_or_else(|| expected.to_owned(), |word| format!("{expected}{or}{word}"))
 }

@@ -74,7 +74,7 @@ fn limit(section: &mut Section<'_>, is_required: bool) -> Option<Spanned<(Limit,
     }
     let burst = section.number("burst", 0..=u32::MAX.into(), 0);
     let slices = slices(section);
-    let at = rate?.parsed(help, rate::rate)?;
+    let at = rate?.parsed("a rate", help, rate::rate)?;
     let rate = at.value;
     let chosen = slices.as_ref().map_or(Slices::Auto, |at| at.value);
     let allowance = burst.as_ref().map_or(0, |at| at.value);
@@ -106,6 +106,6 @@ fn slices(section: &mut Section<'_>) -> Option<Spanned<Slices>> {
     if matches!(value.node, Node::Text(text) if text == auto) {
         return Some(Spanned { value: Slices::Auto, location: value.location });
     }
-    let number = value.integer_or(1, most, ", or auto")?;
+    let number = value.integer_or((1, most), auto)?;
     Some(Spanned { value: Slices::Exactly(number.value), location: number.location })
 }

@@ -65,6 +65,7 @@ fn a_wrong_limit_is_named_by_its_text() {
         ("/a=1/s,burst=x", "found the text 'x'", "whole number from 0 to"),
         ("/a=1/s,burst=1,burst=2", "duplicate option 'burst'", "keep one"),
         ("/a=1/s,slices=65", "65 is out of range", "from 1 to 64, or auto"),
+        ("/a=1/s,slices=Auto", "found the text 'Auto'", "did you mean 'auto'?"),
         ("/a=1/s,bursts=1", "unknown option 'bursts'", "did you mean 'burst'?"),
         ("/a=1/s,mode=on", "invalid mode 'on'", "expected one of enforce, shadow, off"),
         ("/a=1/s,name=", "invalid name ''", "1 to 64 ASCII letters"),
