@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::config::{Overrides, tcp_address};
+use crate::config::{Overrides, ops_listen_flag, tcp_listen_flag};
 use crate::logging::{self, DEFAULT_FILTER};
 use crate::settings::Listen;
 
@@ -63,7 +63,7 @@ pub struct RunArgs {
     )]
     pub limits: Vec<String>,
     /// Where probes and metrics are served
-    #[arg(long, env = "TIDEGATE_OPS_LISTEN", value_name = "IP:PORT", value_parser = tcp_address)]
+    #[arg(long, env = "TIDEGATE_OPS_LISTEN", value_name = "IP:PORT", value_parser = ops_listen_flag)]
     pub ops_listen: Option<SocketAddr>,
     /// What is logged.
     #[command(flatten)]
@@ -91,10 +91,10 @@ pub struct CheckArgs {
 #[derive(Args, Debug)]
 pub struct DemoArgs {
     /// Where clients connect
-    #[arg(long, env = "TIDEGATE_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:8080", value_parser = tcp_address)]
+    #[arg(long, env = "TIDEGATE_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:8080", value_parser = tcp_listen_flag)]
     pub listen: SocketAddr,
     /// Where probes and metrics are served
-    #[arg(long, env = "TIDEGATE_OPS_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:9902", value_parser = tcp_address)]
+    #[arg(long, env = "TIDEGATE_OPS_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:9902", value_parser = ops_listen_flag)]
     pub ops_listen: SocketAddr,
     /// What is logged.
     #[command(flatten)]

@@ -43,7 +43,7 @@ pub use certificates::{Certificates, warnings as certificate_warnings};
 use diagnostic::Fault;
 pub use diagnostic::{Diagnostic, Severity};
 pub use key_table::{Key, Kind};
-pub use listen::tcp_address;
+pub use listen::{ops_listen_flag, tcp_listen_flag};
 use report::{Located, Location, Report, Spanned};
 pub use secret::{SecretSource, Secrets};
 pub use sources::Sources;

@@ -111,7 +111,7 @@ fn listen_mode(file: &mut Section<'_>, listen: &Listen) -> Option<u32> {
 
 fn ops_listen(file: &mut Section<'_>, overrides: &Overrides, listen: &Listen) -> SocketAddr {
     let value = file.value("ops_listen", Kind::Text("`IP:PORT`"), OPS_LISTEN);
-    let written = value.and_then(|value| value.parsed("an address", listen::ADDRESS_HELP, listen::address));
+    let written = value.and_then(|value| value.parsed("an address", listen::OPS_HELP, listen::ops_address));
     let flag = overrides.spanned("--ops-listen", overrides.ops_listen.as_ref(), &file.location);
     let chosen = flag.or(written);
     let address = chosen.as_ref().map_or(OPS_LISTEN, |at| at.value);

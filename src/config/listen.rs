@@ -7,24 +7,38 @@ use std::str::FromStr;
 use super::diagnostic::{Fault, shown};
 use crate::settings::Listen;
 
-/// Reads an address as a flag takes it.
+/// Reads the value of the demo's `--listen`, which is TCP only.
 ///
 /// # Errors
 /// What is invalid, and what is expected.
-pub fn tcp_address(text: &str) -> Result<SocketAddr, String> {
-    address(text).map_err(|Fault { message, help }| format!("{message}; {help}"))
+pub fn tcp_listen_flag(text: &str) -> Result<SocketAddr, String> {
+    address(text, TCP_LISTEN_HELP).map_err(for_flag)
 }
 
-/// Parses the value of a flag. The error contains the help.
+/// Reads the value of `--ops-listen`.
+///
+/// # Errors
+/// What is invalid, and what is expected.
+pub fn ops_listen_flag(text: &str) -> Result<SocketAddr, String> {
+    ops_address(text).map_err(for_flag)
+}
+
+/// Returns the error of a flag, which contains the help.
+fn for_flag(Fault { message, help }: Fault) -> String {
+    format!("{message}; {help}")
+}
+
+/// Parses the value of `--listen`.
 impl FromStr for Listen {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        listen(text).map_err(|Fault { message, help }| format!("{message}; {help}"))
+        listen(text).map_err(for_flag)
     }
 }
 
-pub(super) const ADDRESS_HELP: &str = "expected IP:PORT, such as 0.0.0.0:9902 or [::]:9902";
+pub(super) const OPS_HELP: &str = "expected IP:PORT, such as 0.0.0.0:9902 or [::]:9902";
+const TCP_LISTEN_HELP: &str = "expected IP:PORT, such as 0.0.0.0:8080 or [::]:8080";
 pub(super) const LISTEN_HELP: &str =
     "expected IP:PORT, such as 0.0.0.0:8080 or [::]:8080, or unix:/PATH, such as unix:/run/tidegate.sock";
 const SOCKET_HELP: &str = "expected unix: and the path of the socket, such as unix:/run/app.sock";
@@ -39,9 +53,13 @@ pub(super) fn listen(text: &str) -> Result<Listen, Fault> {
     text.parse().map(Listen::Tcp).map_err(fault)
 }
 
+pub(super) fn ops_address(text: &str) -> Result<SocketAddr, Fault> {
+    address(text, OPS_HELP)
+}
+
 /// Reads an address where only TCP is possible.
-pub(super) fn address(text: &str) -> Result<SocketAddr, Fault> {
-    let fault = |_| Fault::new(format!("invalid listen address '{}'", shown(text)), ADDRESS_HELP);
+fn address(text: &str, help: &str) -> Result<SocketAddr, Fault> {
+    let fault = |_| Fault::new(format!("invalid listen address '{}'", shown(text)), help);
     text.parse().map_err(fault)
 }
 

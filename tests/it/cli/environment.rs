@@ -78,8 +78,18 @@ fn an_invalid_value_of_a_variable_says_what_is_expected() {
     for (command, name, value, expected) in [
         ("run", "TIDEGATE_LISTEN", "foo", "expected IP:PORT"),
         ("run", "TIDEGATE_OPS_LISTEN", "foo", "invalid listen address 'foo'; expected IP:PORT, such as"),
-        ("demo", "TIDEGATE_LISTEN", "foo", "invalid listen address 'foo'; expected IP:PORT, such as"),
-        ("demo", "TIDEGATE_OPS_LISTEN", "localhost:9902", "expected IP:PORT, such as"),
+        (
+            "demo",
+            "TIDEGATE_LISTEN",
+            "127.0.0.1",
+            "'127.0.0.1'; expected IP:PORT, such as 0.0.0.0:8080 or [::]:8080",
+        ),
+        (
+            "demo",
+            "TIDEGATE_OPS_LISTEN",
+            "localhost:9902",
+            "expected IP:PORT, such as 0.0.0.0:9902 or [::]:9902",
+        ),
         ("run", "TIDEGATE_LOG", "loud", "expected off, error, warn"),
     ] {
         let (code, said) = failed(&[(name, value)], &[command]);
