@@ -110,17 +110,17 @@ async fn accept(
         // Dropped, it is reset, as by a network that fails.
         near.set_zero_linger().unwrap();
         age.mark_unchanged();
-        let (mut age, ends) = (age.clone(), ends.clone());
+        let (mut age, cut, ends) = (age.clone(), age.clone(), ends.clone());
         tokio::spawn(async move {
             tokio::select! {
                 _ = age.changed() => {}
-                () = carry(near, ends) => {}
+                () = carry(near, cut, ends) => {}
             }
         });
     }
 }
 
-async fn carry(near: TcpStream, mut ends: Ends) {
+async fn carry(near: TcpStream, cut: watch::Receiver<usize>, mut ends: Ends) {
     let network = *ends.network.borrow_and_update();
     match network {
         Network::Mute => return std::future::pending().await,
@@ -138,8 +138,8 @@ async fn carry(near: TcpStream, mut ends: Ends) {
     far.set_nodelay(true).unwrap();
     let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
     tokio::join!(
-        one_way(near_read, far_write, ends.network.clone()),
-        one_way(far_read, near_write, ends.network)
+        one_way(near_read, far_write, cut.clone(), ends.network.clone()),
+        one_way(far_read, near_write, cut, ends.network)
     );
 }
 
@@ -153,9 +153,14 @@ struct Parcel {
 /// What is on its way in one direction at most. Beyond that the sender has to wait.
 const UNDER_WAY: usize = 1024;
 
-async fn one_way(from: OwnedReadHalf, to: OwnedWriteHalf, network: watch::Receiver<Network>) {
+async fn one_way(
+    from: OwnedReadHalf,
+    to: OwnedWriteHalf,
+    cut: watch::Receiver<usize>,
+    network: watch::Receiver<Network>,
+) {
     let (sender, receiver) = mpsc::channel(UNDER_WAY);
-    tokio::join!(depart(from, sender, network.clone()), arrive(to, receiver, network));
+    tokio::join!(depart(from, sender, network.clone()), arrive(to, receiver, cut, network));
 }
 
 /// Takes what is sent, and says when it may arrive.
@@ -177,6 +182,7 @@ async fn depart(mut from: OwnedReadHalf, line: mpsc::Sender<Parcel>, network: wa
 async fn arrive(
     mut to: OwnedWriteHalf,
     mut line: mpsc::Receiver<Parcel>,
+    cut: watch::Receiver<usize>,
     mut network: watch::Receiver<Network>,
 ) {
     loop {
@@ -188,6 +194,10 @@ async fn arrive(
             return;
         }
         let Some(parcel) = parcel else { break };
+        // The connection is cut, and its task has not ended yet: Redis must not execute a call whose reply cannot arrive.
+        if cut.has_changed().unwrap_or(true) {
+            return;
+        }
         if to.write_all(&parcel.bytes).await.is_err() {
             break;
         }
