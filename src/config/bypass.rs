@@ -66,7 +66,7 @@ fn condition(section: &mut Section<'_>, reading: &PathPolicy, secrets: &Secrets<
             return by_secret(section, &header, secret_file, secret_env, secrets);
         }
         (None, None, None, None) => {
-            // A condition that cannot be read is no missing one.
+            // An invalid condition is reported already, and is not missing.
             if section.is_sound() {
                 section.location.error(Fault::new("the bypass has no condition", CONDITIONS));
             }

@@ -13,7 +13,7 @@ use crate::policy::counter_key::KeyPart;
 use crate::policy::{OnOutage, Parts, Policy, Rule};
 
 /// Reads the policy. `limits` are those of the command line: they come before the file's rules. `on_outage` holds for
-/// rules without their own. `clients_named` is whether clients are asked for certificates.
+/// rules without their own. `clients_named`: the listener requests certificates of its clients.
 pub(super) fn read(
     file: &mut Section<'_>,
     limits: &[Value<'_>],

@@ -187,7 +187,7 @@ pub(super) struct Report {
     errors: RefCell<Vec<Finding>>,
     warnings: RefCell<Vec<Finding>>,
     certificates: RefCell<Vec<CertificateFile>>,
-    /// The keys that were asked for. None: this reading is not for the table of keys.
+    /// The keys that the readers read. None: this reading is not for the table of keys.
     keys: RefCell<Option<Vec<Key>>>,
     /// Lists the keys of the whole file.
     list_keys: Option<fn() -> Vec<Key>>,
@@ -215,7 +215,7 @@ impl Report {
         Self { keys: RefCell::new(Some(Vec::new())), ..Self::default() }
     }
 
-    /// The keys that were asked for.
+    /// The keys that the readers read.
     pub(super) fn keys(&self) -> Vec<Key> {
         self.keys.take().unwrap_or_default()
     }

@@ -68,7 +68,7 @@ pub(super) struct Section<'n> {
     known: Vec<&'static str>,
     /// Errors before it.
     before: usize,
-    /// Whether its keys can be read: if it is no mapping, none is missing.
+    /// Whether the value is a mapping. Of another value no key is reported as missing.
     readable: bool,
 }
 
