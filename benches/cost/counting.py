@@ -76,6 +76,8 @@ def allocations(row, around):
             subject.process.end(signal.SIGINT)
         with open(report, encoding="utf-8") as file:
             found = re.search(r"Total: +([\d,]+) bytes in ([\d,]+) blocks", file.read())
+        if not found:
+            raise RuntimeError(f"{row.key}: dhat did not report a total")
         size, blocks = (int(number.replace(",", "")) for number in found.groups())
         return blocks, size, seconds
 

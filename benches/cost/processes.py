@@ -13,6 +13,8 @@ import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 START_TIMEOUT_S = 300
+# A tool writes its report first, which takes minutes where other processes are busy.
+END_TIMEOUT_S = 600
 ADDRESS = re.compile(r"^(127\.0\.0\.1:\d+)$")
 
 
@@ -44,7 +46,7 @@ class Process:
         if self.child.poll() is None:
             self.child.send_signal(stop or self.stop)
         try:
-            self.child.wait(60)
+            self.child.wait(END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.child.kill()
             self.child.wait()
