@@ -47,6 +47,8 @@ def main():
     chosen = options()
     # Ends the processes that were started, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # dhat reports when SIGINT ends the proxy. A shell's background jobs ignore that signal, and so would their children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     record = Record(os.path.join(HERE, "instructions.json"))
     rows = [row for row in ROWS if re.search(chosen.rows, row.key)]
     if chosen.check:

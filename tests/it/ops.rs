@@ -6,7 +6,7 @@ mod status;
 
 use std::collections::BTreeMap;
 
-use crate::harness::{Tidegate, Upstream, Wire, client};
+use crate::harness::{ReservedPort, Tidegate, Upstream, Wire, client};
 
 #[tokio::test]
 async fn probes_answer_on_a_listener_of_their_own() {
@@ -31,8 +31,9 @@ async fn probes_answer_on_a_listener_of_their_own() {
 
 #[tokio::test]
 async fn an_instance_is_alive_and_ready_without_application_and_without_redis() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let tidegate = Tidegate::start(nobody, &["--limit=/*=1/h", &format!("--redis=redis://{nobody}/0")]).await;
+    let closed = ReservedPort::new();
+    let redis = format!("--redis=redis://{}/0", closed.address());
+    let tidegate = Tidegate::start(closed.address(), &["--limit=/*=1/h", &redis]).await;
     assert_eq!(client().get(tidegate.url("/")).send().await.unwrap().status(), 503);
     for path in ["/livez", "/readyz", "/startupz"] {
         assert_eq!(client().get(tidegate.ops_url(path)).send().await.unwrap().status(), 200, "{path}");

@@ -6,16 +6,15 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::GENEROUS;
-use crate::harness::{Tidegate, Upstream, Wire, chunks, client, eventually, h2_client};
+use crate::harness::{ReservedPort, Tidegate, Upstream, Wire, chunks, client, eventually, h2_client};
 
 #[tokio::test]
 async fn an_application_that_is_not_there_is_a_503_with_a_time_to_come_back() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let tidegate = Tidegate::start(free, GENEROUS).await;
+    let port = ReservedPort::new();
+    let tidegate = Tidegate::start(port.address(), GENEROUS).await;
     for client in [client(), h2_client()] {
         let answer = client.post(tidegate.url("/")).body("x").send().await.unwrap();
         assert_eq!(answer.status(), 503);
@@ -33,7 +32,7 @@ async fn an_application_that_is_not_there_is_a_503_with_a_time_to_come_back() {
     }
     assert_eq!(tidegate.metric("tidegate_upstream_errors_total{error=\"unreachable\"}").await, Some(2.0));
     // It is served as soon as the application is there.
-    let upstream = TcpListener::bind(free).await.unwrap();
+    let upstream = port.listen();
     tokio::spawn(async move {
         let mut wire = Wire::over(upstream.accept().await.unwrap().0);
         wire.head().await.unwrap();
