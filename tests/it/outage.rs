@@ -6,6 +6,7 @@ mod local;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::harness::{Network, Redis, Relay, Tidegate, Upstream, client, command, eventually, flood};
 
@@ -229,10 +230,11 @@ async fn a_redis_user_without_the_rights_is_an_outage() {
 }
 
 /// Between tidegate and Redis: it carries two connections, one for checks and one for probes, and takes others without
-/// a word.
-async fn relay_of_two_connections(redis: u16) -> u16 {
+/// a word. The second value becomes true when it carries both.
+async fn relay_of_two_connections(redis: u16) -> (u16, watch::Receiver<bool>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
+    let (both, carries_both) = watch::channel(false);
     tokio::spawn(async move {
         for _ in 0..2 {
             let (mut near, _) = listener.accept().await.unwrap();
@@ -241,23 +243,26 @@ async fn relay_of_two_connections(redis: u16) -> u16 {
                 let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
             });
         }
+        both.send_replace(true);
         let mut silent = Vec::new();
         while let Ok((stream, _)) = listener.accept().await {
             silent.push(stream);
         }
     });
-    port
+    (port, carries_both)
 }
 
 #[tokio::test]
 async fn one_connection_that_works_is_enough() {
     let (upstream, redis) = (Upstream::start().await, Redis::start().await);
-    let port = relay_of_two_connections(redis.port()).await;
+    let (port, mut carries_both) = relay_of_two_connections(redis.port()).await;
     let config = format!(
-        "store: {{ redis: {{ url: 'redis://127.0.0.1:{port}/0', timeout: 5s }}, on_outage: closed }}
+        "store: {{ redis: {{ url: 'redis://127.0.0.1:{port}/0', timeout: 10s }}, on_outage: closed }}
 rules: [{{ name: all, rate: 1000000/h }}]"
     );
     let tidegate = Tidegate::configured(upstream.address, &config).await;
+    // Without a request there is one connection of each kind. The flood opens more for checks.
+    carries_both.wait_for(|both| *both).await.unwrap();
     let client = client();
     let answers = flood(400, |_| client.get(tidegate.url("/"))).await;
     assert_eq!(answers, [(200, 400)].into(), "checks waited behind connections that do not answer");

@@ -14,8 +14,8 @@ use tidegate::clock::Clock;
 use tidegate::settings::{Credentials, RedisSettings, RedisTopology, ServerAddress};
 use tidegate::store::{Access, RedisStore};
 
-use super::eventually;
 use super::process::{end, signal};
+use super::{DEADLINE, eventually};
 pub use setup::Setup;
 
 /// A redis-server with nothing in it, and nothing kept on disk.
@@ -141,15 +141,21 @@ impl Redis {
         RedisStore::new(&settings, access, clock)
     }
 
-    /// Runs a command, with the password and the certificates that the server was set up with.
+    /// Runs a command, with the password and the certificates that the server was set up with. On a busy machine the
+    /// reply may take long.
     pub async fn command<T: FromRedisValue>(&self, words: &[&str]) -> T {
-        self.try_command(words).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
+        self.run(words, DEADLINE).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
     /// The same, or why not, in the server's words: `MOVED 5798 127.0.0.1:40001`.
     pub async fn try_command<T: FromRedisValue>(&self, words: &[&str]) -> Result<T, String> {
-        let answer = self.setup.ask(self.port(), words).await?;
-        T::from_redis_value(answer).map_err(|error| error.to_string())
+        // Short, as a server that hangs may be one of several that are tried.
+        self.run(words, Duration::from_secs(5)).await
+    }
+
+    async fn run<T: FromRedisValue>(&self, words: &[&str], timeout: Duration) -> Result<T, String> {
+        let reply = self.setup.ask(self.port(), words, timeout).await?;
+        T::from_redis_value(reply).map_err(|error| error.to_string())
     }
 
     /// The names of all counters. What else is there is no client's: the list of instances, what probes leave for a

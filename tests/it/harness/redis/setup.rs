@@ -96,10 +96,10 @@ impl Setup {
         arguments
     }
 
-    /// What such a server on this port answers, or what it says is wrong.
-    pub(super) async fn ask(&self, port: u16, words: &[&str]) -> Result<Value, String> {
+    /// Returns the reply of such a server on this port, or the error that it replies with. Over TLS without a timeout.
+    pub(super) async fn ask(&self, port: u16, words: &[&str], timeout: Duration) -> Result<Value, String> {
         match &self.certificates {
-            None => self.ask_plainly(port, words).await.map_err(in_its_own_words),
+            None => self.ask_plainly(port, words, timeout).await.map_err(in_its_own_words),
             Some(certificates) => {
                 let mut command = certificates.redis_cli(port);
                 if let Some(password) = self.password() {
@@ -111,15 +111,15 @@ impl Setup {
         }
     }
 
-    async fn ask_plainly(&self, port: u16, words: &[&str]) -> RedisResult<Value> {
+    async fn ask_plainly(&self, port: u16, words: &[&str], timeout: Duration) -> RedisResult<Value> {
         let mut server = format!("redis://127.0.0.1:{port}/0").into_connection_info()?;
         if let Some(password) = self.password() {
             let settings = server.redis_settings().clone().set_password(password);
             server = server.set_redis_settings(settings);
         }
-        let patience = Some(Duration::from_secs(5));
+        let timeout = Some(timeout);
         let config =
-            AsyncConnectionConfig::new().set_connection_timeout(patience).set_response_timeout(patience);
+            AsyncConnectionConfig::new().set_connection_timeout(timeout).set_response_timeout(timeout);
         let client = Client::open(server)?;
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         let mut command = Cmd::new();
