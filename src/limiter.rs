@@ -1,10 +1,7 @@
 //! From checks to a verdict. All that knows how limits, modes and outages come together is here.
 
-mod denied;
-mod fallback;
-mod fleet;
-mod known;
-mod settle;
+mod outage;
+mod refusal_cache;
 mod upgrade;
 
 use std::sync::Arc;
@@ -17,8 +14,8 @@ use crate::metrics::{Origin, Origins};
 use crate::policy::{Check, Mode, NamedLimit, OnOutage, Rule};
 use crate::store::{Decision, Decisions, KeyedCharge, RedisStore, Store, StoreError, StoreHealth};
 use crate::window::Charge;
-use denied::{Denied, Revision};
-use fallback::Fallback;
+use outage::Ledger;
+use refusal_cache::{EarlyRoom, RefusalCache};
 use upgrade::KEY_END;
 
 /// Units that a request costs.
@@ -83,7 +80,7 @@ pub struct Charges<'p> {
 #[derive(Debug)]
 pub struct Limiter {
     store: Store,
-    denied: Denied,
+    refusals: RefusalCache,
     /// None for a store that is always there, and answers as quickly.
     remote: Option<Remote>,
     origins: Origins,
@@ -94,8 +91,8 @@ pub struct Limiter {
 #[derive(Debug)]
 struct Remote {
     store: RedisStore,
-    fallback: Arc<Fallback>,
-    _attendant: AbortOnDropHandle<()>,
+    ledger: Arc<Ledger>,
+    _upkeep: AbortOnDropHandle<()>,
 }
 
 /// How the store is, and who shares it.
@@ -125,16 +122,16 @@ impl Limiter {
         let remote = match &store {
             Store::Memory(_) => None,
             Store::Redis(redis) => {
-                let fallback = Fallback::new(instances, timeline.clone());
-                Some(Remote::new(redis.clone(), fallback))
+                let ledger = Ledger::new(instances, timeline.clone());
+                Some(Remote::new(redis.clone(), ledger))
             }
         };
-        let denied = Denied::new(match &store {
-            Store::Memory(_) => Revision::Never,
-            Store::Redis(_) if store.may_give_back() => Revision::GivenBack,
-            Store::Redis(_) => Revision::Deleted,
+        let refusals = RefusalCache::new(match &store {
+            Store::Memory(_) => EarlyRoom::Never,
+            Store::Redis(_) if store.may_give_back() => EarlyRoom::GiveBack,
+            Store::Redis(_) => EarlyRoom::Deletion,
         });
-        Self { store, denied, remote, origins: Origins::default(), timeline }
+        Self { store, refusals, remote, origins: Origins::default(), timeline }
     }
 
     /// The store.
@@ -146,9 +143,9 @@ impl Limiter {
     /// How the store is. None: it is always there.
     #[must_use]
     pub fn status(&self) -> Option<Status> {
-        let Remote { store, fallback, .. } = self.remote.as_ref()?;
-        let (health, instances) = (store.health(), fallback.fleet.instances());
-        Some(Status { health, instances, owes: fallback.owes(store.generation()) })
+        let Remote { store, ledger, .. } = self.remote.as_ref()?;
+        let (health, instances) = (store.health(), ledger.membership.instances());
+        Some(Status { health, instances, owes: ledger.needs_settlement(store.generation()) })
     }
 
     /// Returns the refusal that is remembered of one of the counters, if there is one. Nothing is charged, and nothing
@@ -159,7 +156,7 @@ impl Limiter {
         let now_ms = self.timeline.now_ms();
         let refused = asks.iter().zip(sources).filter(|(ask, _)| ask.charge.group == Charge::BINDING);
         let refused = refused.filter_map(|(ask, source)| {
-            let (remaining, reset_ms) = self.denied.recall(ask, now_ms)?;
+            let (remaining, reset_ms) = self.refusals.get(ask, now_ms)?;
             Some((source, source.standing(remaining, reset_ms)))
         });
         let limited = refusal(refused.collect())?;
@@ -169,7 +166,7 @@ impl Limiter {
 
     /// Decides about one request, and charges what it admits. The wait for the store has a deadline.
     pub async fn charge<'p>(&self, charges: &Charges<'p>) -> Verdict<'p> {
-        let more = self.remote.as_ref().and_then(|remote| charges.with_former(&remote.fallback));
+        let more = self.remote.as_ref().and_then(|remote| charges.with_former(&remote.ledger));
         let Charges { asks, sources } = more.as_ref().unwrap_or(charges);
         if asks.is_empty() {
             return Verdict::Pass { standing: None, exceeded: Vec::new() };
@@ -195,34 +192,34 @@ impl Limiter {
         verdict
     }
 
-    /// Asks the store. Where it has to be told first what it missed, it is not asked if the rules can do without, and
-    /// else a little later.
+    /// Lets the store decide. Where it lacks too much of a counter, the rules decide locally if they can, and otherwise
+    /// the check waits a moment for the settlement.
     async fn ask(&self, asks: &[KeyedCharge], sources: &[Source<'_>]) -> Decisions {
-        let Some(Remote { store, fallback, .. }) = &self.remote else { return self.store.take(asks).await };
-        let runs = store.generation();
+        let Some(Remote { store, ledger, .. }) = &self.remote else { return self.store.take(asks).await };
+        let generation = store.generation();
         if !store.is_down() {
-            let (owed, much) = fallback.owed(asks, runs);
-            let told = owed.into_iter().map(|key| {
-                let (store, fallback, key) = (store.clone(), Arc::clone(fallback), key.to_owned());
-                tokio::spawn(async move { settle::settle(&store, &fallback, &key).await })
+            let (due, is_blocked) = ledger.unsettled_keys(asks, generation);
+            let settlements = due.into_iter().map(|key| {
+                let (store, ledger, key) = (store.clone(), Arc::clone(ledger), key.to_owned());
+                tokio::spawn(async move { outage::settle(&store, &ledger, &key).await })
             });
-            let told: Vec<_> = told.collect();
-            if much && sources.iter().all(|source| source.rule.on_outage == OnOutage::Local) {
+            let settlements: Vec<_> = settlements.collect();
+            if is_blocked && sources.iter().all(|source| source.rule.on_outage == OnOutage::Local) {
                 return asks.iter().map(|_| Err(StoreError::Unsettled)).collect();
             }
-            if much {
-                // What the rules cannot do without is worth a moment: at most as long as half a check may take.
-                let _ = tokio::time::timeout(store.timeout() / 2, join_all(told)).await;
+            if is_blocked {
+                // A rule that cannot decide locally is worth a wait: for at most half of the time that a check has.
+                let _ = tokio::time::timeout(store.timeout() / 2, join_all(settlements)).await;
             }
         }
         let answer = self.store.take(asks).await;
-        fallback.learn(asks, &answer, (runs, store.generation()));
+        ledger.observe(asks, &answer, (generation, store.generation()));
         answer
     }
 
     /// Decides here where the store gave no answer, for the rules that want it. Whether that decided.
     fn fall_back(&self, asks: &[KeyedCharge], sources: &[Source<'_>], answer: &mut Decisions) -> bool {
-        let Some(Remote { store, fallback, .. }) = &self.remote else { return false };
+        let Some(Remote { store, ledger, .. }) = &self.remote else { return false };
         if answer.iter().all(Result::is_ok) {
             return false;
         }
@@ -244,7 +241,7 @@ impl Limiter {
                 decision.is_err() && source.rule.on_outage == OnOutage::Local
             };
         let unanswered: Vec<&KeyedCharge> = each().filter(wanted).map(|((ask, _), _)| ask).collect();
-        let mut decisions = fallback.take(&unanswered, store.generation()).into_iter();
+        let mut decisions = ledger.take(&unanswered, store.generation()).into_iter();
         let mut local = false;
         for (source, decision) in sources.iter().zip(answer) {
             if decision.is_err()
@@ -265,18 +262,17 @@ impl Limiter {
                 && !decision.taken.fits
                 && ask.charge.group == Charge::BINDING
             {
-                self.denied.note(ask, decision, asked_ms);
+                self.refusals.insert(ask, decision, asked_ms);
             }
         }
     }
 }
 
 impl Remote {
-    fn new(store: RedisStore, fallback: Fallback) -> Self {
-        let fallback = Arc::new(fallback);
-        let attendant = tokio::spawn(settle::attend(store.clone(), Arc::clone(&fallback)));
-        let _attendant = AbortOnDropHandle::new(attendant);
-        Self { store, fallback, _attendant }
+    fn new(store: RedisStore, ledger: Ledger) -> Self {
+        let ledger = Arc::new(ledger);
+        let _upkeep = AbortOnDropHandle::new(tokio::spawn(outage::run(store.clone(), Arc::clone(&ledger))));
+        Self { store, ledger, _upkeep }
     }
 }
 

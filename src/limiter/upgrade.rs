@@ -5,7 +5,7 @@
 //! number had a key of its own. While an instance of that build is alive, and for a window after, both counters are charged,
 //! so that no client gets the limit from each.
 
-use super::{Charges, Fallback, Source};
+use super::{Charges, Ledger, Source};
 use crate::store::KeyedCharge;
 use crate::window::Slices;
 
@@ -24,11 +24,11 @@ impl Source<'_> {
 
 impl<'p> Charges<'p> {
     /// Returns these charges together with those of the counters of the build before. None: there are no such counters.
-    pub(super) fn with_former(&self, fallback: &Fallback) -> Option<Self> {
-        let now_ms = fallback.local_ms();
+    pub(super) fn with_former(&self, ledger: &Ledger) -> Option<Self> {
+        let now_ms = ledger.local_ms();
         let former = |ask: &KeyedCharge, source: &Source<'p>| {
             let key = source.former_key(&ask.key)?;
-            let shared = fallback.fleet.has_others(ask.charge.limit.window_ms(), now_ms);
+            let shared = ledger.membership.had_other_builds(ask.charge.limit.window_ms(), now_ms);
             shared.then_some(KeyedCharge { key, charge: ask.charge })
         };
         let each = || self.asks.iter().zip(&self.sources);

@@ -1,0 +1,195 @@
+//! What this instance knows of the counters that it shares with others, and what of them the store lacks.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use super::membership::Membership;
+use super::shared_counter::{PendingSettlement, SharedCounter};
+use crate::clock::Timeline;
+use crate::metrics;
+use crate::store::{AtomicGeneration, Decision, Decisions, Generation, KeyedCharge};
+use crate::table::Table;
+use crate::window::{Charge, Counter, take_all};
+
+/// The maximum number of counters. The one that is idle for the longest time makes room for a new one.
+const CAPACITY: usize = 32_768;
+
+/// The counters that this instance shares with others.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    counters: Table<SharedCounter>,
+    pub(crate) membership: Membership,
+    timeline: Timeline,
+    /// How far the store's clock is ahead of the timeline, in milliseconds, by its last decision. Before the first one,
+    /// this machine's clock is the best estimate.
+    ahead_ms: AtomicI64,
+    /// How many charges were admitted locally.
+    admitted: AtomicU64,
+    /// How many of those are settled.
+    settled: AtomicU64,
+    /// The generation up to which everything that may be lost is settled.
+    settled_generation: AtomicGeneration,
+}
+
+impl Ledger {
+    pub(crate) fn new(instances: u32, timeline: Timeline) -> Self {
+        let local_ms = timeline.now_ms();
+        Self {
+            counters: Table::new(CAPACITY),
+            membership: Membership::new(instances, local_ms),
+            ahead_ms: AtomicI64::new(timeline.unix_ms() - local_ms),
+            timeline,
+            admitted: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
+            settled_generation: AtomicGeneration::default(),
+        }
+    }
+
+    /// Records the decisions of the store. `generations` are those before and after the check.
+    pub(crate) fn observe(
+        &self,
+        charges: &[KeyedCharge],
+        decisions: &Decisions,
+        generations: (Generation, Generation),
+    ) {
+        let local_ms = self.local_ms();
+        for (keyed, decision) in charges.iter().zip(decisions) {
+            let Ok(decision) = decision else { continue };
+            self.ahead_ms.store(decision.now_ms - local_ms, Ordering::Relaxed);
+            let mut counters = self.counters.lock(std::iter::once(&*keyed.key));
+            if let Some(counter) = counters.get(&keyed.key) {
+                counter.observe(keyed, decision, generations);
+            } else {
+                let counter = SharedCounter::from_decision(keyed, decision, generations);
+                count_eviction(counters.insert(&keyed.key, counter));
+            }
+        }
+    }
+
+    /// Decides about charges of one request with this instance's parts of their limits, as [`take_all`] does.
+    pub(crate) fn take(&self, charges: &[&KeyedCharge], generation: Generation) -> Vec<Decision> {
+        let now_ms = self.store_ms();
+        let mut table = self.counters.lock(charges.iter().map(|keyed| &*keyed.key));
+        let mut parts: Vec<Charge> = Vec::with_capacity(charges.len());
+        let mut counters: Vec<Counter> = Vec::with_capacity(charges.len());
+        for keyed in charges {
+            let (key, charge) = (&keyed.key, keyed.charge);
+            if table.get(key).is_none_or(|counter| !counter.is_recent(now_ms)) {
+                count_eviction(table.insert(key, SharedCounter::unknown(charge.limit, generation)));
+            }
+            let Some(counter) = table.get(key) else { return Vec::new() };
+            let limit = counter.part(&charge.limit, now_ms, |limit| self.membership.equal_part(limit, key));
+            parts.push(Charge { limit, ..charge });
+            counters.push(std::mem::take(counter.own()));
+        }
+        let before = counters.clone();
+        let taken = take_all(&mut counters, &parts, now_ms);
+        let mut decisions = Vec::with_capacity(charges.len());
+        let outcomes = parts.into_iter().zip(taken).zip(before.into_iter().zip(counters));
+        for (keyed, ((Charge { limit, cost, .. }, taken), (before, counter))) in charges.iter().zip(outcomes)
+        {
+            if let Some(shared) = table.get(&keyed.key) {
+                shared.own().clone_from(&counter);
+                if taken.charged {
+                    shared.record_unsettled(&before, &limit, now_ms, cost);
+                    self.admitted.fetch_add(1, Ordering::AcqRel);
+                }
+            }
+            decisions.push(Decision { limit, now_ms, taken, before, counter });
+        }
+        decisions
+    }
+
+    /// Returns the keys of the charges whose settlement may begin, and whether the store lacks so much of any counter
+    /// that it must not decide before that is settled.
+    pub(crate) fn unsettled_keys<'a>(
+        &self,
+        charges: &'a [KeyedCharge],
+        generation: Generation,
+    ) -> (Vec<&'a str>, bool) {
+        let (mut due, mut is_blocked) = (Vec::new(), false);
+        if self.needs_settlement(generation) {
+            let (local_ms, now_ms) = (self.local_ms(), self.store_ms());
+            let instances = self.membership.instances();
+            let mut table = self.counters.lock(charges.iter().map(|keyed| &*keyed.key));
+            for key in charges.iter().map(|keyed| &*keyed.key) {
+                let counter = table.get(key);
+                if let Some(counter) = counter.filter(|counter| counter.needs_settlement(now_ms, generation))
+                {
+                    due.extend(counter.may_begin_settlement(local_ms).then_some(key));
+                    is_blocked |= counter.blocks_checks(now_ms, generation, instances);
+                }
+            }
+        }
+        (due, is_blocked)
+    }
+
+    /// Returns whether the store may lack something of any counter.
+    pub(crate) fn needs_settlement(&self, generation: Generation) -> bool {
+        self.settled.load(Ordering::Acquire) != self.admitted.load(Ordering::Acquire)
+            || self.settled_generation.load() != generation
+    }
+
+    /// Returns the keys of all counters of which the store lacks something. Drops the counters that are not worth their
+    /// memory any more.
+    pub(super) fn all_unsettled_keys(&self, generation: Generation) -> Vec<String> {
+        let admitted = self.admitted.load(Ordering::Acquire);
+        let now_ms = self.store_ms();
+        let mut keys = Vec::new();
+        self.counters.retain(|key, counter| {
+            let needs_settlement = counter.needs_settlement(now_ms, generation);
+            if needs_settlement {
+                keys.push(key.to_owned());
+            }
+            needs_settlement || counter.is_recent(now_ms)
+        });
+        if keys.is_empty() {
+            self.settled.store(admitted, Ordering::Release);
+            self.settled_generation.store(generation);
+        }
+        keys
+    }
+
+    /// Returns what to settle of a counter, unless its settlement is under way. It may be repeated after `pause_ms`
+    /// milliseconds.
+    pub(super) fn begin_settlement(
+        &self,
+        key: &str,
+        generation: Generation,
+        pause_ms: i64,
+    ) -> Option<PendingSettlement> {
+        let (local_ms, now_ms) = (self.local_ms(), self.store_ms());
+        let mut table = self.counters.lock(std::iter::once(key));
+        let counter = table.get(key).filter(|counter| counter.needs_settlement(now_ms, generation))?;
+        counter.begin_settlement(generation, now_ms, local_ms, local_ms + pause_ms)
+    }
+
+    /// Records that a settlement is done, and the counter that the store reported then. None: the store cannot settle it.
+    pub(super) fn complete(&self, key: &str, number: u64, counter: Option<Counter>, generation: Generation) {
+        if let Some(shared) = self.counters.lock(std::iter::once(key)).get(key) {
+            shared.complete(number, counter, generation);
+        }
+    }
+
+    /// Records that the outcome of a settlement is unknown.
+    pub(super) fn fail(&self, key: &str) {
+        if let Some(shared) = self.counters.lock(std::iter::once(key)).get(key) {
+            shared.fail();
+        }
+    }
+
+    /// Returns the time on the limiter's timeline.
+    pub(crate) fn local_ms(&self) -> i64 {
+        self.timeline.now_ms()
+    }
+
+    /// Returns the store's time, as far as it is known.
+    pub(super) fn store_ms(&self) -> i64 {
+        self.local_ms() + self.ahead_ms.load(Ordering::Relaxed)
+    }
+}
+
+fn count_eviction(evicted: bool) {
+    if evicted {
+        metrics::fallback_evicted();
+    }
+}

@@ -1,0 +1,146 @@
+//! Remembers refusals. No new request can make room before the time that a refusal named, so until then the store need
+//! not decide again, and a flood of refused requests never reaches it.
+
+use foldhash::fast::RandomState;
+use quick_cache::UnitWeighter;
+use quick_cache::sync::Cache;
+
+use crate::store::{Decision, KeyedCharge};
+use crate::window::Limit;
+
+/// The maximum number of refusals. The least used one makes room for a new one.
+const CAPACITY: usize = 65_536;
+/// How long to rely on a refusal, in milliseconds: an operator may have deleted the counter in Redis, and the limit of a
+/// day refuses for hours.
+const MAX_AGE_MS: i64 = 5_000;
+/// The same for a counter that was charged less than this ago: it may be full with charges that are about to be given
+/// back. Refusals charge nothing, so a counter that was last charged longer ago is really full.
+const UNSTABLE_MS: i64 = 100;
+
+/// The refusals of the recent past. Times are in milliseconds of the caller's clock.
+#[derive(Debug)]
+pub(super) struct RefusalCache {
+    refusals: Cache<String, Refusal, UnitWeighter, RandomState>,
+    early_room: EarlyRoom,
+}
+
+/// What can make room in a counter before the time that a refusal named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EarlyRoom {
+    /// Nothing: the counter belongs to this process.
+    Never,
+    /// The deletion of the counter in Redis.
+    Deletion,
+    /// Its deletion, and charges that are given back.
+    GiveBack,
+}
+
+#[derive(Clone, Debug)]
+struct Refusal {
+    /// With another limit, the store has to decide again.
+    limit: Limit,
+    /// Only requests that cost as much or more are refused.
+    cost: i64,
+    remaining: i64,
+    /// When there is room.
+    room_ms: i64,
+    /// When the store has to decide again.
+    expires_ms: i64,
+}
+
+impl RefusalCache {
+    pub(super) fn new(early_room: EarlyRoom) -> Self {
+        let hasher = RandomState::default();
+        let refusals = Cache::with(CAPACITY, CAPACITY as u64, UnitWeighter, hasher, Default::default());
+        Self { refusals, early_room }
+    }
+
+    /// Remembers a refusal of a charge that was sent to the store at `sent_ms`.
+    pub(super) fn insert(&self, keyed: &KeyedCharge, decision: &Decision, sent_ms: i64) {
+        let (limit, cost) = (keyed.charge.limit, keyed.charge.cost);
+        let Some(left_ms) = decision.counter.retry_after(&limit, decision.now_ms, cost) else { return };
+        let last = self.refusals.get(keyed.key.as_str());
+        let last = last.filter(|last| last.limit == limit && last.cost == cost);
+        if last.is_some_and(|last| sent_ms < last.expires_ms) {
+            return; // The charge was sent while an earlier refusal was in force: this one is no newer.
+        }
+        let is_stable = decision.now_ms - decision.counter.last_ms() >= UNSTABLE_MS;
+        let max_age_ms = match self.early_room {
+            EarlyRoom::Never => i64::MAX,
+            EarlyRoom::GiveBack if !is_stable => UNSTABLE_MS,
+            EarlyRoom::Deletion | EarlyRoom::GiveBack => MAX_AGE_MS,
+        };
+        let refusal = Refusal {
+            limit,
+            cost,
+            remaining: decision.counter.remaining(&limit, decision.now_ms),
+            room_ms: sent_ms + left_ms,
+            expires_ms: sent_ms + left_ms.min(max_age_ms),
+        };
+        self.refusals.insert(keyed.key.clone(), refusal);
+    }
+
+    /// Returns the units that would be admitted and the milliseconds until the charge is admitted, if it is known to be
+    /// refused at `now_ms`.
+    pub(super) fn get(&self, keyed: &KeyedCharge, now_ms: i64) -> Option<(i64, i64)> {
+        let refusal = self.refusals.get(keyed.key.as_str())?;
+        let applies = refusal.limit == keyed.charge.limit && refusal.cost <= keyed.charge.cost;
+        (applies && now_ms < refusal.expires_ms).then_some((refusal.remaining, refusal.room_ms - now_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EarlyRoom, RefusalCache};
+    use crate::store::{Decision, KeyedCharge};
+    use crate::window::{Charge, Counter, Limit, Taken};
+
+    /// Returns a charge that is refused `after_ms` milliseconds after the last one that was admitted.
+    fn refused(after_ms: i64) -> (KeyedCharge, Decision) {
+        let limit = Limit::new(1, 0, 60_000, 4).expect("a valid limit");
+        let charge = Charge { limit, cost: 1, group: Charge::BINDING };
+        let mut counter = Counter::default();
+        counter.take(&limit, 1_000, 1);
+        let taken = Taken { fits: false, charged: false };
+        let decision = Decision { limit, now_ms: 1_000 + after_ms, taken, before: counter.clone(), counter };
+        (KeyedCharge { key: "{a}:r:60000:4".to_owned(), charge }, decision)
+    }
+
+    #[test]
+    fn a_refusal_of_a_local_counter_lasts_until_there_is_room() {
+        let (cache, (keyed, decision)) = (RefusalCache::new(EarlyRoom::Never), refused(0));
+        cache.insert(&keyed, &decision, 10);
+        assert_eq!(cache.get(&keyed, 60_009), Some((0, 1)));
+        assert_eq!(cache.get(&keyed, 60_010), None);
+    }
+
+    #[test]
+    fn a_refusal_in_redis_lasts_for_five_seconds() {
+        let (cache, (keyed, decision)) = (RefusalCache::new(EarlyRoom::Deletion), refused(0));
+        cache.insert(&keyed, &decision, 10);
+        assert_eq!(cache.get(&keyed, 20), Some((0, 59_990)));
+        assert_eq!(cache.get(&keyed, 5_010), None);
+    }
+
+    #[test]
+    fn a_refusal_soon_after_a_charge_that_may_be_given_back_lasts_for_a_moment() {
+        let (cache, (keyed, decision)) = (RefusalCache::new(EarlyRoom::GiveBack), refused(99));
+        for sent_ms in [10, 200] {
+            cache.insert(&keyed, &decision, sent_ms);
+            cache.insert(&keyed, &decision, sent_ms + 1);
+            assert_eq!(cache.get(&keyed, sent_ms + 99), Some((0, 59_802)));
+            assert_eq!(
+                cache.get(&keyed, sent_ms + 100),
+                None,
+                "it may have been full for a moment each time"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_long_after_a_charge_that_may_be_given_back_lasts_for_five_seconds() {
+        let (cache, (keyed, decision)) = (RefusalCache::new(EarlyRoom::GiveBack), refused(100));
+        cache.insert(&keyed, &decision, 10);
+        assert_eq!(cache.get(&keyed, 5_009), Some((0, 54_901)));
+    }
+}
