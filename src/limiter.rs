@@ -9,10 +9,12 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::clock::{Clock, Timeline};
+use crate::clock::{Clock, LocalMs, Timeline};
 use crate::metrics::{Origin, Origins};
 use crate::policy::{Check, Mode, NamedLimit, OnOutage, Rule};
-use crate::store::{Decision, Decisions, KeyedCharge, RedisStore, Store, StoreError, StoreHealth};
+use crate::store::{
+    Decision, Decisions, GenerationSpan, KeyedCharge, RedisStore, Store, StoreError, StoreHealth,
+};
 use crate::window::Charge;
 use outage::Ledger;
 use refusal_cache::{EarlyRoom, RefusalCache};
@@ -153,10 +155,10 @@ impl Limiter {
     #[must_use]
     pub fn recall<'p>(&self, charges: &Charges<'p>) -> Option<Limited<'p>> {
         let Charges { asks, sources } = charges;
-        let now_ms = self.timeline.now_ms();
+        let now = self.timeline.now();
         let refused = asks.iter().zip(sources).filter(|(ask, _)| ask.charge.group == Charge::BINDING);
         let refused = refused.filter_map(|(ask, source)| {
-            let (remaining, reset_ms) = self.refusals.get(ask, now_ms)?;
+            let (remaining, reset_ms) = self.refusals.get(ask, now)?;
             Some((source, source.standing(remaining, reset_ms)))
         });
         let limited = refusal(refused.collect())?;
@@ -171,7 +173,7 @@ impl Limiter {
         if asks.is_empty() {
             return Verdict::Pass { standing: None, exceeded: Vec::new() };
         }
-        let asked_ms = self.timeline.now_ms();
+        let sent = self.timeline.now();
         let mut answer = self.ask(asks, sources).await;
         let local = self.fall_back(asks, sources, &mut answer);
         let verdict = decide(asks, sources, &answer);
@@ -182,7 +184,7 @@ impl Limiter {
             Verdict::Pass { .. } | Verdict::Refuse(_) => Origin::Store,
         });
         match &verdict {
-            Verdict::Refuse(_) if !local => self.remember(asks, &answer, asked_ms),
+            Verdict::Refuse(_) if !local => self.remember(asks, &answer, sent),
             // Others of its asks may have been charged.
             Verdict::Refuse(_) | Verdict::Unavailable { .. } => {
                 self.store.give_back(asks, &answer).await;
@@ -213,7 +215,7 @@ impl Limiter {
             }
         }
         let answer = self.store.take(asks).await;
-        ledger.observe(asks, &answer, (generation, store.generation()));
+        ledger.observe(asks, &answer, GenerationSpan { before: generation, after: store.generation() });
         answer
     }
 
@@ -255,14 +257,14 @@ impl Limiter {
         local
     }
 
-    /// Takes note of what was refused at `asked_ms`, or a little later.
-    fn remember(&self, asks: &[KeyedCharge], answer: &Decisions, asked_ms: i64) {
+    /// Takes note of what was refused at `sent`, or a little later.
+    fn remember(&self, asks: &[KeyedCharge], answer: &Decisions, sent: LocalMs) {
         for (ask, decision) in asks.iter().zip(answer) {
             if let Ok(decision) = decision
                 && !decision.taken.fits
                 && ask.charge.group == Charge::BINDING
             {
-                self.refusals.insert(ask, decision, asked_ms);
+                self.refusals.insert(ask, decision, sent);
             }
         }
     }
@@ -343,9 +345,9 @@ fn refusal<'p>(refused: Vec<(&Source<'p>, Standing)>) -> Option<Limited<'p>> {
 
 impl Source<'_> {
     fn after(&self, decision: &Decision) -> Standing {
-        let Decision { limit, now_ms, counter, .. } = decision;
-        let remaining = counter.remaining(limit, *now_ms);
-        let reset_ms = counter.retry_after(limit, *now_ms, remaining + COST);
+        let Decision { limit, now, counter, .. } = decision;
+        let remaining = counter.remaining(limit, now.as_i64());
+        let reset_ms = counter.retry_after(limit, now.as_i64(), remaining + COST);
         self.standing(remaining, reset_ms.unwrap_or_default())
     }
 

@@ -11,16 +11,17 @@ mod instances;
 mod memory;
 mod redis;
 mod settlement;
+mod time;
 
 pub use decision::{Decision, Decisions, KeyedCharge};
 pub use error::StoreError;
-pub use generation::{AtomicGeneration, Generation};
-
+pub use generation::{AtomicGeneration, Generation, GenerationSpan};
 pub use health::{ServerHealth, StateChange, StoreHealth};
 pub use instances::Instances;
 pub use memory::MemoryStore;
 pub use redis::{Access, RedisStore, StoreTls};
 pub use settlement::Settlement;
+pub use time::StoreMs;
 
 /// A store.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ mod ledger;
 mod membership;
 mod settler;
 mod shared_counter;
+mod store_clock;
 
 pub(super) use ledger::Ledger;
 pub(super) use settler::{run, settle};

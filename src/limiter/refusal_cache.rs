@@ -5,6 +5,7 @@ use foldhash::fast::RandomState;
 use quick_cache::UnitWeighter;
 use quick_cache::sync::Cache;
 
+use crate::clock::LocalMs;
 use crate::store::{Decision, KeyedCharge};
 use crate::window::Limit;
 
@@ -17,7 +18,7 @@ const MAX_AGE_MS: i64 = 5_000;
 /// back. Refusals charge nothing, so a counter that was last charged longer ago is really full.
 const UNSTABLE_MS: i64 = 100;
 
-/// The refusals of the recent past. Times are in milliseconds of the caller's clock.
+/// The refusals of the recent past.
 #[derive(Debug)]
 pub(super) struct RefusalCache {
     refusals: Cache<String, Refusal, UnitWeighter, RandomState>,
@@ -43,9 +44,9 @@ struct Refusal {
     cost: i64,
     remaining: i64,
     /// When there is room.
-    room_ms: i64,
+    room: LocalMs,
     /// When the store has to decide again.
-    expires_ms: i64,
+    expires: LocalMs,
 }
 
 impl RefusalCache {
@@ -55,16 +56,16 @@ impl RefusalCache {
         Self { refusals, early_room }
     }
 
-    /// Remembers a refusal of a charge that was sent to the store at `sent_ms`.
-    pub(super) fn insert(&self, keyed: &KeyedCharge, decision: &Decision, sent_ms: i64) {
-        let (limit, cost) = (keyed.charge.limit, keyed.charge.cost);
-        let Some(left_ms) = decision.counter.retry_after(&limit, decision.now_ms, cost) else { return };
+    /// Remembers a refusal of a charge that was sent to the store at `sent`.
+    pub(super) fn insert(&self, keyed: &KeyedCharge, decision: &Decision, sent: LocalMs) {
+        let (limit, cost, now_ms) = (keyed.charge.limit, keyed.charge.cost, decision.now.as_i64());
+        let Some(left_ms) = decision.counter.retry_after(&limit, now_ms, cost) else { return };
         let last = self.refusals.get(keyed.key.as_str());
         let last = last.filter(|last| last.limit == limit && last.cost == cost);
-        if last.is_some_and(|last| sent_ms < last.expires_ms) {
+        if last.is_some_and(|last| sent < last.expires) {
             return; // The charge was sent while an earlier refusal was in force: this one is no newer.
         }
-        let is_stable = decision.now_ms - decision.counter.last_ms() >= UNSTABLE_MS;
+        let is_stable = now_ms - decision.counter.last_ms() >= UNSTABLE_MS;
         let max_age_ms = match self.early_room {
             EarlyRoom::Never => i64::MAX,
             EarlyRoom::GiveBack if !is_stable => UNSTABLE_MS,
@@ -73,26 +74,27 @@ impl RefusalCache {
         let refusal = Refusal {
             limit,
             cost,
-            remaining: decision.counter.remaining(&limit, decision.now_ms),
-            room_ms: sent_ms + left_ms,
-            expires_ms: sent_ms + left_ms.min(max_age_ms),
+            remaining: decision.counter.remaining(&limit, now_ms),
+            room: sent + left_ms,
+            expires: sent + left_ms.min(max_age_ms),
         };
         self.refusals.insert(keyed.key.clone(), refusal);
     }
 
     /// Returns the units that would be admitted and the milliseconds until the charge is admitted, if it is known to be
-    /// refused at `now_ms`.
-    pub(super) fn get(&self, keyed: &KeyedCharge, now_ms: i64) -> Option<(i64, i64)> {
+    /// refused at `now`.
+    pub(super) fn get(&self, keyed: &KeyedCharge, now: LocalMs) -> Option<(i64, i64)> {
         let refusal = self.refusals.get(keyed.key.as_str())?;
         let applies = refusal.limit == keyed.charge.limit && refusal.cost <= keyed.charge.cost;
-        (applies && now_ms < refusal.expires_ms).then_some((refusal.remaining, refusal.room_ms - now_ms))
+        (applies && now < refusal.expires).then_some((refusal.remaining, refusal.room - now))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{EarlyRoom, RefusalCache};
-    use crate::store::{Decision, KeyedCharge};
+    use crate::clock::LocalMs;
+    use crate::store::{Decision, KeyedCharge, StoreMs};
     use crate::window::{Charge, Counter, Limit, Taken};
 
     /// Returns a charge that is refused `after_ms` milliseconds after the last one that was admitted.
@@ -102,45 +104,42 @@ mod tests {
         let mut counter = Counter::default();
         counter.take(&limit, 1_000, 1);
         let taken = Taken { fits: false, charged: false };
-        let decision = Decision { limit, now_ms: 1_000 + after_ms, taken, before: counter.clone(), counter };
+        let now = StoreMs::new(1_000 + after_ms);
+        let decision = Decision { limit, now, taken, before: counter.clone(), counter };
         (KeyedCharge { key: "{a}:r:60000:4".to_owned(), charge }, decision)
     }
 
     #[test]
     fn a_refusal_of_a_local_counter_lasts_until_there_is_room() {
         let (cache, (keyed, decision)) = (RefusalCache::new(EarlyRoom::Never), refused(0));
-        cache.insert(&keyed, &decision, 10);
-        assert_eq!(cache.get(&keyed, 60_009), Some((0, 1)));
-        assert_eq!(cache.get(&keyed, 60_010), None);
+        cache.insert(&keyed, &decision, LocalMs::new(10));
+        assert_eq!(cache.get(&keyed, LocalMs::new(60_009)), Some((0, 1)));
+        assert_eq!(cache.get(&keyed, LocalMs::new(60_010)), None);
     }
 
     #[test]
     fn a_refusal_in_redis_lasts_for_five_seconds() {
         let (cache, (keyed, decision)) = (RefusalCache::new(EarlyRoom::Deletion), refused(0));
-        cache.insert(&keyed, &decision, 10);
-        assert_eq!(cache.get(&keyed, 20), Some((0, 59_990)));
-        assert_eq!(cache.get(&keyed, 5_010), None);
+        cache.insert(&keyed, &decision, LocalMs::new(10));
+        assert_eq!(cache.get(&keyed, LocalMs::new(20)), Some((0, 59_990)));
+        assert_eq!(cache.get(&keyed, LocalMs::new(5_010)), None);
     }
 
     #[test]
     fn a_refusal_soon_after_a_charge_that_may_be_given_back_lasts_for_a_moment() {
         let (cache, (keyed, decision)) = (RefusalCache::new(EarlyRoom::GiveBack), refused(99));
-        for sent_ms in [10, 200] {
-            cache.insert(&keyed, &decision, sent_ms);
-            cache.insert(&keyed, &decision, sent_ms + 1);
-            assert_eq!(cache.get(&keyed, sent_ms + 99), Some((0, 59_802)));
-            assert_eq!(
-                cache.get(&keyed, sent_ms + 100),
-                None,
-                "it may have been full for a moment each time"
-            );
+        for sent in [10, 200].map(LocalMs::new) {
+            cache.insert(&keyed, &decision, sent);
+            cache.insert(&keyed, &decision, sent + 1);
+            assert_eq!(cache.get(&keyed, sent + 99), Some((0, 59_802)));
+            assert_eq!(cache.get(&keyed, sent + 100), None, "it may have been full for a moment each time");
         }
     }
 
     #[test]
     fn a_refusal_long_after_a_charge_that_may_be_given_back_lasts_for_five_seconds() {
         let (cache, (keyed, decision)) = (RefusalCache::new(EarlyRoom::GiveBack), refused(100));
-        cache.insert(&keyed, &decision, 10);
-        assert_eq!(cache.get(&keyed, 5_009), Some((0, 54_901)));
+        cache.insert(&keyed, &decision, LocalMs::new(10));
+        assert_eq!(cache.get(&keyed, LocalMs::new(5_009)), Some((0, 54_901)));
     }
 }

@@ -25,10 +25,10 @@ impl Source<'_> {
 impl<'p> Charges<'p> {
     /// Returns these charges together with those of the counters of the build before. None: there are no such counters.
     pub(super) fn with_former(&self, ledger: &Ledger) -> Option<Self> {
-        let now_ms = ledger.local_ms();
+        let now = ledger.local();
         let former = |ask: &KeyedCharge, source: &Source<'p>| {
             let key = source.former_key(&ask.key)?;
-            let shared = ledger.membership.had_other_builds(ask.charge.limit.window_ms(), now_ms);
+            let shared = ledger.membership.had_other_builds(ask.charge.limit.window_ms(), now);
             shared.then_some(KeyedCharge { key, charge: ask.charge })
         };
         let each = || self.asks.iter().zip(&self.sources);

@@ -1,6 +1,6 @@
 //! Charges to counters, and the decisions about them.
 
-use super::StoreError;
+use super::{StoreError, StoreMs};
 use crate::window::{Charge, Counter, Limit, Taken};
 
 /// A charge, and the counter that it is for.
@@ -18,8 +18,8 @@ pub struct KeyedCharge {
 pub struct Decision {
     /// The limit that decided: that of the charge, or this instance's part of it.
     pub limit: Limit,
-    /// The store's time of the decision, in milliseconds. (In a Redis Cluster each server has its own.)
-    pub now_ms: i64,
+    /// The store's time of the decision. (In a Redis Cluster each server has its own.)
+    pub now: StoreMs,
     /// Whether there was room, and whether the counter was charged.
     pub taken: Taken,
     /// The counter before the decision.

@@ -7,6 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Generation(u64);
 
+/// The generations around a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GenerationSpan {
+    /// The one before the check was sent.
+    pub before: Generation,
+    /// The one after its reply arrived. If the two differ, the reply may come from a server that lost counters.
+    pub after: Generation,
+}
+
 /// A [`Generation`] that tasks share.
 #[derive(Debug, Default)]
 pub struct AtomicGeneration(AtomicU64);

@@ -1,6 +1,6 @@
 //! Counters in this process: sharded, bounded, and never waiting.
 
-use super::{Decision, KeyedCharge};
+use super::{Decision, KeyedCharge, StoreMs};
 use crate::clock::{Clock, Stopwatch, Timeline};
 use crate::metrics::StoreMeter;
 use crate::table::{Locked, Table};
@@ -39,12 +39,12 @@ impl MemoryStore {
         let charges: Vec<Charge> = keyed.iter().map(|keyed| keyed.charge).collect();
         let mut table = self.table.lock(keyed.iter().map(|keyed| &*keyed.key));
 
-        let now_ms = self.timeline.now_ms();
+        let now = self.now();
         let mut take =
             |keyed: &KeyedCharge| table.get(&keyed.key).map(|entry| std::mem::take(&mut entry.counter));
         let mut counters: Vec<Counter> = keyed.iter().map(|keyed| take(keyed).unwrap_or_default()).collect();
         let before = counters.clone();
-        let taken = take_all(&mut counters, &charges, now_ms);
+        let taken = take_all(&mut counters, &charges, now.as_i64());
         for (keyed, counter) in keyed.iter().zip(&counters) {
             self.put(&mut table, keyed, counter);
         }
@@ -53,7 +53,7 @@ impl MemoryStore {
         let decisions = charges.into_iter().zip(taken).zip(before.into_iter().zip(counters));
         let decision = |((Charge { limit, .. }, taken), (before, counter))| Decision {
             limit,
-            now_ms,
+            now,
             taken,
             before,
             counter,
@@ -74,9 +74,14 @@ impl MemoryStore {
 
     /// Removes the counters that no longer matter.
     pub fn sweep(&self) {
-        let now_ms = self.timeline.now_ms();
+        let now_ms = self.now().as_i64();
         self.table.retain(|_, entry| entry.counter.last_ms() + entry.window_ms > now_ms);
         self.meter.keys(self.len());
+    }
+
+    /// Returns the time of this store: its clock is the timeline.
+    fn now(&self) -> StoreMs {
+        StoreMs::new(self.timeline.now().as_i64())
     }
 
     /// Returns the number of counters.

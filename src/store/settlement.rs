@@ -1,5 +1,6 @@
 //! What a counter may lack after an outage of its server.
 
+use super::StoreMs;
 use crate::window::{Counter, Limit};
 
 /// What a counter may lack after an outage of its server.
@@ -15,6 +16,6 @@ pub struct Settlement<'a> {
     pub unsettled: &'a Counter,
     /// Identifies the addition: it counts once, however often it is sent.
     pub number: u64,
-    /// The store's time in milliseconds, as far as it is known.
-    pub now_ms: i64,
+    /// The store's time, as far as it is known.
+    pub now: StoreMs,
 }

@@ -82,7 +82,7 @@ async fn used(store: &RedisStore, ask: &KeyedCharge) -> i64 {
     ask.charge.cost = ask.charge.limit.quota() + 1;
     let decision = store.take(std::slice::from_ref(&ask)).await.remove(0).unwrap();
     assert!(!decision.taken.fits);
-    decision.counter.used(&ask.charge.limit, decision.now_ms)
+    decision.counter.used(&ask.charge.limit, decision.now.as_i64())
 }
 
 /// Returns whether a request with these charges is admitted.

@@ -32,7 +32,7 @@ impl Bench {
     async fn take(&self, now_ms: i64, asks: &[KeyedCharge]) -> Vec<Decision> {
         self.clock.set_ms(now_ms);
         let decisions = decided(self.store.take(asks).await);
-        assert!(decisions.iter().all(|decision| decision.now_ms == now_ms));
+        assert!(decisions.iter().all(|decision| decision.now.as_i64() == now_ms));
         decisions
     }
 

@@ -1,12 +1,13 @@
 //! What this instance knows of the counters that it shares with others, and what of them the store lacks.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::membership::Membership;
 use super::shared_counter::{PendingSettlement, SharedCounter};
-use crate::clock::Timeline;
+use super::store_clock::StoreClock;
+use crate::clock::{LocalMs, Timeline};
 use crate::metrics;
-use crate::store::{AtomicGeneration, Decision, Decisions, Generation, KeyedCharge};
+use crate::store::{AtomicGeneration, Decision, Decisions, Generation, GenerationSpan, KeyedCharge, StoreMs};
 use crate::table::Table;
 use crate::window::{Charge, Counter, take_all};
 
@@ -19,9 +20,7 @@ pub(crate) struct Ledger {
     counters: Table<SharedCounter>,
     pub(crate) membership: Membership,
     timeline: Timeline,
-    /// How far the store's clock is ahead of the timeline, in milliseconds, by its last decision. Before the first one,
-    /// this machine's clock is the best estimate.
-    ahead_ms: AtomicI64,
+    store_clock: StoreClock,
     /// How many charges were admitted locally.
     admitted: AtomicU64,
     /// How many of those are settled.
@@ -32,11 +31,10 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn new(instances: u32, timeline: Timeline) -> Self {
-        let local_ms = timeline.now_ms();
         Self {
             counters: Table::new(CAPACITY),
-            membership: Membership::new(instances, local_ms),
-            ahead_ms: AtomicI64::new(timeline.unix_ms() - local_ms),
+            membership: Membership::new(instances, timeline.now()),
+            store_clock: StoreClock::new(&timeline),
             timeline,
             admitted: AtomicU64::new(0),
             settled: AtomicU64::new(0),
@@ -44,17 +42,17 @@ impl Ledger {
         }
     }
 
-    /// Records the decisions of the store. `generations` are those before and after the check.
+    /// Records the decisions of the store.
     pub(crate) fn observe(
         &self,
         charges: &[KeyedCharge],
         decisions: &Decisions,
-        generations: (Generation, Generation),
+        generations: GenerationSpan,
     ) {
-        let local_ms = self.local_ms();
+        let local = self.local();
         for (keyed, decision) in charges.iter().zip(decisions) {
             let Ok(decision) = decision else { continue };
-            self.ahead_ms.store(decision.now_ms - local_ms, Ordering::Relaxed);
+            self.store_clock.observe(decision.now, local);
             let mut counters = self.counters.lock(std::iter::once(&*keyed.key));
             if let Some(counter) = counters.get(&keyed.key) {
                 counter.observe(keyed, decision, generations);
@@ -67,22 +65,22 @@ impl Ledger {
 
     /// Decides about charges of one request with this instance's parts of their limits, as [`take_all`] does.
     pub(crate) fn take(&self, charges: &[&KeyedCharge], generation: Generation) -> Vec<Decision> {
-        let now_ms = self.store_ms();
+        let now = self.store_time();
         let mut table = self.counters.lock(charges.iter().map(|keyed| &*keyed.key));
         let mut parts: Vec<Charge> = Vec::with_capacity(charges.len());
         let mut counters: Vec<Counter> = Vec::with_capacity(charges.len());
         for keyed in charges {
             let (key, charge) = (&keyed.key, keyed.charge);
-            if table.get(key).is_none_or(|counter| !counter.is_recent(now_ms)) {
+            if table.get(key).is_none_or(|counter| !counter.is_recent(now)) {
                 count_eviction(table.insert(key, SharedCounter::unknown(charge.limit, generation)));
             }
             let Some(counter) = table.get(key) else { return Vec::new() };
-            let limit = counter.part(&charge.limit, now_ms, |limit| self.membership.equal_part(limit, key));
+            let limit = counter.part(&charge.limit, now, |limit| self.membership.equal_part(limit, key));
             parts.push(Charge { limit, ..charge });
             counters.push(std::mem::take(counter.own()));
         }
         let before = counters.clone();
-        let taken = take_all(&mut counters, &parts, now_ms);
+        let taken = take_all(&mut counters, &parts, now.as_i64());
         let mut decisions = Vec::with_capacity(charges.len());
         let outcomes = parts.into_iter().zip(taken).zip(before.into_iter().zip(counters));
         for (keyed, ((Charge { limit, cost, .. }, taken), (before, counter))) in charges.iter().zip(outcomes)
@@ -90,11 +88,11 @@ impl Ledger {
             if let Some(shared) = table.get(&keyed.key) {
                 shared.own().clone_from(&counter);
                 if taken.charged {
-                    shared.record_unsettled(&before, &limit, now_ms, cost);
+                    shared.record_unsettled(&before, &limit, now, cost);
                     self.admitted.fetch_add(1, Ordering::AcqRel);
                 }
             }
-            decisions.push(Decision { limit, now_ms, taken, before, counter });
+            decisions.push(Decision { limit, now, taken, before, counter });
         }
         decisions
     }
@@ -108,15 +106,14 @@ impl Ledger {
     ) -> (Vec<&'a str>, bool) {
         let (mut due, mut is_blocked) = (Vec::new(), false);
         if self.needs_settlement(generation) {
-            let (local_ms, now_ms) = (self.local_ms(), self.store_ms());
+            let (local, now) = (self.local(), self.store_time());
             let instances = self.membership.instances();
             let mut table = self.counters.lock(charges.iter().map(|keyed| &*keyed.key));
             for key in charges.iter().map(|keyed| &*keyed.key) {
                 let counter = table.get(key);
-                if let Some(counter) = counter.filter(|counter| counter.needs_settlement(now_ms, generation))
-                {
-                    due.extend(counter.may_begin_settlement(local_ms).then_some(key));
-                    is_blocked |= counter.blocks_checks(now_ms, generation, instances);
+                if let Some(counter) = counter.filter(|counter| counter.needs_settlement(now, generation)) {
+                    due.extend(counter.may_begin_settlement(local).then_some(key));
+                    is_blocked |= counter.blocks_checks(now, generation, instances);
                 }
             }
         }
@@ -133,14 +130,14 @@ impl Ledger {
     /// memory any more.
     pub(super) fn all_unsettled_keys(&self, generation: Generation) -> Vec<String> {
         let admitted = self.admitted.load(Ordering::Acquire);
-        let now_ms = self.store_ms();
+        let now = self.store_time();
         let mut keys = Vec::new();
         self.counters.retain(|key, counter| {
-            let needs_settlement = counter.needs_settlement(now_ms, generation);
+            let needs_settlement = counter.needs_settlement(now, generation);
             if needs_settlement {
                 keys.push(key.to_owned());
             }
-            needs_settlement || counter.is_recent(now_ms)
+            needs_settlement || counter.is_recent(now)
         });
         if keys.is_empty() {
             self.settled.store(admitted, Ordering::Release);
@@ -157,10 +154,10 @@ impl Ledger {
         generation: Generation,
         pause_ms: i64,
     ) -> Option<PendingSettlement> {
-        let (local_ms, now_ms) = (self.local_ms(), self.store_ms());
+        let (local, now) = (self.local(), self.store_time());
         let mut table = self.counters.lock(std::iter::once(key));
-        let counter = table.get(key).filter(|counter| counter.needs_settlement(now_ms, generation))?;
-        counter.begin_settlement(generation, now_ms, local_ms, local_ms + pause_ms)
+        let counter = table.get(key).filter(|counter| counter.needs_settlement(now, generation))?;
+        counter.begin_settlement(generation, now, local, pause_ms)
     }
 
     /// Records that a settlement is done, and the counter that the store reported then. None: the store cannot settle it.
@@ -178,13 +175,13 @@ impl Ledger {
     }
 
     /// Returns the time on the limiter's timeline.
-    pub(crate) fn local_ms(&self) -> i64 {
-        self.timeline.now_ms()
+    pub(crate) fn local(&self) -> LocalMs {
+        self.timeline.now()
     }
 
     /// Returns the store's time, as far as it is known.
-    pub(super) fn store_ms(&self) -> i64 {
-        self.local_ms() + self.ahead_ms.load(Ordering::Relaxed)
+    pub(super) fn store_time(&self) -> StoreMs {
+        self.store_clock.at(self.local())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::clock::LocalMs;
 use crate::metrics;
 use crate::store::Instances;
 use crate::window::Limit;
@@ -15,7 +16,7 @@ const REPORTS_OF_FEWER: u32 = 10;
 #[derive(Debug)]
 pub(crate) struct Membership {
     assumed: Mutex<Assumed>,
-    /// When an instance of another build was last alive, or may have been, in milliseconds of the limiter's timeline.
+    /// When an instance of another build was last alive, or may have been, as the milliseconds of a [`LocalMs`].
     other_builds_ms: AtomicI64,
 }
 
@@ -32,19 +33,19 @@ struct Assumed {
 impl Membership {
     /// Until Redis reports the number of instances, assumes `instances` of them and picks the index of this one at
     /// random.
-    pub(super) fn new(instances: u32, local_ms: i64) -> Self {
+    pub(super) fn new(instances: u32, now: LocalMs) -> Self {
         let instances = i64::from(instances.max(1));
         metrics::instances(instances);
         let index = fastrand::i64(0..instances);
         let assumed = Mutex::new(Assumed { instances, index, reports_of_fewer: 0 });
-        Self { assumed, other_builds_ms: AtomicI64::new(local_ms) }
+        Self { assumed, other_builds_ms: AtomicI64::new(now.as_i64()) }
     }
 
     /// Records what Redis reported.
-    pub(super) fn observe(&self, report: Instances, local_ms: i64) {
+    pub(super) fn observe(&self, report: Instances, now: LocalMs) {
         let Instances { alive, index, others } = report;
         if others > 0 {
-            self.other_builds_ms.store(local_ms, Ordering::Relaxed);
+            self.other_builds_ms.store(now.as_i64(), Ordering::Relaxed);
         }
         let mut assumed = self.lock();
         assumed.reports_of_fewer = if alive < assumed.instances { assumed.reports_of_fewer + 1 } else { 0 };
@@ -57,15 +58,15 @@ impl Membership {
     }
 
     /// Records that Redis reported nothing. The number of instances stays, and there may be instances of another build.
-    pub(super) fn observe_failure(&self, local_ms: i64) {
-        self.other_builds_ms.store(local_ms, Ordering::Relaxed);
+    pub(super) fn observe_failure(&self, now: LocalMs) {
+        self.other_builds_ms.store(now.as_i64(), Ordering::Relaxed);
         self.lock().reports_of_fewer = 0;
     }
 
     /// Returns whether an instance of another build may have been alive in the last `window_ms` milliseconds, so that a
     /// counter of that window may hold what it counted.
-    pub(crate) fn had_other_builds(&self, window_ms: i64, local_ms: i64) -> bool {
-        local_ms - self.other_builds_ms.load(Ordering::Relaxed) <= window_ms
+    pub(crate) fn had_other_builds(&self, window_ms: i64, now: LocalMs) -> bool {
+        now - LocalMs::new(self.other_builds_ms.load(Ordering::Relaxed)) <= window_ms
     }
 
     /// Returns this instance's part of a limit when all instances have equal parts. Which of them get the units that

@@ -38,8 +38,8 @@ async fn send_heartbeats(store: &RedisStore, ledger: &Ledger) {
         let instances = u32::try_from(membership.instances()).unwrap_or(u32::MAX);
         let every = HEARTBEAT_EVERY.max(HEARTBEAT_EVERY_PER_INSTANCE.saturating_mul(instances));
         match store.heartbeat(every * MISSING_HEARTBEATS).await {
-            Ok(report) => membership.observe(report, ledger.local_ms()),
-            Err(_) => membership.observe_failure(ledger.local_ms()),
+            Ok(report) => membership.observe(report, ledger.local()),
+            Err(_) => membership.observe_failure(ledger.local()),
         }
         sleep(every.mul_f64(0.75 + fastrand::f64() / 4.0)).await;
     }
@@ -79,8 +79,8 @@ pub(crate) async fn settle(store: &RedisStore, ledger: &Ledger, key: &str) {
     let pause_ms = i64::try_from(2 * store.settle_timeout().as_millis()).unwrap_or(i64::MAX);
     let Some(pending) = ledger.begin_settlement(key, generation, pause_ms) else { return };
     let PendingSettlement { number, unsettled, seen, limit } = &pending;
-    let (number, now_ms) = (*number, ledger.store_ms());
-    match store.settle(&Settlement { key, limit, seen, unsettled, number, now_ms }).await {
+    let (number, now) = (*number, ledger.store_time());
+    match store.settle(&Settlement { key, limit, seen, unsettled, number, now }).await {
         Ok(counter) => {
             metrics::settled(unsettled.buckets().iter().map(|bucket| bucket.count).sum());
             ledger.complete(key, number, Some(counter), generation);

@@ -87,7 +87,7 @@ fn revoke(charges: &[KeyedCharge], decisions: &mut Decisions) -> (Vec<KeyedCharg
             given.push(keyed.clone());
             undone.push(Ok(decision.clone()));
             decision.taken.charged = false;
-            decision.counter = decision.before.rebased(&keyed.charge.limit, decision.now_ms);
+            decision.counter = decision.before.rebased(&keyed.charge.limit, decision.now.as_i64());
         }
     }
     (given, undone)
@@ -117,7 +117,7 @@ fn is_split(decision: &Result<Decision, StoreError>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::revoke;
-    use crate::store::{Decision, KeyedCharge};
+    use crate::store::{Decision, KeyedCharge, StoreMs};
     use crate::window::{Charge, Counter, Limit, Taken};
 
     /// Returns which of several charges are given back, by group and whether their slot had room.
@@ -129,7 +129,8 @@ mod tests {
         };
         let decided = |(_, fits): &(u32, bool)| {
             let taken = Taken { fits: *fits, charged: *fits };
-            Ok(Decision { limit, now_ms: 0, taken, before: Counter::default(), counter: Counter::default() })
+            let (now, before, counter) = (StoreMs::default(), Counter::default(), Counter::default());
+            Ok(Decision { limit, now, taken, before, counter })
         };
         let keyed: Vec<KeyedCharge> = charges.iter().map(keyed).collect();
         let mut decisions = charges.iter().map(decided).collect();

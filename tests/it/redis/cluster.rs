@@ -35,7 +35,10 @@ async fn a_master_that_is_gone_is_replaced_and_the_others_serve_meanwhile() {
     })
     .await;
     assert!(failed > 0, "a server that is gone replied");
-    assert!(first.taken.charged && first.counter.used(&lost.charge.limit, first.now_ms) == 4, "{first:?}");
+    assert!(
+        first.taken.charged && first.counter.used(&lost.charge.limit, first.now.as_i64()) == 4,
+        "{first:?}"
+    );
     cluster.promoted(replica).await;
     assert!(passes(&store, &asks).await);
     assert!(!passes(&store, &asks).await, "the limit was 5");

@@ -31,7 +31,10 @@ async fn a_primary_that_is_gone_is_replaced_by_one_that_knows_the_counts() {
     topology.servers[0].kill().await;
     assert!(store.take(&asks).await[0].is_err(), "a server that is gone replied");
     let first = eventually("the new primary to reply", async || store.take(&asks).await.remove(0).ok()).await;
-    assert!(first.taken.charged && first.counter.used(&asks[0].charge.limit, first.now_ms) == 4, "{first:?}");
+    assert!(
+        first.taken.charged && first.counter.used(&asks[0].charge.limit, first.now.as_i64()) == 4,
+        "{first:?}"
+    );
     assert_eq!(topology.promoted(0).await, 1);
     assert!(passes(&store, &asks).await);
     topology.servers[0].restart().await;

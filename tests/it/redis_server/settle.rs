@@ -8,7 +8,7 @@ mod shapes;
 
 use bb8_redis::redis::Value;
 use tidegate::clock::{Clock, Driven};
-use tidegate::store::{KeyedCharge, RedisStore, Settlement};
+use tidegate::store::{KeyedCharge, RedisStore, Settlement, StoreMs};
 use tidegate::window::{Bucket, Charge, Counter, Limit};
 
 use crate::harness::{Redis, eventually};
@@ -79,8 +79,8 @@ impl Bench {
     /// Tells the counter what it missed, and what it was; again if a busy machine took too long, which is no second
     /// time. The counter as Redis answers.
     async fn told(&self, by: &RedisStore, seen: &Counter, missed: &Counter, number: u64) -> Counter {
-        let now_ms = self.clock.now_ms();
-        let settlement = Settlement { key: KEY, limit: &self.limit, seen, unsettled: missed, number, now_ms };
+        let now = StoreMs::new(self.clock.now_ms());
+        let settlement = Settlement { key: KEY, limit: &self.limit, seen, unsettled: missed, number, now };
         eventually("the counter to be settled", async || by.settle(&settlement).await.ok()).await
     }
 

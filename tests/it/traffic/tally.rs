@@ -58,5 +58,5 @@ pub async fn counted(store: &RedisStore, name: &str) -> usize {
     let charge = Charge { limit, cost: QUOTA + 1, group: Charge::BINDING };
     let ask = KeyedCharge { key: name.to_owned(), charge };
     let decision = store.take(&[ask]).await.remove(0).unwrap();
-    usize::try_from(decision.counter.used(&limit, decision.now_ms)).unwrap()
+    usize::try_from(decision.counter.used(&limit, decision.now.as_i64())).unwrap()
 }

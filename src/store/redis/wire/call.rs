@@ -99,20 +99,21 @@ impl Calls {
         (charge, decision): (&KeyedCharge, &Decision),
         deadline: Deadline,
     ) -> Call {
-        let (KeyedCharge { key, charge }, Decision { now_ms, before, counter, .. }) = (charge, decision);
+        let (KeyedCharge { key, charge }, Decision { now, before, counter, .. }) = (charge, decision);
+        let now_ms = now.as_i64();
         let Charge { limit, cost, .. } = charge;
-        let before = before.rebased(limit, *now_ms);
+        let before = before.rebased(limit, now_ms);
         let mut command = evalsha(&GIVE_BACK, std::iter::once(self.keyspace.counter(key)));
         command
             .arg(packed_counter::encode(&before, limit.window_ms()))
             .arg(packed_counter::encode(counter, limit.window_ms()));
-        command.arg(packed_counter::returned(charge, before.lent(limit, *now_ms, *cost), counter.last_ms()));
+        command.arg(packed_counter::returned(charge, before.lent(limit, now_ms, *cost), counter.last_ms()));
         Call { command, slot, deadline, timed: false }
     }
 
     /// Adds to a counter what it may lack.
     pub(crate) fn settle(&self, slot: u16, settlement: &Settlement<'_>, deadline: Deadline) -> Call {
-        let Settlement { key, limit, seen, unsettled, number, now_ms } = settlement;
+        let Settlement { key, limit, seen, unsettled, number, now } = settlement;
         let counter = self.keyspace.counter(key);
         let settlements = self.keyspace.settlements(&counter);
         let mut command = evalsha(&SETTLE, [counter, settlements].into_iter());
@@ -120,7 +121,7 @@ impl Calls {
         for counter in [seen, unsettled] {
             command.arg(packed_counter::encode(counter, limit.window_ms()));
         }
-        command.arg(*number).arg(*now_ms);
+        command.arg(*number).arg(now.as_i64());
         self.timed(command, slot, deadline)
     }
 

@@ -4,7 +4,7 @@ use bb8_redis::redis::{FromRedisValue as _, RedisError, Value};
 
 use super::call::PROBE;
 use super::packed_counter;
-use crate::store::{Decision, Instances, KeyedCharge, StoreError};
+use crate::store::{Decision, Instances, KeyedCharge, StoreError, StoreMs};
 use crate::window::{Charge, Counter, Limit, Taken, take_all};
 
 /// The times, in milliseconds, that a counter can hold: it has 6 bytes for them.
@@ -58,7 +58,7 @@ pub(crate) fn decisions(
                 disagreed();
                 taken = Taken { fits: charged, charged };
             }
-            Decision { limit, now_ms, taken, before, counter }
+            Decision { limit, now: StoreMs::new(now_ms), taken, before, counter }
         };
     let decisions =
         parts.map(|((charge, (taken, charged)), counters)| decision(charge.limit, taken, charged, counters));

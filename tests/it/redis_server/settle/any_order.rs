@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use tidegate::clock::{Clock, Driven};
-use tidegate::store::{KeyedCharge, RedisStore, Settlement};
+use tidegate::store::{KeyedCharge, RedisStore, Settlement, StoreMs};
 use tidegate::window::{Charge, Counter, Limit};
 
 use super::NOW;
@@ -96,9 +96,9 @@ impl Bench<'_> {
     }
 
     async fn tells(&self, instance: usize, missed: &Counter) {
-        let now_ms = self.clock.now_ms();
+        let now = StoreMs::new(self.clock.now_ms());
         let (key, limit, number, seen) = (&self.key, &self.limit, self.number, &Counter::default());
-        let settlement = Settlement { key, limit, seen, unsettled: missed, number, now_ms };
+        let settlement = Settlement { key, limit, seen, unsettled: missed, number, now };
         let told = async || self.instances[instance].settle(&settlement).await.ok();
         eventually("the counter to be settled", told).await;
     }
@@ -108,7 +108,7 @@ impl Bench<'_> {
         let charge = Charge { limit: self.limit, cost: QUOTA + 1, group: Charge::BINDING };
         let asks = [KeyedCharge { key: self.key.clone(), charge }];
         let decision = self.instances[0].take(&asks).await.remove(0).unwrap();
-        decision.counter.used(&self.limit, decision.now_ms)
+        decision.counter.used(&self.limit, decision.now.as_i64())
     }
 
     /// Units of which it is not known whether they have expired: those that came in the slice in which the window
