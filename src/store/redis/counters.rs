@@ -47,9 +47,9 @@ impl Counters {
             Ok(reply) => {
                 self.decisions(charges, reply).inspect_err(|_| self.route.report_invalid_reply(slot))
             }
-            Err(CallError { error, late }) => {
-                if let Some(late) = late {
-                    self.undo(charges.iter().copied().cloned().collect(), late);
+            Err(CallError { error, outstanding }) => {
+                if let Some(outstanding) = outstanding {
+                    self.undo(charges.iter().copied().cloned().collect(), outstanding);
                 }
                 Err(error)
             }
@@ -65,11 +65,11 @@ impl Counters {
     }
 
     /// Gives the charges back if the reply arrives after all: the request is decided without it.
-    fn undo(self: &Arc<Self>, charges: Vec<KeyedCharge>, late: ReplyReceiver) {
+    fn undo(self: &Arc<Self>, charges: Vec<KeyedCharge>, outstanding: ReplyReceiver) {
         let counters = Arc::clone(self);
         tokio::spawn(async move {
             // If no reply arrives, the wait ends with the connection.
-            let Ok(Ok(reply)) = late.await else { return };
+            let Ok(Ok(reply)) = outstanding.await else { return };
             let Ok(decisions) = counters.decisions(&charges.iter().collect::<Vec<_>>(), reply) else {
                 return;
             };

@@ -29,7 +29,7 @@ use crate::store::{AtomicGeneration, StoreError};
 /// How long to wait for the pool at a time. The pool pauses between two attempts to connect for up to half of this, so
 /// this does not grow with the timeout of the checks, which the queue observes.
 const CONNECTION_TIMEOUT: Duration = Duration::from_millis(100);
-/// Timers may fire 1 to 2 ms late. A longer delay means that this process was starved of CPU, not that Redis was slow.
+/// Timers may fire 1 to 2 ms after their time. A longer delay means that this process was starved of CPU, not that Redis was slow.
 const STARVED: Duration = Duration::from_millis(3);
 
 /// What the nodes of one store have in common.
@@ -132,12 +132,12 @@ impl Node {
         let (deadline, timed) = (call.deadline, call.is_timed());
         let mut receiver = self.queue.push(call, asking)?;
         let mut reply = timeout_at(deadline.instant().into(), &mut receiver).await;
-        let late = if reply.is_err() { deadline.passed_by() } else { Duration::ZERO };
-        if late >= STARVED {
-            // This process was too busy to look, so the reply may be here.
-            reply = timeout(late.min(self.timeout), &mut receiver).await;
+        let overslept = if reply.is_err() { deadline.passed_by() } else { Duration::ZERO };
+        if overslept >= STARVED {
+            // This process was too busy to wake this task at the deadline, so the reply may be here.
+            reply = timeout(overslept.min(self.timeout), &mut receiver).await;
         }
-        let overdue = StoreError::Timeout(self.timeout);
+        let timed_out = StoreError::Timeout(self.timeout);
         match reply {
             Ok(Ok(Ok(reply))) if timed && reply::time(&reply).is_none() => {
                 Err(StoreError::InvalidReply("no time").into())
@@ -145,8 +145,8 @@ impl Node {
             Ok(Ok(Ok(reply))) => Ok(reply),
             Ok(Ok(Err(error))) => Err(StoreError::Redis(error).into()),
             // The queue drops all that waits when the breaker opens.
-            Ok(Err(_)) => Err(self.breaker.error().unwrap_or(overdue).into()),
-            Err(_) => Err(CallError { error: overdue, late: Some(receiver) }),
+            Ok(Err(_)) => Err(self.breaker.error().unwrap_or(timed_out).into()),
+            Err(_) => Err(CallError { error: timed_out, outstanding: Some(receiver) }),
         }
     }
 }
@@ -156,11 +156,11 @@ impl Node {
 pub(crate) struct CallError {
     pub(crate) error: StoreError,
     /// Where the reply may still arrive.
-    pub(crate) late: Option<ReplyReceiver>,
+    pub(crate) outstanding: Option<ReplyReceiver>,
 }
 
 impl From<StoreError> for CallError {
     fn from(error: StoreError) -> Self {
-        Self { error, late: None }
+        Self { error, outstanding: None }
     }
 }

@@ -24,7 +24,7 @@ use crate::store::redis::wire::call::Call;
 const CAPACITY: usize = 4096;
 /// The maximum number of calls in one pipeline: Redis serves no other client meanwhile, for about 5 us per call.
 const BATCH: usize = 128;
-/// A round trip may take longer than a check: a connection that is late now and then is worth as much as a new one, and
+/// A round trip may take longer than a check: a connection that is slow now and then is worth as much as a new one, and
 /// calls that its server executes late count nothing.
 const TRIP_TIMEOUT: Duration = Duration::from_millis(100);
 

@@ -21,7 +21,8 @@ pub(crate) fn time(reply: &Value) -> Option<i64> {
     }
 }
 
-/// Returns whether `take.lua` or `settle.lua` reports that the call was late, so that nothing was counted.
+/// Returns whether `take.lua` or `settle.lua` reports that the call was late: executed after its deadline, so that nothing
+/// was counted.
 pub(crate) fn is_late(reply: &Value) -> bool {
     matches!(reply, Value::Array(fields) if fields.len() == 1)
 }

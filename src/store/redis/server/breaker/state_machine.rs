@@ -9,8 +9,8 @@
 //! ```
 //!
 //! - Only probes open and close the breaker: no request is ever sacrificed to find out how the server is.
-//! - A process that is short of CPU is late with its requests, and that is no outage. Probes run on a thread and a
-//!   connection of their own; only a server that is late for them too is down.
+//! - A process that is short of CPU misses the deadlines of its requests, and that is no outage. Probes run on a thread
+//!   and a connection of their own; only a server that misses their deadlines too is down.
 //! - A server that goes down again and again is used again after a longer time each time: rules that switch between
 //!   the shared and the local limit twice a second are worse than either.
 
@@ -139,7 +139,7 @@ impl Supervisor {
             match probed {
                 // A server that replies to most calls is not down, whatever is wrong with the probe.
                 Err(_) if successes - before.successes > failures => return Ok(()),
-                // The process is so busy that the probe may have been late as well.
+                // The process is so busy that the probe may have been delayed as well.
                 Err(StoreError::Timeout(_)) if failures > BUSY_FAILURES && probes < BUSY_PROBES => {}
                 probed => return probed,
             }
