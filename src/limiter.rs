@@ -187,7 +187,10 @@ impl Limiter {
             Verdict::Refuse(_) if !local => self.remember(asks, &answer, sent),
             // Others of its asks may have been charged.
             Verdict::Refuse(_) | Verdict::Unavailable { .. } => {
-                self.store.give_back(asks, &answer).await;
+                let decided = asks.iter().zip(&answer);
+                let decided: Vec<_> =
+                    decided.filter_map(|(ask, decision)| Some((ask, decision.as_ref().ok()?))).collect();
+                self.store.give_back(&decided).await;
             }
             Verdict::Pass { .. } | Verdict::Unchecked => {}
         }

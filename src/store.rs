@@ -35,7 +35,7 @@ pub enum Store {
 impl Store {
     /// Decides about all charges of one request: see [`take_all`](crate::window::take_all). The memory store always
     /// decides.
-    pub async fn take(&self, charges: &[KeyedCharge]) -> Decisions {
+    pub async fn take<C: AsRef<KeyedCharge> + Sync>(&self, charges: &[C]) -> Decisions {
         match self {
             Self::Memory(store) => store.take(charges).into_iter().map(Ok).collect(),
             Self::Redis(store) => store.take(charges).await,
@@ -53,11 +53,11 @@ impl Store {
 
     /// Takes back what was charged for a request that is refused after all, because there is no decision about others of
     /// its charges.
-    pub async fn give_back(&self, charges: &[KeyedCharge], decisions: &Decisions) {
+    pub async fn give_back(&self, decided: &[(&KeyedCharge, &Decision)]) {
         match self {
             // It decides about all or none, so there is no such request.
             Self::Memory(_) => {}
-            Self::Redis(store) => store.give_back(charges, decisions).await,
+            Self::Redis(store) => store.give_back(decided).await,
         }
     }
 

@@ -3,7 +3,8 @@
 use super::{StoreError, StoreMs};
 use crate::window::{Charge, Counter, Limit, Taken};
 
-/// A charge, and the counter that it is for.
+/// A charge, and the counter that it is for. Stores take slices of anything that refers to one, so that a caller can keep
+/// more beside it.
 #[derive(Clone, Debug)]
 pub struct KeyedCharge {
     /// The counter's key: `{client}:rule:window:4`. Because of the braces a Redis Cluster keeps the counters of one
@@ -11,6 +12,12 @@ pub struct KeyedCharge {
     pub key: String,
     /// The charge.
     pub charge: Charge,
+}
+
+impl AsRef<Self> for KeyedCharge {
+    fn as_ref(&self) -> &Self {
+        self
+    }
 }
 
 /// The decision about one charge.

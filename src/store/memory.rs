@@ -1,4 +1,4 @@
-//! Counters in this process: sharded, bounded, and never waiting.
+//! Counters in this process: sharded, bounded, and without waiting.
 
 use super::{Decision, KeyedCharge, StoreMs};
 use crate::clock::{Clock, Stopwatch, Timeline};
@@ -34,18 +34,19 @@ impl MemoryStore {
     }
 
     /// Decides about all charges of one request.
-    pub fn take(&self, keyed: &[KeyedCharge]) -> Vec<Decision> {
+    pub fn take<C: AsRef<KeyedCharge>>(&self, charges: &[C]) -> Vec<Decision> {
         let watch = Stopwatch::start();
-        let charges: Vec<Charge> = keyed.iter().map(|keyed| keyed.charge).collect();
-        let mut table = self.table.lock(keyed.iter().map(|keyed| &*keyed.key));
+        let keyed = || charges.iter().map(C::as_ref);
+        let charges: Vec<Charge> = keyed().map(|keyed| keyed.charge).collect();
+        let mut table = self.table.lock(keyed().map(|keyed| &*keyed.key));
 
         let now = self.now();
         let mut take =
             |keyed: &KeyedCharge| table.get(&keyed.key).map(|entry| std::mem::take(&mut entry.counter));
-        let mut counters: Vec<Counter> = keyed.iter().map(|keyed| take(keyed).unwrap_or_default()).collect();
+        let mut counters: Vec<Counter> = keyed().map(|keyed| take(keyed).unwrap_or_default()).collect();
         let before = counters.clone();
         let taken = take_all(&mut counters, &charges, now.as_i64());
-        for (keyed, counter) in keyed.iter().zip(&counters) {
+        for (keyed, counter) in keyed().zip(&counters) {
             self.put(&mut table, keyed, counter);
         }
         drop(table);

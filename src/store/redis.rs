@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AtomicGeneration, Decisions, Generation, Instances, KeyedCharge, Settlement, StoreError, StoreHealth,
+    AtomicGeneration, Decision, Decisions, Generation, Instances, KeyedCharge, Settlement, StoreError,
+    StoreHealth,
 };
 use crate::clock::{Clock, Stopwatch};
 use crate::metrics::StoreMeter;
@@ -75,13 +76,17 @@ impl RedisStore {
     }
 
     /// Decides about all charges of one request.
-    pub async fn take(&self, charges: &[KeyedCharge]) -> Decisions {
+    pub async fn take<C: AsRef<KeyedCharge> + Sync>(&self, charges: &[C]) -> Decisions {
+        self.decide(&charges.iter().map(C::as_ref).collect::<Vec<_>>()).await
+    }
+
+    async fn decide(&self, charges: &[&KeyedCharge]) -> Decisions {
         let watch = Stopwatch::start();
         let deadline = watch.deadline(self.timeout());
         let decisions = if self.has_slots() {
             across_slots::take(&self.counters, charges, deadline).await
         } else {
-            self.counters.take(0, &charges.iter().collect::<Vec<_>>(), deadline).await
+            self.counters.take(0, charges, deadline).await
         };
         let error = decisions.iter().find_map(|decision| decision.as_ref().err());
         if error.is_some() {
@@ -98,9 +103,9 @@ impl RedisStore {
         decisions
     }
 
-    /// Takes back what was charged.
-    pub async fn give_back(&self, charges: &[KeyedCharge], decisions: &Decisions) {
-        self.counters.give_back(charges, decisions).await;
+    /// Takes back what was charged by these decisions.
+    pub async fn give_back(&self, decided: &[(&KeyedCharge, &Decision)]) {
+        self.counters.give_back(decided).await;
     }
 
     /// Returns whether keys have slots, so that a request may need several calls.

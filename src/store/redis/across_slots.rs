@@ -13,17 +13,21 @@ use crate::store::{Decision, Decisions, KeyedCharge, StoreError};
 use crate::window::Charge;
 
 /// Decides about charges, all or none of each group.
-pub(super) async fn take(counters: &Arc<Counters>, charges: &[KeyedCharge], deadline: Deadline) -> Decisions {
-    let refs: Vec<&KeyedCharge> = charges.iter().collect();
-    if let [(slot, _)] = &by_slot(counters, refs.iter().copied(), |charge| charge)[..] {
-        let decisions = counters.take(*slot, &refs, deadline).await;
+pub(super) async fn take(
+    counters: &Arc<Counters>,
+    charges: &[&KeyedCharge],
+    deadline: Deadline,
+) -> Decisions {
+    if let [(slot, _)] = &by_slot(counters, charges.iter(), |charge| charge)[..] {
+        let decisions = counters.take(*slot, charges, deadline).await;
         if charges.len() == 1 || !decisions.iter().any(is_split) {
             return decisions;
         }
     }
     // A task of its own: what one slot charged must be given back where another refused, even if the client hangs up
     // meanwhile.
-    let (counters, owned) = (Arc::clone(counters), charges.to_vec());
+    let owned: Vec<KeyedCharge> = charges.iter().copied().cloned().collect();
+    let counters = Arc::clone(counters);
     let decided = tokio::spawn(async move {
         let mut decisions = take_parts(&counters, &owned, deadline).await;
         all_or_none(&counters, &owned, &mut decisions, deadline).await;
@@ -60,17 +64,18 @@ async fn all_or_none(
     decisions: &mut Decisions,
     deadline: Deadline,
 ) {
-    let (given, undone) = revoke(charges, decisions);
-    if !given.is_empty() {
+    let revoked = revoke(charges, decisions);
+    if !revoked.is_empty() {
+        let revoked: Vec<_> = revoked.iter().map(|(charge, decision)| (*charge, decision)).collect();
         // The calls go on after the deadline, but the request does not wait for them any longer.
         let deadline = tokio::time::Instant::from_std(deadline.instant());
-        let _ = tokio::time::timeout_at(deadline, counters.give_back(&given, &undone)).await;
+        let _ = tokio::time::timeout_at(deadline, counters.give_back(&revoked)).await;
     }
 }
 
 /// Turns the decisions about charges that others of their group make vain into ones that charge nothing. Returns those
 /// charges, with the decisions as they were.
-fn revoke(charges: &[KeyedCharge], decisions: &mut Decisions) -> (Vec<KeyedCharge>, Decisions) {
+fn revoke<'a>(charges: &'a [KeyedCharge], decisions: &mut Decisions) -> Vec<(&'a KeyedCharge, Decision)> {
     let refused = charges.iter().zip(decisions.iter());
     let refused =
         refused.filter(|(_, decision)| decision.as_ref().is_ok_and(|decision| !decision.taken.fits));
@@ -78,19 +83,18 @@ fn revoke(charges: &[KeyedCharge], decisions: &mut Decisions) -> (Vec<KeyedCharg
     let is_vain = |charge: &Charge| {
         !refused.is_empty() && (refused.contains(&Charge::BINDING) || refused.contains(&charge.group))
     };
-    let (mut given, mut undone) = (Vec::new(), Decisions::new());
+    let mut revoked = Vec::new();
     for (keyed, decision) in charges.iter().zip(decisions.iter_mut()) {
         if let Ok(decision) = decision
             && decision.taken.charged
             && is_vain(&keyed.charge)
         {
-            given.push(keyed.clone());
-            undone.push(Ok(decision.clone()));
+            revoked.push((keyed, decision.clone()));
             decision.taken.charged = false;
             decision.counter = decision.before.rebased(&keyed.charge.limit, decision.now.as_i64());
         }
     }
-    (given, undone)
+    revoked
 }
 
 /// Groups items by the slot of their charge.
@@ -134,11 +138,11 @@ mod tests {
         };
         let keyed: Vec<KeyedCharge> = charges.iter().map(keyed).collect();
         let mut decisions = charges.iter().map(decided).collect();
-        let (given, _) = revoke(&keyed, &mut decisions);
+        let given = revoke(&keyed, &mut decisions).len();
         let charged = decisions.iter().map(|decision| decision.as_ref().is_ok_and(|it| it.taken.charged));
         let revoked: Vec<bool> =
             charges.iter().zip(charged).map(|((_, fits), left)| *fits && !left).collect();
-        assert_eq!(given.len(), revoked.iter().filter(|revoked| **revoked).count());
+        assert_eq!(given, revoked.iter().filter(|revoked| **revoked).count());
         revoked
     }
 

@@ -73,18 +73,15 @@ impl Counters {
             let Ok(decisions) = counters.decisions(&charges.iter().collect::<Vec<_>>(), reply) else {
                 return;
             };
-            counters.give_back(&charges, &decisions.into_iter().map(Ok).collect()).await;
+            counters.give_back(&charges.iter().zip(&decisions).collect::<Vec<_>>()).await;
         });
     }
 
-    /// Takes back what was charged.
-    pub(super) async fn give_back(self: &Arc<Self>, charges: &[KeyedCharge], decisions: &Decisions) {
+    /// Takes back what was charged by these decisions.
+    pub(super) async fn give_back(self: &Arc<Self>, decided: &[(&KeyedCharge, &Decision)]) {
         let deadline = Stopwatch::start().deadline(self.timeout);
-        let charged = charges.iter().zip(decisions).filter_map(|(charge, decision)| {
-            let decision = decision.as_ref().ok().filter(|decision| decision.taken.charged)?;
-            Some((charge, decision))
-        });
-        let calls = charged.map(|(charge, decision)| {
+        let charged = decided.iter().filter(|(_, decision)| decision.taken.charged);
+        let calls = charged.map(|&(charge, decision)| {
             // One key each: the keys of a slot that is being moved may be on two servers.
             let call = self.calls.give_back(self.slot(&charge.key), (charge, decision), deadline);
             let counters = Arc::clone(self);

@@ -40,7 +40,7 @@ async fn only_the_charge_is_taken_back(by: i64, others: i64) {
         assert!(taken(&store, &ask(others, 1_000, 1)).await.taken.charged);
     }
     assert_eq!(used(&store, &clock).await, 20 + 3 + 5);
-    store.give_back(&[charge], &vec![Ok(decision)]).await;
+    store.give_back(&[(&charge, &decision)]).await;
     assert_eq!(used(&store, &clock).await, 20 + 5, "charged by {by} slices, others by {others}");
 }
 
@@ -63,8 +63,7 @@ async fn nothing_is_left(store: &RedisStore, clock: &Driven, times: [i64; 3], or
         decisions.push(taken(store, &charge).await);
     }
     for (left, place) in (0..3).rev().zip(order) {
-        let decision = decisions[place].clone();
-        store.give_back(std::slice::from_ref(&charge), &vec![Ok(decision)]).await;
+        store.give_back(&[(&charge, &decisions[place])]).await;
         assert_eq!(used(store, clock).await, left, "charged at {times:?}, taken back in the order {order:?}");
     }
 }

@@ -158,7 +158,8 @@ impl Play {
         if self.is_up {
             self.steps.push(format!("{} charges are given back", self.borrowed.len()));
             for (ask, decisions) in self.borrowed.drain(..) {
-                self.store.give_back(&[ask], &decisions).await;
+                let decided: Vec<_> = decisions.iter().flatten().map(|decision| (&ask, decision)).collect();
+                self.store.give_back(&decided).await;
             }
         }
     }
