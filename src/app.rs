@@ -232,7 +232,7 @@ async fn serve(
             _ = upkeep.tick() => {
                 metrics.run_upkeep();
                 metrics::log_lines_dropped(log.dropped() as u64);
-                limiter.store().sweep();
+                limiter.sweep();
                 application.sweep();
                 logged.log_wrong_secrets();
                 continue;

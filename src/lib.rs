@@ -33,12 +33,15 @@
 //! - **rule**: which requests, whose counter, which limits, and what to do when there is no room.
 //! - **limit**: `quota` units per `window`, with a `burst` allowance above it for clients that had paused.
 //! - **counter**: what one client has used of one limit.
-//! - **check**: one rule asked about one request.
+//! - **check**: one rule that applies to one request.
 //! - **charge**: the units that a request costs one counter; a *keyed charge* names the counter too. The store makes a
 //!   **decision** about each charge.
 //! - **call**: one execution of a script in Redis, on behalf of a request or of upkeep; Redis sends a **reply**.
-//! - **settlement**: what a counter in Redis lacks after an outage, and is added to it.
+//! - **part**: the share of a limit by which one instance decides while the store cannot.
+//! - **settlement**: what a counter in Redis lacks after an outage, and is added to it. Until then, what this instance
+//!   admitted is **unsettled**.
 //! - **generation**: changes whenever a Redis server may have lost counters.
+//! - **store time** and **local time**: the time on the store's clock and on the limiter's timeline, each with its own type.
 //! - **node**: one Redis server as the store uses it, with a queue, a pool of connections and a **breaker**, which is open
 //!   while the server is not used. Only **probes**, calls beside all requests, open and close it.
 //! - **settings**: everything in the configuration that is not a rule; the parts of the process are constructed from them.
@@ -46,8 +49,8 @@
 //!   bounded, for each client and for some kinds also in total. Dropping a permit gives it back.
 //! - **strict reader**: reads HTTP/1 before hyper does. In the place of a request that it refuses, hyper gets a
 //!   **stand-in**, to which the proxy responds.
-//! - **shadow**: a rule on trial. It counts and tells, and refuses nobody.
-//! - **outage policy**: what a rule does when its store gives no answer in time.
+//! - **shadow**: a rule on trial. It counts and reports, and refuses nothing.
+//! - **outage policy**: what a rule does when its store makes no decision in time.
 
 mod address;
 pub mod app;

@@ -23,7 +23,7 @@ pub use redis::{Access, RedisStore, StoreTls};
 pub use settlement::Settlement;
 pub use time::StoreMs;
 
-/// A store.
+/// A store, as it is configured.
 #[derive(Debug)]
 pub enum Store {
     /// In this process.
@@ -39,32 +39,6 @@ impl Store {
         match self {
             Self::Memory(store) => store.take(charges).into_iter().map(Ok).collect(),
             Self::Redis(store) => store.take(charges).await,
-        }
-    }
-
-    /// Returns whether a counter may hold charges that are about to be given back, so that it is full only for a moment.
-    #[must_use]
-    pub fn may_give_back(&self) -> bool {
-        match self {
-            Self::Memory(_) => false,
-            Self::Redis(store) => store.has_slots(),
-        }
-    }
-
-    /// Takes back what was charged for a request that is refused after all, because there is no decision about others of
-    /// its charges.
-    pub async fn give_back(&self, decided: &[(&KeyedCharge, &Decision)]) {
-        match self {
-            // It decides about all or none, so there is no such request.
-            Self::Memory(_) => {}
-            Self::Redis(store) => store.give_back(decided).await,
-        }
-    }
-
-    /// Frees what has expired. The caller does this every few seconds; Redis does it by itself.
-    pub fn sweep(&self) {
-        if let Self::Memory(store) = self {
-            store.sweep();
         }
     }
 }

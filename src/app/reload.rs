@@ -21,7 +21,6 @@ use crate::metrics::{self, ProxyMeter};
 use crate::policy::Policy;
 use crate::policy::live::Live;
 use crate::settings::{ServerTls, Settings, StoreSettings, UpstreamProtocol};
-use crate::store::Store;
 
 /// A change is acted on when two looks in a row see the same: never on a file half written.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
@@ -150,7 +149,7 @@ impl Reloader {
             _ => None,
         };
         if settings.store != self.running.store
-            && let (StoreSettings::Redis(wanted), Store::Redis(store)) = (&settings.store, limiter.store())
+            && let (StoreSettings::Redis(wanted), Some(store)) = (&settings.store, limiter.shared_store())
         {
             store.set_access(redis::access(wanted).map_err(told)?);
             tracing::info!(

@@ -11,7 +11,7 @@ pub(super) fn report(limiter: &Limiter) -> Value {
 }
 
 fn store(status: Option<Status>) -> Value {
-    let Some(Status { health, instances, owes }) = status else {
+    let Some(Status { health, instances, needs_settlement }) = status else {
         return json!({ "kind": "memory", "state": "up" });
     };
     let down = health.servers.iter().any(|server| server.error.is_some());
@@ -26,7 +26,7 @@ fn store(status: Option<Status>) -> Value {
         "state": if down { "down" } else { "up" },
         "servers": servers.collect::<Vec<_>>(),
         "instances": instances,
-        "settled": !owes,
+        "settled": !needs_settlement,
         "changes": changes.collect::<Vec<_>>(),
     })
 }

@@ -5,43 +5,35 @@
 //! number had a key of its own. While an instance of that build is alive, and for a window after, both counters are charged,
 //! so that no client gets the limit from each.
 
-use super::{Charges, Ledger, Source};
+use super::charges::{Charges, KEY_END, PendingCharge};
 use crate::store::KeyedCharge;
 use crate::window::Slices;
 
-/// What the key of each counter ends with.
-pub(super) const KEY_END: &str = ":4";
-
-impl Source<'_> {
-    /// Returns the key that the build before counts in, if it is another one.
-    fn former_key(&self, key: &str) -> Option<String> {
-        match self.limit.slices {
-            Slices::Auto | Slices::Exactly(4) => None,
-            Slices::Exactly(slices) => Some(format!("{}:{slices}", key.strip_suffix(KEY_END)?)),
-        }
+impl<'p> PendingCharge<'p> {
+    /// Returns the same charge to the counter of the build before, if that has another key.
+    fn former(&self) -> Option<Self> {
+        let slices = match self.limit.slices {
+            Slices::Auto | Slices::Exactly(4) => return None,
+            Slices::Exactly(slices) => slices,
+        };
+        let KeyedCharge { key, charge } = &self.keyed;
+        let key = format!("{}:{slices}", key.strip_suffix(KEY_END)?);
+        Some(Self { keyed: KeyedCharge { key, charge: *charge }, rule: self.rule, limit: self.limit })
     }
 }
 
 impl<'p> Charges<'p> {
-    /// Returns these charges together with those of the counters of the build before. None: there are no such counters.
-    pub(super) fn with_former(&self, ledger: &Ledger) -> Option<Self> {
-        let now = ledger.local();
-        let former = |ask: &KeyedCharge, source: &Source<'p>| {
-            let key = source.former_key(&ask.key)?;
-            let shared = ledger.membership.had_other_builds(ask.charge.limit.window_ms(), now);
-            shared.then_some(KeyedCharge { key, charge: ask.charge })
+    /// Returns these charges together with those of the counters of the build before, where `is_shared` returns for a
+    /// window in milliseconds whether that build may have counted in it. None: there are no such counters.
+    pub(super) fn with_former(&self, is_shared: impl Fn(i64) -> bool) -> Option<Self> {
+        let former = |pending: &PendingCharge<'p>| {
+            pending.former().filter(|former| is_shared(former.keyed.charge.limit.window_ms()))
         };
-        let each = || self.asks.iter().zip(&self.sources);
-        if !each().any(|(ask, source)| former(ask, source).is_some()) {
+        if !self.as_slice().iter().any(|pending| former(pending).is_some()) {
             return None;
         }
-        let mut all = Self { asks: Vec::new(), sources: Vec::new() };
-        for (ask, source) in each() {
-            for ask in [Some(ask.clone()), former(ask, source)].into_iter().flatten() {
-                all.asks.push(ask);
-                all.sources.push(*source);
-            }
-        }
-        Some(all)
+        let both =
+            |pending: &PendingCharge<'p>| [Some(pending.clone()), former(pending)].into_iter().flatten();
+        Some(Self::from_pending(self.as_slice().iter().flat_map(both).collect()))
     }
 }

@@ -83,7 +83,7 @@ impl RedisStore {
     async fn decide(&self, charges: &[&KeyedCharge]) -> Decisions {
         let watch = Stopwatch::start();
         let deadline = watch.deadline(self.timeout());
-        let decisions = if self.has_slots() {
+        let decisions = if self.counters.route.has_slots() {
             across_slots::take(&self.counters, charges, deadline).await
         } else {
             self.counters.take(0, charges, deadline).await
@@ -108,8 +108,10 @@ impl RedisStore {
         self.counters.give_back(decided).await;
     }
 
-    /// Returns whether keys have slots, so that a request may need several calls.
-    pub(super) fn has_slots(&self) -> bool {
+    /// Returns whether a counter may hold charges that are about to be given back, so that it is full only for a moment:
+    /// where keys have slots, a request may need several calls.
+    #[must_use]
+    pub fn may_give_back(&self) -> bool {
         self.counters.route.has_slots()
     }
 

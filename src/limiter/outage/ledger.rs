@@ -6,8 +6,9 @@ use super::membership::Membership;
 use super::shared_counter::{PendingSettlement, SharedCounter};
 use super::store_clock::StoreClock;
 use crate::clock::{LocalMs, Timeline};
+use crate::limiter::charges::{DecidedCharge, PendingCharge};
 use crate::metrics;
-use crate::store::{AtomicGeneration, Decision, Decisions, Generation, GenerationSpan, KeyedCharge, StoreMs};
+use crate::store::{AtomicGeneration, Decision, Generation, GenerationSpan, KeyedCharge, StoreMs};
 use crate::table::Table;
 use crate::window::{Charge, Counter, take_all};
 
@@ -16,9 +17,9 @@ const CAPACITY: usize = 32_768;
 
 /// The counters that this instance shares with others.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(super) struct Ledger {
     counters: Table<SharedCounter>,
-    pub(crate) membership: Membership,
+    pub(super) membership: Membership,
     timeline: Timeline,
     store_clock: StoreClock,
     /// How many charges were admitted locally.
@@ -30,7 +31,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(instances: u32, timeline: Timeline) -> Self {
+    pub(super) fn new(instances: u32, timeline: Timeline) -> Self {
         Self {
             counters: Table::new(CAPACITY),
             membership: Membership::new(instances, timeline.now()),
@@ -43,15 +44,10 @@ impl Ledger {
     }
 
     /// Records the decisions of the store.
-    pub(crate) fn observe(
-        &self,
-        charges: &[KeyedCharge],
-        decisions: &Decisions,
-        generations: GenerationSpan,
-    ) {
+    pub(super) fn observe(&self, charges: &[DecidedCharge<'_, '_>], generations: GenerationSpan) {
         let local = self.local();
-        for (keyed, decision) in charges.iter().zip(decisions) {
-            let Ok(decision) = decision else { continue };
+        for DecidedCharge { pending, decision } in charges {
+            let (keyed, Ok(decision)) = (&pending.keyed, decision) else { continue };
             self.store_clock.observe(decision.now, local);
             let mut counters = self.counters.lock(std::iter::once(&*keyed.key));
             if let Some(counter) = counters.get(&keyed.key) {
@@ -64,7 +60,7 @@ impl Ledger {
     }
 
     /// Decides about charges of one request with this instance's parts of their limits, as [`take_all`] does.
-    pub(crate) fn take(&self, charges: &[&KeyedCharge], generation: Generation) -> Vec<Decision> {
+    pub(super) fn take(&self, charges: &[&KeyedCharge], generation: Generation) -> Vec<Decision> {
         let now = self.store_time();
         let mut table = self.counters.lock(charges.iter().map(|keyed| &*keyed.key));
         let mut parts: Vec<Charge> = Vec::with_capacity(charges.len());
@@ -99,17 +95,18 @@ impl Ledger {
 
     /// Returns the keys of the charges whose settlement may begin, and whether the store lacks so much of any counter
     /// that it must not decide before that is settled.
-    pub(crate) fn unsettled_keys<'a>(
+    pub(super) fn unsettled_keys<'a>(
         &self,
-        charges: &'a [KeyedCharge],
+        charges: &'a [PendingCharge<'_>],
         generation: Generation,
     ) -> (Vec<&'a str>, bool) {
         let (mut due, mut is_blocked) = (Vec::new(), false);
         if self.needs_settlement(generation) {
             let (local, now) = (self.local(), self.store_time());
             let instances = self.membership.instances();
-            let mut table = self.counters.lock(charges.iter().map(|keyed| &*keyed.key));
-            for key in charges.iter().map(|keyed| &*keyed.key) {
+            let keys = || charges.iter().map(|pending| &*pending.keyed.key);
+            let mut table = self.counters.lock(keys());
+            for key in keys() {
                 let counter = table.get(key);
                 if let Some(counter) = counter.filter(|counter| counter.needs_settlement(now, generation)) {
                     due.extend(counter.may_begin_settlement(local).then_some(key));
@@ -121,7 +118,7 @@ impl Ledger {
     }
 
     /// Returns whether the store may lack something of any counter.
-    pub(crate) fn needs_settlement(&self, generation: Generation) -> bool {
+    pub(super) fn needs_settlement(&self, generation: Generation) -> bool {
         self.settled.load(Ordering::Acquire) != self.admitted.load(Ordering::Acquire)
             || self.settled_generation.load() != generation
     }
@@ -175,7 +172,7 @@ impl Ledger {
     }
 
     /// Returns the time on the limiter's timeline.
-    pub(crate) fn local(&self) -> LocalMs {
+    pub(super) fn local(&self) -> LocalMs {
         self.timeline.now()
     }
 

@@ -14,7 +14,7 @@ const REPORTS_OF_FEWER: u32 = 10;
 
 /// The instances that share the limits.
 #[derive(Debug)]
-pub(crate) struct Membership {
+pub(super) struct Membership {
     assumed: Mutex<Assumed>,
     /// When an instance of another build was last alive, or may have been, as the milliseconds of a [`LocalMs`].
     other_builds_ms: AtomicI64,
@@ -65,7 +65,7 @@ impl Membership {
 
     /// Returns whether an instance of another build may have been alive in the last `window_ms` milliseconds, so that a
     /// counter of that window may hold what it counted.
-    pub(crate) fn had_other_builds(&self, window_ms: i64, now: LocalMs) -> bool {
+    pub(super) fn had_other_builds(&self, window_ms: i64, now: LocalMs) -> bool {
         now - LocalMs::new(self.other_builds_ms.load(Ordering::Relaxed)) <= window_ms
     }
 
@@ -79,7 +79,7 @@ impl Membership {
     }
 
     /// Returns the assumed number of instances.
-    pub(crate) fn instances(&self) -> i64 {
+    pub(super) fn instances(&self) -> i64 {
         self.lock().instances
     }
 

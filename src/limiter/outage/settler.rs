@@ -1,7 +1,6 @@
 //! Adds to the counters in the store what they lack after an outage, so that a client gets its limit once, and puts back
 //! what a server lost that came back empty.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -20,32 +19,8 @@ const BATCH: usize = 32;
 /// has checks to serve, and the counters of active clients do not wait for their batch.
 const BATCH_PAUSE: Duration = Duration::from_micros(6_400);
 
-/// The shortest time between two heartbeats of an instance. With many instances it is longer: all together send about
-/// 200 a second.
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
-const HEARTBEAT_EVERY_PER_INSTANCE: Duration = Duration::from_millis(5);
-/// After how many missing heartbeats an instance counts as dead.
-const MISSING_HEARTBEATS: u32 = 5;
-
-/// Sends heartbeats and settles counters for as long as the process runs.
-pub(crate) async fn run(store: RedisStore, ledger: Arc<Ledger>) {
-    tokio::join!(send_heartbeats(&store, &ledger), settle_all(&store, &ledger));
-}
-
-async fn send_heartbeats(store: &RedisStore, ledger: &Ledger) {
-    let membership = &ledger.membership;
-    loop {
-        let instances = u32::try_from(membership.instances()).unwrap_or(u32::MAX);
-        let every = HEARTBEAT_EVERY.max(HEARTBEAT_EVERY_PER_INSTANCE.saturating_mul(instances));
-        match store.heartbeat(every * MISSING_HEARTBEATS).await {
-            Ok(report) => membership.observe(report, ledger.local()),
-            Err(_) => membership.observe_failure(ledger.local()),
-        }
-        sleep(every.mul_f64(0.75 + fastrand::f64() / 4.0)).await;
-    }
-}
-
-async fn settle_all(store: &RedisStore, ledger: &Ledger) {
+/// Settles all counters that need it, for as long as the process runs.
+pub(super) async fn settle_all(store: &RedisStore, ledger: &Ledger) {
     let mut ticks = interval(SETTLE_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -70,7 +45,7 @@ async fn settle_all(store: &RedisStore, ledger: &Ledger) {
 }
 
 /// Settles one counter, if that is needed and no other task does it.
-pub(crate) async fn settle(store: &RedisStore, ledger: &Ledger, key: &str) {
+pub(super) async fn settle(store: &RedisStore, ledger: &Ledger, key: &str) {
     if store.is_down_for(key) {
         return;
     }

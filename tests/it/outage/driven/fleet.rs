@@ -111,7 +111,7 @@ impl Fleet {
 
     /// Redis is within reach again: waits until all instances use it, and have added what it missed.
     pub async fn has_redis_back(&self) {
-        self.each("uses Redis", |status| !is_down(status) && !status.owes).await;
+        self.each("uses Redis", |status| !is_down(status) && !status.needs_settlement).await;
     }
 
     /// Until all windows are full, and some of the greedy clients' requests are admitted again.

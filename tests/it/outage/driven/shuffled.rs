@@ -215,7 +215,7 @@ fn name(client: usize) -> String {
 
 fn settled(limiter: &Limiter) -> bool {
     let status = limiter.status().unwrap();
-    !is_down(&status) && !status.owes
+    !is_down(&status) && !status.needs_settlement
 }
 
 async fn is_exact(outage: Outage) {

@@ -1,0 +1,53 @@
+//! The verdict on a request. Pure.
+
+use std::sync::Arc;
+
+use crate::policy::Rule;
+
+/// How a client stands with one limit: what `RateLimit` and `RateLimit-Policy` report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The limit's public name.
+    pub policy: Arc<str>,
+    /// Units per window.
+    pub quota: i64,
+    /// Length of the window in milliseconds.
+    pub window_ms: i64,
+    /// Units that would be admitted now, the burst allowance included.
+    pub remaining: i64,
+    /// Milliseconds until more than `remaining` units would be admitted, if no other request arrives. After a refusal the
+    /// client may retry after this time.
+    pub reset_ms: i64,
+}
+
+/// What to do with a request.
+#[derive(Debug)]
+pub enum Verdict<'p> {
+    /// Forward it.
+    Pass {
+        /// The tightest of the enforced limits.
+        standing: Option<Standing>,
+        /// The shadow rules that had no room for it.
+        exceeded: Vec<&'p Rule>,
+    },
+    /// Refuse it, as the rule is configured to.
+    Refuse(Limited<'p>),
+    /// Forward it: the store made no decision, and the rules let such requests pass.
+    Unchecked,
+    /// Refuse it with 503: the store made no decision, and this rule refuses such requests.
+    Unavailable {
+        /// The rule.
+        rule: &'p Rule,
+    },
+}
+
+/// The refusal of a request by limits that had no room for it.
+#[derive(Debug)]
+pub struct Limited<'p> {
+    /// The rule that refused; of several the one whose limit has room last.
+    pub rule: &'p Rule,
+    /// How the client stands with that limit.
+    pub standing: Standing,
+    /// The public names of all limits that had no room.
+    pub violated: Vec<Arc<str>>,
+}
