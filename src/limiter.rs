@@ -6,6 +6,8 @@
 
 mod charges;
 mod decide;
+#[cfg(test)]
+mod fixtures;
 mod outage;
 mod refusal_cache;
 mod shared;

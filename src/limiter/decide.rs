@@ -1,5 +1,8 @@
 //! From the decisions about its charges to the verdict on a request. Pure.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use super::charges::{DecidedCharge, PendingCharge};
