@@ -1,4 +1,4 @@
-//! A client's connection: what the server has found out about it, and the proxy goes by.
+//! A client's connection: what the server knows about it, for the proxy.
 
 mod interim;
 
@@ -7,41 +7,41 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-pub use interim::Interim;
+pub use interim::InterimResponses;
 
-/// What is known of the connection that a request came over. It lasts as long as anything of the connection does:
-/// a tunnel holds it after HTTP has ended.
+/// What is known about the connection that a request arrived on. It lasts as long as any part of the connection: a
+/// tunnel holds it after HTTP has ended.
 #[derive(Debug)]
 pub struct Connection {
-    /// The other end, or whom a trusted balancer speaks for (PROXY protocol). Behind a Unix socket it is 127.0.0.1,
-    /// port 0.
+    /// The address of the peer, or the one that a trusted load balancer gives for it (PROXY protocol). Behind a Unix
+    /// socket it is 127.0.0.1, port 0.
     pub peer: SocketAddr,
-    /// Whether it is encrypted.
+    /// Whether the connection uses TLS.
     pub secure: bool,
-    /// The names in the client's certificate, which has been verified: URIs first, then DNS names.
+    /// The names in the client's certificate, which is verified: URIs first, then DNS names.
     pub names: Vec<String>,
-    /// The way for interim answers. None: HTTP/2.
-    pub interim: Option<Arc<Interim>>,
-    /// What is given back when the last of it is gone.
-    pub held: Held,
+    /// The queue of interim responses. None: HTTP/2, which cannot have any.
+    pub interim: Option<Arc<InterimResponses>>,
+    /// The permits of the connection, given back when its last part has ended.
+    pub guards: ConnectionGuards,
 }
 
-/// Whatever is to be dropped when the last who holds it is gone. In the extensions of a request that may become a
-/// tunnel: for the tunnel to hold.
+/// Guards of a connection, which are dropped with the last clone. A request that may become a tunnel has them in its
+/// extensions: while the tunnel holds them, the connection does not count as idle.
 #[derive(Clone)]
-pub struct Held(pub Arc<dyn std::any::Any + Send + Sync>);
+pub struct ConnectionGuards(pub Arc<dyn std::any::Any + Send + Sync>);
 
-impl std::fmt::Debug for Held {
+impl std::fmt::Debug for ConnectionGuards {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Held(..)")
+        f.write_str("ConnectionGuards(..)")
     }
 }
 
-/// In the extensions of a request that stands for one that could not be read: how it is to be answered.
+/// Why the server could not read a request. In the extensions of the stand-in: the request that takes its place.
 #[derive(Clone, Debug)]
 pub struct Unreadable {
-    /// 400, 405, 408, 414, 431, 501 or 505.
+    /// The status of the response: 400, 405, 408, 414, 431, 501 or 505.
     pub status: StatusCode,
-    /// What is wrong, in words for the client.
+    /// What is wrong with the request, in words for the client.
     pub reason: String,
 }

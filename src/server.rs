@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::connection::{Connection, Held};
+use crate::connection::{Connection, ConnectionGuards};
 use crate::metrics::{self, Bound, GaugeGuard};
 use crate::permits::PermitPool;
 pub use handshake::Handshake;
@@ -90,9 +90,9 @@ where
         };
         let (acceptor, http, handle, drain) =
             (Arc::clone(&acceptor), http.clone(), handle.clone(), drain.clone());
-        let held = (open.token(), permit, metrics::client_connection());
+        let guards = (open.token(), permit, metrics::client_connection());
         open.spawn(async move {
-            let mut accepting = pin!(acceptor.accept(socket, peer, held));
+            let mut accepting = pin!(acceptor.accept(socket, peer, guards));
             let accepted = tokio::select! {
                 accepted = &mut accepting => accepted,
                 // A request that is just arriving is served. A client that has sent none loses nothing.
@@ -125,7 +125,7 @@ impl Acceptor {
         &self,
         mut socket: Socket,
         peer: SocketAddr,
-        held: (TaskTrackerToken, OwnedSemaphorePermit, GaugeGuard),
+        guards: (TaskTrackerToken, OwnedSemaphorePermit, GaugeGuard),
     ) -> Option<HttpConnection> {
         let peer = self.handshake.resolve_peer(&mut socket, peer).await?;
         // All clients on a Unix socket have the same address, so it cannot tell them apart.
@@ -147,7 +147,8 @@ impl Acceptor {
             }
         };
         let interim = (!http2).then(|| stream.interim());
-        let connection = Connection { peer, secure, names, interim, held: Held(Arc::new((held, own))) };
+        let guards = ConnectionGuards(Arc::new((guards, own)));
+        let connection = Connection { peer, secure, names, interim, guards };
         Some(HttpConnection { stream, http2, connection: Arc::new(connection) })
     }
 }

@@ -1,10 +1,12 @@
-//! The application behind the proxy: its connections, its patience, and what is done when it has gone.
+//! The upstream: sends requests to it, and returns its responses.
 
+mod attempt;
 mod connect;
 mod error;
-mod exchange;
 mod outgoing;
 mod pool;
+mod progress;
+mod request_body;
 mod response_body;
 
 use std::pin::Pin;
@@ -20,72 +22,75 @@ use tokio::time::Sleep;
 use crate::bounds::Bounds;
 use crate::clock::Stopwatch;
 use crate::grpc::is_grpc;
-use crate::h2_error;
 use crate::metrics::{self, Bound};
 use crate::settings::{UpstreamProtocol, UpstreamSettings};
-use connect::Handshake;
-pub use connect::{ConnectionKind, Protocol, Tls};
-pub use error::UpstreamError;
-pub use exchange::BodyError;
-use exchange::{BodyState, Exchange, RequestBody};
+use attempt::AttemptError;
+use connect::ConnectStage;
+pub use connect::{ConnectionKind, Protocol, UpstreamTls};
+pub use error::{BodyError, UpstreamError};
 pub use outgoing::{OnInterim, Outgoing};
 pub use pool::Reservation;
-use pool::{Occupied, Place, Pool, Sender};
-pub use response_body::Answer;
+use pool::{Pool, PooledConnection, RequestPermit, Sender};
+use progress::Progress;
+use request_body::RequestBody;
+pub use response_body::ResponseBody;
 
-/// How often a request is tried again that was not sent, as its connection had ended.
-const MOST_RETRIES: usize = 2;
+/// How often a request is sent again that was not sent, because its connection had ended.
+const MAX_RETRIES: usize = 2;
 
-/// The application.
+/// The upstream, and the connections to it.
 #[derive(Debug)]
 pub struct Upstream {
     settings: UpstreamSettings,
     bounds: Bounds,
     pool: Arc<Pool>,
+    /// Whether the last attempt to connect succeeded.
     reachable: AtomicBool,
 }
 
 impl Upstream {
-    /// Connects when the first request comes.
+    /// Creates an upstream without a connection. The first request opens one.
     #[must_use]
     pub fn new(settings: UpstreamSettings, protocol: Protocol, bounds: &Bounds) -> Self {
         let pool = Pool::new(&settings, protocol);
         Self { settings, bounds: bounds.clone(), pool, reachable: AtomicBool::new(true) }
     }
 
-    /// Lets go of connections that nobody has used for too long.
+    /// Closes connections that have been idle for too long.
     pub fn sweep(&self) {
         self.pool.sweep();
     }
 
-    /// Reserves a place among the requests that are under way or wait for their turn. None if all are taken.
+    /// Reserves a place among the requests that wait for the upstream or are under way. `None`: all are taken.
     #[must_use]
     pub fn reserve(&self) -> Option<Reservation> {
         self.pool.reserve()
     }
 
-    /// Sends a request, and returns when the head of the answer is there. Both bodies go on flowing, each as fast as
-    /// its slower side; dropping the future, or the answer, ends the request at the application too.
+    /// Sends a request, and returns when the head of the response has arrived. Each body then flows at the pace of its
+    /// slower side. Dropping the future or the response ends the request at the upstream too.
     ///
-    /// A request of which nothing was sent, because the connection had ended, is sent on another one. So is, once
-    /// and if the settings allow it, a safe request without a body (RFC 9110, section 9.2.2) that got no answer on a
-    /// connection used before: it crossed the closing.
+    /// If the connection ends before anything of a request is sent, the request is sent on another one. If the settings
+    /// allow retries, a request without a body is also sent again, once, in two cases: it is safe (RFC 9110, section
+    /// 9.2.1) and a reused connection over HTTP/1.1 ended before the response, as the upstream may have closed that
+    /// connection before it read the request; or the upstream reports over HTTP/2 that it has not processed the request.
     ///
     /// # Errors
-    /// When there is no answer.
-    pub async fn send(&self, outgoing: Outgoing) -> Result<Response<Answer>, UpstreamError> {
-        let Some(timeout) = self.bounds.request_timeout else { return self.exchange(outgoing, None).await };
+    /// When the upstream gives no valid response in time.
+    pub async fn send(&self, outgoing: Outgoing) -> Result<Response<ResponseBody>, UpstreamError> {
+        let Some(timeout) = self.bounds.request_timeout else { return self.send_until(outgoing, None).await };
         let deadline = Box::pin(tokio::time::sleep(timeout));
-        tokio::time::timeout(timeout, self.exchange(outgoing, Some(deadline)))
+        tokio::time::timeout(timeout, self.send_until(outgoing, Some(deadline)))
             .await
             .unwrap_or(Err(UpstreamError::RequestTimeout))
     }
 
-    async fn exchange(
+    /// Sends a request. The body of the response breaks off at the `deadline`.
+    async fn send_until(
         &self,
         outgoing: Outgoing,
         deadline: Option<Pin<Box<Sleep>>>,
-    ) -> Result<Response<Answer>, UpstreamError> {
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
         let Outgoing {
             request,
             path_and_query,
@@ -94,129 +99,131 @@ impl Upstream {
             interim,
             secret_fields,
             reservation,
-            held,
+            guards,
         } = outgoing;
-        let patience = match is_grpc(request.headers()) {
+        let (stall_timeout, stall_bound) = match is_grpc(request.headers()) {
             true => (self.bounds.stream_idle_timeout, Bound::StreamIdle),
             false => (self.bounds.body_idle_timeout, Bound::BodyIdle),
         };
-        let exchange = Exchange::start(patience.0, expects_continue);
+        let progress = Progress::start(stall_timeout, expects_continue);
         let bodiless = request.body().is_end_stream();
         let safe = request.method().is_safe() && bodiless;
-        let mut request = request.map(|body| RequestBody::new(body, Arc::clone(&exchange), secret_fields));
+        let mut request = request.map(|body| RequestBody::new(body, Arc::clone(&progress), secret_fields));
         request.extensions_mut().clear();
         if expects_continue {
             request.headers_mut().insert(header::EXPECT, HeaderValue::from_static("100-continue"));
         }
-        let (mut place, mut waited) = self.turn(reservation).await?;
-        let (mut attempts, mut spare) = (0, None);
-        let (answer, sender) = loop {
-            let (taken, mut sender) = self.occupy(place, waited, attempts > 0, kind).await?;
-            self.address(&mut request, &path_and_query, &sender)?;
+        let (mut permit, mut waited) = self.acquire(reservation).await?;
+        let (mut attempts, mut spare_head) = (0, None);
+        let (response, permit, mut sender) = loop {
+            let (held_permit, mut sender) = self.connect(permit, waited, attempts > 0, kind).await?;
+            self.set_target(&mut request, &path_and_query, &sender)?;
             if expects_continue || interim.is_some() {
-                listen(&mut request, Arc::clone(&exchange), interim.clone());
+                handle_interim(&mut request, Arc::clone(&progress), interim.clone());
             }
-            let shared = matches!(sender, Sender::Http2 { .. });
+            let http2 = matches!(sender, Sender::Http2 { .. });
             let reused = matches!(sender, Sender::Http1 { reused: true, .. });
-            if attempts == 0 && self.settings.retry && ((reused && safe) || (shared && bodiless)) {
-                spare = Some((request.method().clone(), request.headers().clone()));
+            if attempts == 0 && self.settings.retry && ((reused && safe) || (http2 && bodiless)) {
+                spare_head = Some((request.method().clone(), request.headers().clone()));
             }
-            match self.attempt(&mut sender, request, &exchange).await {
-                Ok(answer) => break (answer, (taken, sender)),
-                Err(Failed::NotSent(unsent)) if attempts < MOST_RETRIES => request = *unsent,
-                Err(Failed::NotSent(_)) => {
+            match attempt::send(&mut sender, request, &progress, self.settings.response_timeout).await {
+                Ok(response) => break (response, held_permit, sender),
+                Err(AttemptError::NotSent(unsent)) if attempts < MAX_RETRIES => request = *unsent,
+                Err(AttemptError::NotSent(_)) => {
                     let closed = "each connection was closed before the request was sent";
                     return Err(UpstreamError::Unreachable(std::io::Error::other(closed)));
                 }
-                Err(Failed::Lost(error)) if spare.is_some() && (!shared || is_unprocessed(&error)) => {
-                    // There is no body to lose.
-                    request = Request::new(RequestBody::none(Arc::clone(&exchange)));
-                    let (method, headers) = spare.take().unwrap_or_default();
+                Err(AttemptError::Lost(error))
+                    if spare_head.is_some() && (!http2 || attempt::is_unprocessed(&error)) =>
+                {
+                    // Only the head is sent again: the request has no body.
+                    request = Request::new(RequestBody::none(Arc::clone(&progress)));
+                    let (method, headers) = spare_head.take().unwrap_or_default();
                     (*request.method_mut(), *request.headers_mut()) = (method, headers);
                 }
-                Err(Failed::Lost(error) | Failed::Final(error)) => return Err(error),
+                Err(AttemptError::Lost(error) | AttemptError::Final(error)) => return Err(error),
             }
             metrics::upstream_retry();
-            (place, waited, attempts) = (taken, Duration::ZERO, attempts + 1);
+            (permit, waited, attempts) = (held_permit, Duration::ZERO, attempts + 1);
         };
-        let (place, mut sender) = sender;
-        self.judge(&answer, kind)?;
-        let bound = match is_event_stream(answer.headers()) {
+        check_response(&response, kind)?;
+        let stall_bound = match is_event_stream(response.headers()) {
             true => {
-                exchange.be_patient(self.bounds.stream_idle_timeout);
+                progress.set_stall_timeout(self.bounds.stream_idle_timeout);
                 Bound::StreamIdle
             }
-            false => patience.1,
+            false => stall_bound,
         };
-        if let (StatusCode::SWITCHING_PROTOCOLS, Sender::Http1 { driver, .. }) =
-            (answer.status(), &mut sender)
+        if let (StatusCode::SWITCHING_PROTOCOLS, Sender::Http1 { task, .. }) =
+            (response.status(), &mut sender)
         {
-            driver.release();
+            task.detach();
         }
-        let occupied = Occupied { pool: Arc::clone(&self.pool), sender, _place: place, _held: held };
-        Ok(answer.map(|body| Answer::new(body, exchange, bound, deadline, occupied)))
+        let connection = PooledConnection::new(Arc::clone(&self.pool), sender, permit, guards);
+        Ok(response.map(|body| ResponseBody::new(body, progress, stall_bound, deadline, connection)))
     }
 
-    /// Waits for a place among the requests under way. How long that took counts as a part of connecting.
-    async fn turn(&self, reservation: Reservation) -> Result<(Place, Duration), UpstreamError> {
+    /// Waits until the request may be sent, and returns how long that took: it counts as a part of connecting.
+    async fn acquire(&self, reservation: Reservation) -> Result<(RequestPermit, Duration), UpstreamError> {
         let watch = Stopwatch::start();
-        match tokio::time::timeout(self.settings.connect_timeout, self.pool.place(reservation)).await {
-            Ok(Some(place)) => {
-                Ok((place, Duration::from_millis(u64::try_from(watch.millis()).unwrap_or_default())))
+        match tokio::time::timeout(self.settings.connect_timeout, self.pool.acquire(reservation)).await {
+            Ok(Some(permit)) => {
+                Ok((permit, Duration::from_millis(u64::try_from(watch.millis()).unwrap_or_default())))
             }
-            // The upstream is not away, it is busy.
-            Ok(None) | Err(_) => Err(UpstreamError::Full),
+            // The upstream is busy, not unreachable.
+            Ok(None) | Err(_) => Err(UpstreamError::QueueFull),
         }
     }
 
-    /// Finds a connection for a request that has a place and has `waited` for it.
-    async fn occupy(
+    /// Returns a connection for a request that has `waited` for its permit, and the permit; a new connection if
+    /// `fresh`.
+    async fn connect(
         &self,
-        place: Place,
+        permit: RequestPermit,
         waited: Duration,
         fresh: bool,
         kind: ConnectionKind,
-    ) -> Result<(Place, Sender), UpstreamError> {
-        let handshake = Handshake::default();
+    ) -> Result<(RequestPermit, Sender), UpstreamError> {
+        let stage = ConnectStage::default();
         let connecting = async {
             let sender = match kind {
-                ConnectionKind::Upgrade => self.pool.open(kind, &handshake).await,
-                ConnectionKind::Pooled => self.pool.sender(fresh, &handshake).await,
+                ConnectionKind::Upgrade => self.pool.dial(kind, &stage).await,
+                ConnectionKind::Pooled => self.pool.checkout(fresh, &stage).await,
             };
-            Ok((place, sender.map_err(UpstreamError::unreachable)?))
+            Ok((permit, sender.map_err(UpstreamError::unreachable)?))
         };
         let left = self.settings.connect_timeout.saturating_sub(waited);
-        let occupied = tokio::time::timeout(left, connecting);
-        let occupied = occupied.await.unwrap_or_else(|_| match handshake.has_begun() {
+        let connected = tokio::time::timeout(left, connecting);
+        let connected = connected.await.unwrap_or_else(|_| match stage.is_in_tls_handshake() {
             true => Err(UpstreamError::HandshakeTimeout),
             false => Err(UpstreamError::ConnectTimeout),
         });
-        let reached = occupied.is_ok();
-        // Once each, however many requests find out.
+        let reached = connected.is_ok();
+        // Each change is logged once, however many requests notice it.
         if self.reachable.swap(reached, Ordering::Relaxed) != reached {
-            match &occupied {
+            match &connected {
                 Ok(_) => tracing::info!("the upstream can be reached again"),
                 Err(error) => {
                     tracing::warn!(error = %error::chain(error), "the upstream cannot be reached")
                 }
             }
         }
-        occupied
+        connected
     }
 
-    /// Puts the target into the form that the connection's protocol has for it.
-    fn address(
+    /// Writes the request's target in the form of the connection's protocol.
+    fn set_target(
         &self,
         request: &mut Request<RequestBody>,
         path_and_query: &PathAndQuery,
         sender: &Sender,
     ) -> Result<(), http::Error> {
-        // A client of HTTP/1.0 may name no host.
-        let own = || HeaderValue::try_from(self.settings.address.authority());
+        // A request over HTTP/1.0 may have no host.
+        let default_host = || HeaderValue::try_from(self.settings.address.authority());
         match sender {
             Sender::Http1 { .. } => {
                 if !request.headers().contains_key(header::HOST) {
-                    request.headers_mut().insert(header::HOST, own()?);
+                    request.headers_mut().insert(header::HOST, default_host()?);
                 }
                 *request.uri_mut() = Uri::from(path_and_query.clone());
                 *request.version_mut() = Version::HTTP_11;
@@ -225,7 +232,7 @@ impl Upstream {
                 // Over HTTP/2 the authority is the host (RFC 9113, section 8.3.1).
                 let host = match request.headers_mut().remove(header::HOST) {
                     Some(host) => host,
-                    None => own()?,
+                    None => default_host()?,
                 };
                 let scheme = match self.settings.protocol {
                     UpstreamProtocol::Tls(_) => Scheme::HTTPS,
@@ -233,7 +240,8 @@ impl Upstream {
                 };
                 let uri = Uri::builder().scheme(scheme).authority(host.as_bytes());
                 *request.uri_mut() = uri.path_and_query(path_and_query.clone()).build()?;
-                // It would take TE with it, which HTTP/2 knows without (RFC 9113, section 8.2.2).
+                // HTTP/2 has no Connection field, and TE needs none there (RFC 9113, section 8.2.2). With the field,
+                // hyper would remove TE as well.
                 request.headers_mut().remove(header::CONNECTION);
                 request.headers_mut().remove(header::EXPECT);
                 *request.version_mut() = Version::HTTP_2;
@@ -241,88 +249,32 @@ impl Upstream {
         }
         Ok(())
     }
-
-    /// Sends the request on one connection, and waits for the head of the answer.
-    async fn attempt(
-        &self,
-        sender: &mut Sender,
-        request: Request<RequestBody>,
-        exchange: &Exchange,
-    ) -> Result<Response<Incoming>, Failed> {
-        let mut answer = std::pin::pin!(async {
-            match sender {
-                Sender::Http1 { sender, .. } => sender.try_send_request(request).await,
-                Sender::Http2 { sender, .. } => {
-                    // HTTP/2 has no 100 here: the body is wanted at once.
-                    exchange.release();
-                    sender.try_send_request(request).await
-                }
-            }
-        });
-        let timeout = self.settings.response_timeout;
-        let mut patience = timeout;
-        let answer = loop {
-            if let Ok(answer) = tokio::time::timeout(patience, &mut answer).await {
-                break answer;
-            }
-            // A long upload is no reason to give up while it goes on; and a client that does not go on with it is
-            // found out where its body is read.
-            patience = match exchange.body() {
-                BodyState::Awaited => timeout,
-                _ => timeout.saturating_sub(exchange.idle()),
-            };
-            if patience.is_zero() {
-                return Err(Failed::Final(UpstreamError::Timeout));
-            }
-        };
-        answer.map_err(|mut error| match (error.take_message(), exchange.body()) {
-            (Some(request), _) => Failed::NotSent(Box::new(request)),
-            (None, BodyState::Broken) => Failed::Final(UpstreamError::ClientBroken),
-            (None, BodyState::Late) => Failed::Final(UpstreamError::ClientTimeout),
-            (None, _) => {
-                let error = error.into_error();
-                // What it said was no answer: it would say the same again.
-                let lost = !error.is_parse();
-                let error = UpstreamError::Broken(error);
-                if lost { Failed::Lost(error) } else { Failed::Final(error) }
-            }
-        })
-    }
-
-    /// Whether an answer can be read in one way only, and was asked for.
-    fn judge(&self, answer: &Response<Incoming>, kind: ConnectionKind) -> Result<(), UpstreamError> {
-        if answer.status() == StatusCode::SWITCHING_PROTOCOLS && kind != ConnectionKind::Upgrade {
-            return Err(UpstreamError::Unsolicited);
-        }
-        if has_two_ends(answer.headers()) {
-            return Err(UpstreamError::Framing);
-        }
-        Ok(())
-    }
 }
 
-/// Has interim answers told: 100 (Continue) to the body, others to the client.
-fn listen(request: &mut Request<RequestBody>, exchange: Arc<Exchange>, interim: Option<OnInterim>) {
-    hyper::ext::on_informational(request, move |answer| match (answer.status(), &interim) {
-        (StatusCode::CONTINUE, _) => exchange.release(),
-        (status, Some(interim)) => interim(status, answer.headers()),
+/// Handles interim responses: 100 (Continue) releases the request's body, others go to the client.
+fn handle_interim(request: &mut Request<RequestBody>, progress: Arc<Progress>, interim: Option<OnInterim>) {
+    hyper::ext::on_informational(request, move |response| match (response.status(), &interim) {
+        (StatusCode::CONTINUE, _) => progress.release_body(),
+        (status, Some(interim)) => interim(status, response.headers()),
         _ => {}
     });
 }
 
-/// Why an attempt has no answer.
-enum Failed {
-    /// Nothing was sent: here is the request.
-    NotSent(Box<Request<RequestBody>>),
-    /// The connection ended after it was.
-    Lost(UpstreamError),
-    /// Another attempt would not help, or is not safe.
-    Final(UpstreamError),
+/// Refuses a response that can be read in two ways, and a switch of protocols that the request did not ask for.
+fn check_response(response: &Response<Incoming>, kind: ConnectionKind) -> Result<(), UpstreamError> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS && kind != ConnectionKind::Upgrade {
+        return Err(UpstreamError::Unsolicited);
+    }
+    if has_ambiguous_end(response.headers()) {
+        return Err(UpstreamError::Framing);
+    }
+    Ok(())
 }
 
-/// hyper goes by the coding; a client behind us would go by the length, as the coding ends here. So would any other
-/// coding: nobody would undo it.
-fn has_two_ends(headers: &HeaderMap) -> bool {
+/// Returns whether hyper and the client would find different ends of the response. hyper goes by the transfer coding,
+/// which is not forwarded, so the client would go by the length. A coding other than chunked would not be undone at
+/// all.
+fn has_ambiguous_end(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => false,
@@ -331,14 +283,6 @@ fn has_two_ends(headers: &HeaderMap) -> bool {
         }
         _ => true,
     }
-}
-
-/// Returns whether the upstream reported that it has not processed the request (RFC 9113, section 8.7).
-fn is_unprocessed(error: &UpstreamError) -> bool {
-    std::error::Error::source(error).and_then(h2_error::find).is_some_and(|error| {
-        let shutdown = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
-        error.is_remote() && (shutdown || error.reason() == Some(h2::Reason::REFUSED_STREAM))
-    })
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

@@ -8,10 +8,10 @@ use arc_swap::ArcSwap;
 use super::tls::client_config;
 use crate::settings::{ClientTls, UpstreamAddress, UpstreamProtocol, UpstreamSettings};
 use crate::tls;
-use crate::upstream::{Protocol, Tls};
+use crate::upstream::{Protocol, UpstreamTls};
 
 /// What may change while tidegate runs: TLS, if it is used.
-pub(super) type Renewable = Option<Arc<ArcSwap<Tls>>>;
+pub(super) type Renewable = Option<Arc<ArcSwap<UpstreamTls>>>;
 
 pub(super) fn protocol(settings: &UpstreamSettings) -> anyhow::Result<(Protocol, Renewable)> {
     Ok(match &settings.protocol {
@@ -24,8 +24,8 @@ pub(super) fn protocol(settings: &UpstreamSettings) -> anyhow::Result<(Protocol,
     })
 }
 
-/// TLS towards the application, from the files as they are now.
-pub(super) fn tls(settings: &ClientTls, upstream: &UpstreamSettings) -> anyhow::Result<Tls> {
+/// Returns TLS to the upstream, from the current content of the files.
+pub(super) fn tls(settings: &ClientTls, upstream: &UpstreamSettings) -> anyhow::Result<UpstreamTls> {
     let config = client_config(settings).context("upstream.tls")?;
     let host = match &upstream.address {
         UpstreamAddress::Tcp { host, .. } => host,
@@ -33,5 +33,5 @@ pub(super) fn tls(settings: &ClientTls, upstream: &UpstreamSettings) -> anyhow::
     };
     let name = settings.server_name.as_deref().unwrap_or(host);
     let server_name = tls::server_name(name).context("upstream.tls.server_name")?;
-    Ok(Tls { config: Arc::new(config), server_name })
+    Ok(UpstreamTls { config: Arc::new(config), server_name })
 }

@@ -1,5 +1,5 @@
-//! Interim answers (RFC 9110, section 15.2), such as 103 (Early Hints), on their way to a client of HTTP/1.1. hyper's
-//! server writes final answers only (and 100), so they pass beside it; to HTTP/2 they cannot be sent with it at all.
+//! Interim responses (RFC 9110, section 15.2), such as 103 (Early Hints), on their way to a client over HTTP/1.1.
+//! hyper's server writes only final responses (and 100), so interim ones bypass it. Over HTTP/2 that is impossible.
 
 use std::io::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,52 +8,54 @@ use std::task::Context;
 use futures_util::task::AtomicWaker;
 use http::{HeaderMap, StatusCode};
 
-/// Of one request. What an application says beyond them is not passed on.
-const BYTES: usize = 16 * 1024;
+/// The maximum size of all interim responses to one request. Those beyond it are not passed on.
+const MAX_BYTES: usize = 16 * 1024;
 
-/// Those of the request under way on one connection.
+/// The interim responses to the current request of one connection, until they are written.
 #[derive(Debug, Default)]
-pub struct Interim {
+pub struct InterimResponses {
     state: Mutex<State>,
     writer: AtomicWaker,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Requests so far.
+    /// The number of requests so far.
     requests: u64,
-    /// Whether the last of them may have interim answers: its final one has not begun.
+    /// Whether the last request may have interim responses: its final response has not begun.
     open: bool,
-    said: usize,
+    /// The bytes of all interim responses to the last request.
+    bytes: usize,
+    /// The bytes that are not written yet.
     unsent: Vec<u8>,
 }
 
-impl Interim {
+impl InterimResponses {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request has come.
-    pub fn begin(&self) {
+    /// Notes that a request begins.
+    pub fn begin_request(&self) {
         let mut state = self.state();
         state.requests += 1;
-        (state.open, state.said) = (true, 0);
+        (state.open, state.bytes) = (true, 0);
     }
 
-    /// The number of the request that came last.
+    /// Returns the number of the last request.
     pub fn request(&self) -> u64 {
         self.state().requests
     }
 
-    /// The request's final answer begins.
-    pub fn end(&self) {
+    /// Notes that the final response begins. Interim responses that are not written yet are dropped.
+    pub fn begin_final_response(&self) {
         let mut state = self.state();
         state.open = false;
         state.unsent.clear();
     }
 
-    /// Passes one on, for a request that has not got its final answer.
-    pub fn say(&self, request: u64, status: StatusCode, headers: &HeaderMap) {
+    /// Queues an interim response, unless the final response to `request` has begun.
+    pub fn push(&self, request: u64, status: StatusCode, headers: &HeaderMap) {
         let mut message = Vec::with_capacity(256);
         let reason = status.canonical_reason().unwrap_or_default();
         // Writing to memory does not fail.
@@ -66,17 +68,17 @@ impl Interim {
         }
         message.extend_from_slice(b"\r\n");
         let mut state = self.state();
-        if !state.open || state.requests != request || state.said + message.len() > BYTES {
+        if !state.open || state.requests != request || state.bytes + message.len() > MAX_BYTES {
             return;
         }
-        state.said += message.len();
+        state.bytes += message.len();
         state.unsent.append(&mut message);
         drop(state);
         self.writer.wake();
     }
 
-    /// What waits to be written. If nothing does, the task is woken when something will.
-    pub fn take(&self, context: &Context<'_>) -> Vec<u8> {
+    /// Takes the bytes to write. The task is woken when there are more.
+    pub fn take_unsent(&self, context: &Context<'_>) -> Vec<u8> {
         self.writer.register(context.waker());
         std::mem::take(&mut self.state().unsent)
     }

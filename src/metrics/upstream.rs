@@ -13,8 +13,8 @@ const CONNECTIONS: &str = "tidegate_upstream_connections";
 pub enum UpstreamFault {
     /// No connection could be made.
     Unreachable,
-    /// As many requests as may wait for it were waiting.
-    Full,
+    /// Too many requests were waiting for the upstream.
+    QueueFull,
     /// The connection ended early, or what came was not HTTP.
     Broken,
     /// The response has two ends.
@@ -27,12 +27,12 @@ pub enum UpstreamFault {
 
 impl UpstreamFault {
     const ALL: [Self; 6] =
-        [Self::Unreachable, Self::Full, Self::Broken, Self::Framing, Self::Timeout, Self::Unsolicited];
+        [Self::Unreachable, Self::QueueFull, Self::Broken, Self::Framing, Self::Timeout, Self::Unsolicited];
 
     fn label(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
-            Self::Full => "full",
+            Self::QueueFull => "full",
             Self::Broken => "broken",
             Self::Framing => "framing",
             Self::Timeout => "timeout",

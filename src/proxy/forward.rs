@@ -1,4 +1,4 @@
-//! Forwarding an admitted request, and the way back of the response.
+//! Forwards an admitted request, and prepares the response for the client.
 
 use std::sync::Arc;
 
@@ -46,8 +46,8 @@ impl Proxy {
         response
     }
 
-    /// Sends a request to the upstream, and returns the response as the client is to have it. A response that accepts
-    /// an upgrade opens the tunnel.
+    /// Sends a request to the upstream, and returns the response for the client. A response that accepts an upgrade
+    /// opens the tunnel.
     async fn send(
         &self,
         mut request: Request<Incoming>,
@@ -62,7 +62,7 @@ impl Proxy {
             None => ConnectionKind::Pooled,
         };
         if kind == ConnectionKind::Upgrade {
-            tunnel::ask(request.headers_mut());
+            tunnel::set_upgrade_fields(request.headers_mut());
         }
         let outgoing = Outgoing {
             request,
@@ -72,7 +72,7 @@ impl Proxy {
             interim,
             secret_fields: parsed.secret_fields,
             reservation: reserved.upstream,
-            held: Box::new(reserved.request),
+            guards: Box::new(reserved.request),
         };
         let watch = Stopwatch::start();
         // Boxed, so that the future of a request stays small where it is moved.
@@ -82,7 +82,7 @@ impl Proxy {
             None => response.map(Either::Right),
             Some((upgrade, permit)) => {
                 let idle_timeout = self.bounds.stream_idle_timeout;
-                match upgrade.answered(response, TunnelGuards { connection, permit, idle_timeout }) {
+                match upgrade.complete(response, TunnelGuards { connection, permit, idle_timeout }) {
                     UpgradeOutcome::Tunnel(response) => response.map(|()| Either::Left(Text::default())),
                     UpgradeOutcome::Declined(response) => response.map(Either::Right),
                     UpgradeOutcome::Invalid => return Err(UpstreamError::Unsolicited),
@@ -99,13 +99,13 @@ impl Proxy {
     }
 }
 
-/// Returns the function that passes interim responses on to the client. None: the client cannot have them.
+/// Returns the function that passes interim responses to the client, or `None` if the client cannot receive any.
 fn pass_interim(connection: &Connection) -> Option<OnInterim> {
     let interim = Arc::clone(connection.interim.as_ref()?);
     let request = interim.request();
     Some(Arc::new(move |status, fields| {
         let mut fields = fields.clone();
         headers::clean_response(&mut fields);
-        interim.say(request, status, &fields);
+        interim.push(request, status, &fields);
     }))
 }

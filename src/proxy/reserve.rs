@@ -42,7 +42,7 @@ impl Proxy {
         let tunnel = parsed.upgrade.as_ref().map(|_| self.tunnels.try_acquire(client)).transpose();
         let tunnel = tunnel.map_err(|exhausted| overloaded(Overload::Tunnels(exhausted)))?;
         let Some(upstream) = self.upstream.reserve() else {
-            UpstreamFault::Full.count();
+            UpstreamFault::QueueFull.count();
             return Err(overloaded(Overload::Upstream));
         };
         Ok(Reserved { request, tunnel, upstream })

@@ -16,10 +16,10 @@ use crate::grpc::is_grpc;
 use crate::limiter::Limited;
 use crate::permits::Exhausted;
 use crate::policy::Refusal;
-use crate::upstream::{Answer, UpstreamError};
+use crate::upstream::{ResponseBody, UpstreamError};
 
 /// The body of a response: tidegate's own, or the upstream's as it arrives.
-pub type Body = Either<Text<Bytes>, Answer>;
+pub type Body = Either<Text<Bytes>, ResponseBody>;
 
 /// Problem types of draft-ietf-httpapi-ratelimit-headers-11, section 8.
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
@@ -44,7 +44,7 @@ const RETRY_SOON: i64 = 1;
 const DRAIN_BYTES: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
-/// 429, or the refusal that the rule configures: a limit has no room.
+/// 429, or the response that the rule configures: a limit has no room.
 pub(super) fn limited(
     request: &HeaderMap,
     limited: &Limited<'_>,
@@ -109,7 +109,8 @@ pub(super) fn invalid(error: &RequestError) -> Response<Body> {
     not_forwarded(error.status(), &error.to_string())
 }
 
-/// 400, 405, 408, 414, 431, 501 or 505: the server refused the request before all of it was read, and its connection ends.
+/// 400, 405, 408, 414, 431, 501 or 505: the server refused the request before all of it was read, and its connection
+/// ends.
 pub(super) fn unreadable(unreadable: &Unreadable) -> Response<Body> {
     not_forwarded(unreadable.status, &unreadable.reason)
 }
@@ -148,7 +149,7 @@ pub(super) fn overloaded(request: &HeaderMap, overload: Overload) -> Response<Bo
         Overload::Tunnels(Exhausted::Client) => {
             (StatusCode::TOO_MANY_REQUESTS, "The client has too many open tunnels.")
         }
-        Overload::Upstream => return upstream_failed(&UpstreamError::Full),
+        Overload::Upstream => return upstream_failed(&UpstreamError::QueueFull),
     };
     let mut response = plain_problem(status, detail);
     retry_after(&mut response, RETRY_SOON);
@@ -190,7 +191,7 @@ fn problem(status: StatusCode, problem: &Value) -> Response<Body> {
     response
 }
 
-/// The form in which gRPC refuses: HTTP 200, the status where the trailers would be, and when to try again
+/// An error in the form of gRPC: HTTP 200, the status where the trailers would be, and when to try again
 /// ("Trailers-Only" and `grpc-retry-pushback-ms` of the gRPC protocol and its retry design).
 fn grpc_error(status: i64, message: &'static str, retry_ms: i64) -> Response<Body> {
     let mut response = Response::new(Either::Left(Text::default()));

@@ -1,4 +1,5 @@
-//! Leaving HTTP: WebSocket over HTTP/1.1 (RFC 6455) and over HTTP/2 (RFC 8441), and the bytes that then flow both ways.
+//! Tunnels: WebSocket over HTTP/1.1 (RFC 6455) and over HTTP/2 (RFC 8441). Once the upstream has accepted the upgrade,
+//! bytes are copied in both directions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::time::timeout;
 
-use crate::connection::{Connection, Held};
+use crate::connection::{Connection, ConnectionGuards};
 use crate::metrics::{self, Bound};
 use crate::permits::Permit;
 use crate::timer::LastMove;
@@ -22,95 +23,99 @@ const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const PROTOCOL: &[u8] = b"websocket";
 /// RFC 6455, section 1.3.
 const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-/// What one direction holds. A tunnel is idle most of the time, and there are thousands.
+/// The size of the buffer of each direction. It is small, as there may be thousands of tunnels, most of them idle.
 const BUFFER: usize = 4 * 1024;
-/// How long the other direction may go on when one has ended.
-const HALF_OPEN: Duration = Duration::from_secs(10);
+/// How long the other direction may stay open when one has ended.
+const HALF_OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A client that asks for a tunnel.
+/// A client's request for a tunnel.
 #[derive(Debug)]
 pub(super) struct UpgradeRequest {
     client: OnUpgrade,
-    /// Over HTTP/2 the key is ours, and so is the proof to ask for.
+    /// Over HTTP/2 the key is tidegate's own, and this is the proof that the upstream must return for it. None: over
+    /// HTTP/1.1 the key is the client's, and the client checks the proof.
     accept: Option<HeaderValue>,
     http2: bool,
-    held: Option<Held>,
+    /// Keep an HTTP/2 connection from counting as idle while the tunnel is open.
+    guards: Option<ConnectionGuards>,
 }
 
-/// Whether, and how, a request asks for a tunnel: it then is made one that is matched, checked and forwarded like
-/// any other GET. Other protocols are not offered (h2c among them): without their fields the request goes its way.
+/// Returns the request for a tunnel, if `request` is one, and turns `request` into a GET that is matched, checked and
+/// forwarded like any other. Upgrades to other protocols (h2c among them) are not supported: over HTTP/1.1 their fields
+/// are removed like all hop-by-hop fields, and the request is forwarded without them.
 pub(super) fn take_upgrade(request: &mut Request<Incoming>) -> Option<UpgradeRequest> {
     if request.version() == Version::HTTP_2 {
-        let asked = request.extensions_mut().remove::<Protocol>()?;
-        if request.method() != Method::CONNECT || !asked.as_ref().eq_ignore_ascii_case(PROTOCOL) {
+        let protocol = request.extensions_mut().remove::<Protocol>()?;
+        if request.method() != Method::CONNECT || !protocol.as_ref().eq_ignore_ascii_case(PROTOCOL) {
             return None;
         }
         let client = request.extensions_mut().remove::<OnUpgrade>()?;
-        let key = HeaderValue::try_from(STANDARD.encode(fastrand_key())).ok()?;
+        let key = HeaderValue::try_from(STANDARD.encode(random_key())).ok()?;
         let accept = accept_of(&key);
         *request.method_mut() = Method::GET;
         let headers = request.headers_mut();
         headers.insert(header::SEC_WEBSOCKET_KEY, key);
         headers.entry(header::SEC_WEBSOCKET_VERSION).or_insert(HeaderValue::from_static("13"));
-        let held = request.extensions_mut().remove::<Held>();
-        return Some(UpgradeRequest { client, accept: Some(accept), http2: true, held });
+        let guards = request.extensions_mut().remove::<ConnectionGuards>();
+        return Some(UpgradeRequest { client, accept: Some(accept), http2: true, guards });
     }
-    let asks = request.version() == Version::HTTP_11
+    let is_upgrade = request.version() == Version::HTTP_11
         && request.method() == Method::GET
         && request.body().is_end_stream()
         && lists(request.headers(), &header::CONNECTION, b"upgrade")
         && lists(request.headers(), &header::UPGRADE, PROTOCOL);
-    let client = if asks { request.extensions_mut().remove::<OnUpgrade>()? } else { return None };
-    Some(UpgradeRequest { client, accept: None, http2: false, held: None })
+    let client = if is_upgrade { request.extensions_mut().remove::<OnUpgrade>()? } else { return None };
+    Some(UpgradeRequest { client, accept: None, http2: false, guards: None })
 }
 
-/// Bytes that need not be secret, only different (RFC 6455, section 4.1).
-fn fastrand_key() -> [u8; 16] {
+/// Returns a key of the opening handshake. It need not be secret (RFC 6455, section 4.1).
+fn random_key() -> [u8; 16] {
     fastrand::u128(..).to_ne_bytes()
 }
 
+/// Returns the proof that the upstream accepted a WebSocket handshake with this key (RFC 6455, section 4.2.2).
 fn accept_of(key: &HeaderValue) -> HeaderValue {
     let mut hash = sha1_smol::Sha1::from(key.as_bytes());
     hash.update(ACCEPT_GUID);
     HeaderValue::try_from(STANDARD.encode(hash.digest().bytes())).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// Whether a list field holds a word, in whatever case.
-fn lists(headers: &HeaderMap, name: &HeaderName, word: &[u8]) -> bool {
-    let mut words = headers.get_all(name).iter().flat_map(|line| line.as_bytes().split(|&b| b == b','));
-    words.any(|each| each.trim_ascii().eq_ignore_ascii_case(word))
+/// Returns whether a list field contains a token, in upper or lower case.
+fn lists(headers: &HeaderMap, name: &HeaderName, token: &[u8]) -> bool {
+    let mut tokens = headers.get_all(name).iter().flat_map(|line| line.as_bytes().split(|&b| b == b','));
+    tokens.any(|each| each.trim_ascii().eq_ignore_ascii_case(token))
 }
 
-/// Puts the fields on the request that ask the application for the tunnel.
-pub(super) fn ask(headers: &mut HeaderMap) {
+/// Sets the fields of an upgrade to WebSocket over HTTP/1.1, on a request or on the response that accepts it.
+pub(super) fn set_upgrade_fields(headers: &mut HeaderMap) {
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, WEBSOCKET);
 }
 
-/// What lasts as long as a tunnel.
+/// What a tunnel holds until it ends, and its timeout.
 pub(super) struct TunnelGuards {
     pub(super) connection: Arc<Connection>,
     pub(super) permit: Permit,
     pub(super) idle_timeout: Duration,
 }
 
-/// The application's answer to a wish.
+/// What the upstream's response means for an upgrade.
 pub(super) enum UpgradeOutcome<B> {
-    /// The tunnel opens as soon as the client has this answer.
+    /// The upstream accepted. The tunnel opens once the client has this response.
     Tunnel(Response<()>),
-    /// It said no.
+    /// The upstream declined with this response.
     Declined(Response<B>),
-    /// It changed to something else than was asked for.
+    /// The upstream switched to another protocol, or did not prove that it accepts the handshake.
     Invalid,
 }
 
 impl UpgradeRequest {
-    /// Opens the tunnel if the application's answer grants it.
-    pub(super) fn answered<B>(self, mut answer: Response<B>, lease: TunnelGuards) -> UpgradeOutcome<B> {
-        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return UpgradeOutcome::Declined(answer);
+    /// Opens the tunnel if the upstream's response accepts it.
+    pub(super) fn complete<B>(self, mut response: Response<B>, guards: TunnelGuards) -> UpgradeOutcome<B> {
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return UpgradeOutcome::Declined(response);
         }
-        let headers = answer.headers();
+        let headers = response.headers();
         let switched = lists(headers, &header::CONNECTION, b"upgrade")
             && headers.get_all(header::UPGRADE).iter().count() == 1
             && lists(headers, &header::UPGRADE, PROTOCOL);
@@ -121,37 +126,37 @@ impl UpgradeRequest {
         if !switched || !proven {
             return UpgradeOutcome::Invalid;
         }
-        let application = hyper::upgrade::on(&mut answer);
-        let (head, _no_body) = answer.into_parts();
-        let mut answer = Response::from_parts(head, ());
-        super::headers::clean_response(answer.headers_mut());
+        let upstream = hyper::upgrade::on(&mut response);
+        let (head, _no_body) = response.into_parts();
+        let mut response = Response::from_parts(head, ());
+        super::headers::clean_response(response.headers_mut());
         if self.http2 {
-            *answer.status_mut() = StatusCode::OK;
-            answer.headers_mut().remove(header::SEC_WEBSOCKET_ACCEPT);
+            *response.status_mut() = StatusCode::OK;
+            response.headers_mut().remove(header::SEC_WEBSOCKET_ACCEPT);
         } else {
-            ask(answer.headers_mut());
+            set_upgrade_fields(response.headers_mut());
         }
         tokio::spawn(async move {
             let _counted = metrics::tunnel();
-            let _held = (lease.connection, lease.permit, self.held);
-            // The client's side is there once it has the answer; a client that left before never has it.
-            let Ok((client, application)) = tokio::try_join!(self.client, application) else { return };
-            run(client, application, lease.idle_timeout).await;
+            let _guards = (guards.connection, guards.permit, self.guards);
+            // The client's side is ready once the client has the response. If the client leaves before, this fails.
+            let Ok((client, upstream)) = tokio::try_join!(self.client, upstream) else { return };
+            relay(client, upstream, guards.idle_timeout).await;
         });
-        UpgradeOutcome::Tunnel(answer)
+        UpgradeOutcome::Tunnel(response)
     }
 }
 
-/// Carries bytes both ways until one side breaks, both have ended, or nothing has come for too long.
-async fn run(client: Upgraded, application: Upgraded, idle_timeout: Duration) {
+/// Copies bytes in both directions until one side breaks off, both have ended, or no byte has arrived for too long.
+async fn relay(client: Upgraded, upstream: Upgraded, idle_timeout: Duration) {
     let (from_client, to_client) = tokio::io::split(TokioIo::new(client));
-    let (from_application, to_application) = tokio::io::split(TokioIo::new(application));
+    let (from_upstream, to_upstream) = tokio::io::split(TokioIo::new(upstream));
     let last_byte = LastMove::start();
-    let mut up = std::pin::pin!(carry(from_client, to_application, &last_byte));
-    let mut down = std::pin::pin!(carry(from_application, to_client, &last_byte));
+    let mut up = std::pin::pin!(copy(from_client, to_upstream, &last_byte));
+    let mut down = std::pin::pin!(copy(from_upstream, to_client, &last_byte));
     tokio::select! {
-        ended = &mut up => if ended.is_ok() { let _ = timeout(HALF_OPEN, down).await; },
-        ended = &mut down => if ended.is_ok() { let _ = timeout(HALF_OPEN, up).await; },
+        ended = &mut up => if ended.is_ok() { let _ = timeout(HALF_OPEN_TIMEOUT, down).await; },
+        ended = &mut down => if ended.is_ok() { let _ = timeout(HALF_OPEN_TIMEOUT, up).await; },
         () = last_byte.lasts(idle_timeout) => Bound::StreamIdle.exceeded(),
     }
 }
@@ -159,7 +164,8 @@ async fn run(client: Upgraded, application: Upgraded, idle_timeout: Duration) {
 type Reader = ReadHalf<TokioIo<Upgraded>>;
 type Writer = WriteHalf<TokioIo<Upgraded>>;
 
-async fn carry(mut from: Reader, mut to: Writer, last_byte: &LastMove) -> std::io::Result<()> {
+/// Copies one direction to its end.
+async fn copy(mut from: Reader, mut to: Writer, last_byte: &LastMove) -> std::io::Result<()> {
     let mut buffer = vec![0; BUFFER];
     loop {
         let length = from.read(&mut buffer).await?;

@@ -1,5 +1,5 @@
-//! What a connection passes before HTTP begins, each step with its bound: the PROXY protocol's header, TLS, the first
-//! bytes.
+//! The steps of a connection before HTTP begins: the header of the PROXY protocol, TLS, and the first bytes of HTTP.
+//! Each has its own bound.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -21,20 +21,20 @@ use crate::metrics::{self, Bound};
 use crate::policy::live::Live;
 use crate::tls;
 
-/// What a listener accepts.
+/// A socket that a listener accepted.
 pub(super) type Socket = Either<TcpStream, UnixStream>;
-/// The same, with TLS or without.
+/// A socket with or without TLS.
 pub(super) type Stream = Either<Socket, Box<TlsStream<Socket>>>;
 
 /// RFC 9113, section 3.4.
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// A client may have no address: behind a Unix socket it is on this machine.
+/// The address of clients on a Unix socket, which have none: they are on this machine.
 pub(super) const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// How clients come in.
+/// The configuration of the steps before HTTP.
 #[derive(Clone, Debug, Default)]
 pub struct Handshake {
-    /// With TLS, by whatever configuration is in force when a client comes. None: without.
+    /// The current TLS configuration, which each new connection uses. None: without TLS.
     pub tls: Option<Arc<ArcSwap<ServerConfig>>>,
     /// Peers whose connections begin with a header of the PROXY protocol.
     pub proxy_protocol: Vec<IpNet>,
@@ -47,7 +47,7 @@ pub struct Handshake {
 /// A connection on which HTTP is about to begin.
 pub(super) struct Accepted {
     pub(super) stream: Stream,
-    /// What was read already.
+    /// The bytes that were read already.
     pub(super) read: BytesMut,
     pub(super) http2: bool,
     pub(super) names: Vec<String>,
@@ -55,7 +55,8 @@ pub(super) struct Accepted {
 }
 
 impl Handshake {
-    /// Whom the connection of `peer` is of. None: a header was due and is not there, or is wrong.
+    /// Returns the address of the client behind `peer`: the one in a header of the PROXY protocol, if `peer` sends
+    /// them. `None`: the header is missing or wrong, and the connection ends.
     pub(super) async fn resolve_peer(&self, socket: &mut Socket, peer: SocketAddr) -> Option<SocketAddr> {
         let address = peer.ip().to_canonical();
         if !self.proxy_protocol.iter().any(|network| network.contains(&address)) {
@@ -76,7 +77,7 @@ impl Handshake {
         }
     }
 
-    /// TLS, and the first bytes. None: they do not come, or are none of TLS.
+    /// Does the TLS handshake, and reads the first bytes. `None`: they did not arrive in time, or the handshake failed.
     pub(super) async fn accept(&self, socket: Socket) -> Option<Accepted> {
         let (mut stream, names) = match &self.tls {
             None => (Stream::Left(socket), Vec::new()),
@@ -108,7 +109,7 @@ impl Handshake {
     }
 }
 
-/// Reads until it is clear which protocol begins. True: HTTP/2. None: the peer has left.
+/// Reads until it is clear which protocol begins. True: HTTP/2. `None`: the peer has left.
 async fn first_bytes(stream: &mut Stream) -> Option<(BytesMut, bool)> {
     let mut read = BytesMut::with_capacity(1024);
     loop {
@@ -124,8 +125,8 @@ async fn first_bytes(stream: &mut Stream) -> Option<(BytesMut, bool)> {
     }
 }
 
-/// Has a stream end with a reset when it is dropped, so that its end is none that was meant. (A Unix socket has no such
-/// way.)
+/// Makes a stream end with a reset when it is dropped, so that the client does not take the end for a regular one. (A
+/// Unix socket has no reset.)
 pub(super) fn reset(stream: &Stream) {
     let socket = match stream {
         Stream::Left(socket) => socket,

@@ -1,5 +1,5 @@
-//! HTTP/1 as strict as RFC 9112 allows, before hyper reads it: what hyper would forgive, an upstream may read
-//! differently.
+//! Reads HTTP/1 as strictly as RFC 9112 allows, before hyper does: an upstream may read differently what hyper
+//! tolerates.
 
 pub(super) mod chunks;
 mod framing;
@@ -7,11 +7,11 @@ pub(super) mod head;
 pub(super) mod linger;
 pub(super) mod malformed;
 mod prefix;
+pub(super) mod reader_state;
 mod response_writer;
 pub(super) mod strict;
 #[cfg(test)]
 mod tests;
-pub(super) mod upgrade_gate;
 
 /// The method of the request that stands for an unreadable one. Clients' own requests never have it.
 pub(super) const STAND_IN: &str = "-";

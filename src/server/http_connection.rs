@@ -22,26 +22,27 @@ use super::h2_stall::StreamExecutor;
 use super::handshake::Stream;
 use super::http1::STAND_IN;
 use super::http1::malformed::Malformed;
+use super::http1::reader_state::ReaderState;
 use super::http1::strict::StrictHttp1;
-use super::http1::upgrade_gate::UpgradeGate;
 use super::http2::guard::FloodGuard;
 use super::idle::IdleTracker;
 use crate::bounds::Bounds;
-use crate::connection::{Connection, Held, Unreadable};
+use crate::connection::{Connection, ConnectionGuards, Unreadable};
 use crate::h2_error;
 use crate::metrics::{self, Bound};
 
-/// HTTP/2. The connection's window is fixed: one that adapts is misled by small frames (h2 >= 0.4.16).
+/// The bytes of requests that a client may send over HTTP/2 before they are read. The connection's window is fixed:
+/// small frames mislead one that adapts (h2 >= 0.4.16).
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
-/// Of an answer, per stream, until the client takes it.
+/// The bytes of a response over HTTP/2 that are buffered until the client reads them, for each stream.
 const SEND_BUFFER: usize = 64 * 1024;
 const PING_EVERY: Duration = Duration::from_secs(20);
-const PING_ANSWER: Duration = Duration::from_secs(10);
-/// How long a connection is kept that was told to end and has no request: the client may have sent one just before
-/// it was told.
-const GOODBYE: Duration = Duration::from_secs(2);
-/// Besides the fields: the request line's method and version, and the line ends.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection without a request stays open after its graceful shutdown has begun: the client may have sent a
+/// request before it noticed.
+const CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// The size of the rest of a head, besides target and fields: method, version and line ends.
 const HEAD_SLACK: usize = 8 * 1024;
 
 /// A connection on which HTTP begins.
@@ -52,7 +53,7 @@ pub(super) struct HttpConnection {
 }
 
 impl HttpConnection {
-    /// Serves the connection to its end. What leaves HTTP goes on without it.
+    /// Serves the connection to its end. A tunnel outlives this.
     pub(super) async fn serve<H, F, B>(self, http: HttpConfig, drain: Drain, handle: H)
     where
         H: Fn(Request<Incoming>, Arc<Connection>) -> F + Clone + Send + Sync + 'static,
@@ -61,58 +62,58 @@ impl HttpConnection {
     {
         let Self { stream, http2, connection } = self;
         let Drain { leaving, closing } = drain;
-        let (gate, activity, peer) = (stream.gate(), IdleTracker::start(stream.flushed()), connection.peer);
-        let cut_short = stream.cut_short();
-        let (streams, number) = (http.streams, AtomicU64::new(0));
-        let begun = Arc::clone(&activity);
+        let (reader, cut_short, peer) = (stream.state(), stream.cut_short(), connection.peer);
+        let idle_tracker = IdleTracker::start(stream.flushed());
+        let (streams, next_number) = (http.streams, AtomicU64::new(0));
+        let requests = Arc::clone(&idle_tracker);
         let service = service_fn(move |mut request: Request<Incoming>| {
-            let number = number.fetch_add(1, Ordering::Relaxed);
+            let number = next_number.fetch_add(1, Ordering::Relaxed);
             let version = request.version();
-            let (under_way, at_once) = begun.begin();
+            let (under_way, at_once) = requests.begin();
             if http2 && at_once == streams {
                 Bound::Streams.exceeded();
             }
             if http2 && request.method() == Method::CONNECT {
-                request.extensions_mut().insert(Held(Arc::new(begun.begin().0)));
+                request.extensions_mut().insert(ConnectionGuards(Arc::new(requests.begin().0)));
             }
-            stand_in(&mut request, &gate, peer);
-            connection.interim.as_ref().inspect(|interim| interim.begin());
-            let answer = handle(request, Arc::clone(&connection));
+            mark_stand_in(&mut request, &reader, peer);
+            connection.interim.as_ref().inspect(|interim| interim.begin_request());
+            let handling = handle(request, Arc::clone(&connection));
             let connection = Arc::clone(&connection);
-            let (leaving, gate) = (leaving.clone(), Arc::clone(&gate));
+            let (leaving, reader) = (leaving.clone(), Arc::clone(&reader));
             let cut_short = (version == Version::HTTP_10).then(|| Arc::clone(&cut_short));
-            // hyper moves the future of a request several times.
+            // Boxed, as hyper moves the future of a request several times.
             Box::pin(async move {
-                let mut answer = answer.await;
-                connection.interim.as_ref().inspect(|interim| interim.end());
-                gate.answered(number, answer.status() == StatusCode::SWITCHING_PROTOCOLS);
-                let keeps = http2 || answer.status() == StatusCode::SWITCHING_PROTOCOLS;
-                if leaving.is_cancelled() && !keeps {
-                    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                let mut response = handling.await;
+                connection.interim.as_ref().inspect(|interim| interim.begin_final_response());
+                let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+                reader.begin_response(number, switches);
+                if leaving.is_cancelled() && !http2 && !switches {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok::<_, Infallible>(answer.map(|body| TrackedBody::new(body, under_way, cut_short)))
+                Ok::<_, Infallible>(response.map(|body| TrackedBody::new(body, under_way, cut_short)))
             })
         });
         let builder = if http2 { http.builder.http2_only() } else { http.builder.http1_only() };
-        let mut talk = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        let mut serving = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
         let ended = tokio::select! {
-            // The connection first: what it has been sent already is answered, then it is told to end.
+            // The connection first, so that requests which have already arrived get a response before it is shut down.
             biased;
-            ended = talk.as_mut() => Some(ended),
+            ended = serving.as_mut() => Some(ended),
             () = closing.cancelled() => None,
-            () = activity.idle_for(http.idle_timeout) => None,
+            () = idle_tracker.idle_for(http.idle_timeout) => None,
         };
         let ended = match ended {
             Some(ended) => ended,
             None => {
-                talk.as_mut().graceful_shutdown();
-                let silence = async {
-                    tokio::time::sleep(GOODBYE).await;
-                    activity.idle_for(GOODBYE).await;
+                serving.as_mut().graceful_shutdown();
+                let idle = async {
+                    tokio::time::sleep(CLOSE_GRACE).await;
+                    idle_tracker.idle_for(CLOSE_GRACE).await;
                 };
                 tokio::select! {
-                    ended = talk.as_mut() => ended,
-                    () = silence => Ok(()),
+                    ended = serving.as_mut() => ended,
+                    () = idle => Ok(()),
                 }
             }
         };
@@ -125,12 +126,12 @@ impl HttpConnection {
     }
 }
 
-/// Tells whoever answers a stand-in what it stands for.
-fn stand_in(request: &mut Request<Incoming>, gate: &UpgradeGate, peer: SocketAddr) {
+/// Puts the fault of the request that a stand-in stands for into the stand-in's extensions.
+fn mark_stand_in(request: &mut Request<Incoming>, reader: &ReaderState, peer: SocketAddr) {
     if request.method().as_str() != STAND_IN || request.version() > Version::HTTP_11 {
         return;
     }
-    if let Some(fault) = gate.fault() {
+    if let Some(fault) = reader.take_fault() {
         tracing::debug!(%peer, %fault, "refused a request that cannot be read");
         if fault == Malformed::Tls {
             metrics::handshake_failed();
@@ -159,7 +160,7 @@ fn is_flood(error: &(dyn Error + 'static)) -> bool {
         .is_some_and(|error| error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM))
 }
 
-/// How HTTP is spoken on a listener.
+/// The configuration of HTTP on a listener.
 #[derive(Clone)]
 pub(super) struct HttpConfig {
     builder: auto::Builder<StreamExecutor>,
@@ -170,22 +171,22 @@ pub(super) struct HttpConfig {
 impl HttpConfig {
     pub(super) fn new(bounds: &Bounds) -> Self {
         let mut builder = auto::Builder::new(StreamExecutor { timeout: bounds.body_idle_timeout });
-        // Times are kept before and around hyper: it has one for the header and the idle connection together.
+        // The strict reader and the idle tracker have the timeouts: hyper has only one, for header and idle connection.
         builder
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(None)
             .max_headers(bounds.header_fields)
             .max_buf_size(bounds.header_bytes + bounds.target_bytes + HEAD_SLACK);
-        // HTTP/2 counts the target among the fields, and each with 32 bytes more: what is beyond even that is refused
-        // before anybody counts it (RFC 9113, section 6.5.2).
+        // HTTP/2 counts the target as a field, and 32 bytes more for each field (RFC 9113, section 6.5.2). hyper
+        // refuses longer lists before tidegate counts them.
         let header_list = bounds.header_bytes + bounds.target_bytes + 32 * bounds.header_fields + HEAD_SLACK;
         builder
             .http2()
             .timer(TokioTimer::new())
             .enable_connect_protocol()
             .keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PING_ANSWER)
+            .keep_alive_timeout(PING_TIMEOUT)
             .max_concurrent_streams(bounds.streams)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)

@@ -1,4 +1,4 @@
-//! How many requests are under way on a connection, and since when there are none.
+//! Tracks how many requests are under way on a connection, and for how long it has been idle.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ pub(super) struct IdleTracker {
     under_way: AtomicUsize,
     /// When the last request ended.
     last_end: LastMove,
-    /// Whether the client has been sent all that hyper has written.
+    /// Whether all bytes that hyper wrote have been sent to the client.
     flushed: Arc<AtomicBool>,
 }
 

@@ -1,5 +1,5 @@
-//! The PROXY protocol (haproxy.org, proxy-protocol.txt): a load balancer's first bytes on a connection say for whom
-//! it is. Exactly these are read, and nothing of what follows.
+//! The PROXY protocol (haproxy.org, proxy-protocol.txt): with its first bytes on a connection, a load balancer gives
+//! the address of the client. This reads exactly these bytes, and none that follow.
 
 #[cfg(test)]
 mod tests;
@@ -10,41 +10,42 @@ use std::net::{IpAddr, SocketAddr};
 use ppp::{v1, v2};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-/// The longest line of version 1: section 2.1.
+/// The maximum length of a line of version 1 (section 2.1).
 const LINE_BYTES: usize = 107;
-/// Version 2: the signature, version and command, family and protocol, the length.
+/// The length of the fixed part of version 2: signature, version and command, family and protocol, length.
 const FIXED_BYTES: usize = 16;
-/// Address and additions of version 2. Additions hold a name or the subject of a certificate, not a chain of them.
+/// The maximum length of the rest of version 2: addresses and additions. Additions hold a name or the subject of a
+/// certificate, not a chain of certificates.
 const BLOCK_BYTES: usize = 4096;
-/// Version 2 and LOCAL: the balancer speaks for itself. The rest of the header means nothing (section 2.2).
+/// Version 2 and the command LOCAL: the balancer's own connection. The rest of the header has no meaning (section 2.2).
 const LOCAL: u8 = 0x20;
 
-/// Why nobody knows for whom a connection is. It can only be closed: whatever its peer's address is, it is not the
-/// client's.
+/// Why the client of a connection is unknown. Such a connection can only be closed: the peer's address is not that of
+/// the client.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::server) enum ProxyHeaderError {
-    /// Something else than a header came first, such as a request.
+    /// The connection begins with something else, such as a request.
     #[error("the connection does not begin with a PROXY protocol header")]
     NoHeader,
-    /// It ended too early.
+    /// The connection ended too early.
     #[error("the connection ended within the PROXY protocol header")]
     Cut,
-    /// A line, or a block, beyond the bound.
+    /// The header is longer than the bound.
     #[error("the PROXY protocol header is too long")]
     Long,
-    /// A line of version 1 that holds something else.
+    /// The line of version 1 is not valid.
     #[error("the PROXY protocol line is not well-formed")]
     Line,
-    /// See the parser's words.
+    /// The parser refuses the line of version 1.
     #[error("the PROXY protocol line is not well-formed: {0}")]
     Text(v1::ParseError),
-    /// See the parser's words.
+    /// The parser refuses the header of version 2.
     #[error("the PROXY protocol header is not well-formed: {0}")]
     Binary(v2::ParseError),
-    /// UDP, which is not spoken here.
+    /// The header is for UDP, which tidegate does not support.
     #[error("the PROXY protocol header is for datagrams")]
     Datagrams,
-    /// The connection's fault.
+    /// Reading from the connection failed.
     #[error("the PROXY protocol header cannot be read: {0}")]
     Read(io::Error),
 }
@@ -55,10 +56,11 @@ impl From<io::Error> for ProxyHeaderError {
     }
 }
 
-/// For whom the connection is. None: for the peer itself, or for somebody who has no address.
+/// Reads a header, and returns the address of the client. `None`: the connection is the peer's own, or the client has
+/// no address.
 ///
 /// # Errors
-/// When there is no header, or one that is not to be believed.
+/// When there is no header, or an invalid one.
 pub(in crate::server) async fn read_header<S: AsyncRead + Unpin>(
     stream: &mut S,
 ) -> Result<Option<SocketAddr>, ProxyHeaderError> {
@@ -69,12 +71,12 @@ pub(in crate::server) async fn read_header<S: AsyncRead + Unpin>(
     }
 }
 
-/// Version 1, from its second byte.
+/// Reads a line of version 1, from its second byte.
 async fn line<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Option<SocketAddr>, ProxyHeaderError> {
     const START: &str = "PROXY ";
     let mut line = String::with_capacity(LINE_BYTES);
     line.push('P');
-    // As nobody says how long it is, and what follows is not ours: byte by byte.
+    // Byte by byte: the length of the line is unknown, and the bytes after it must not be read.
     while !line.ends_with('\n') {
         if line.len() == LINE_BYTES {
             return Err(ProxyHeaderError::Long);
@@ -84,13 +86,13 @@ async fn line<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Option<SocketAddr>
             return Err(ProxyHeaderError::Line);
         }
         line.push(char::from(byte));
-        // Another method that begins with P, such as POST.
+        // A request whose method begins with P, such as POST.
         if line.len() <= START.len() && !START.starts_with(&*line) {
             return Err(ProxyHeaderError::NoHeader);
         }
     }
     let text = line.strip_suffix("\r\n").ok_or(ProxyHeaderError::Line)?;
-    // The parser stops at a carriage return, and takes a sign before a port.
+    // The parser stops at a carriage return, and accepts a sign before a port.
     if text.bytes().any(|b| b.is_ascii_control() || b == b'+') {
         return Err(ProxyHeaderError::Line);
     }
@@ -102,11 +104,11 @@ async fn line<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Option<SocketAddr>
     })
 }
 
-/// Version 2, from its second byte.
+/// Reads a header of version 2, from its second byte.
 async fn block<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Option<SocketAddr>, ProxyHeaderError> {
     let mut header = Vec::with_capacity(FIXED_BYTES + 36);
     header.push(b'\r');
-    // Byte by byte, so that who sends an empty line and a request is told at once, not when 16 bytes are there.
+    // Byte by byte, so that a client that sends an empty line and a request is refused at once, not after 16 bytes.
     while header.len() < FIXED_BYTES {
         header.push(stream.read_u8().await?);
         match v2::Header::try_from(&*header) {
@@ -124,7 +126,7 @@ async fn block<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Option<SocketAddr
     }
     header.resize(FIXED_BYTES + length, 0);
     stream.read_exact(header.get_mut(FIXED_BYTES..).unwrap_or_default()).await?;
-    // The parser would still look at the family, and at the length that it demands.
+    // The parser would still check the family, and the length that it requires.
     if command == LOCAL {
         return Ok(None);
     }

@@ -1,4 +1,4 @@
-//! Reaching the application: names, sockets, TLS.
+//! Connects to the upstream: resolves the name, opens the socket, and does the TLS handshake.
 
 use std::io;
 use std::sync::Arc;
@@ -15,59 +15,60 @@ use tokio_util::either::Either;
 
 use crate::settings::UpstreamAddress;
 
-/// How the application is spoken to.
+/// The protocol of connections to the upstream.
 #[derive(Clone, Debug)]
 pub enum Protocol {
-    /// HTTP/1.1 in the clear.
+    /// HTTP/1.1 without TLS.
     Http1,
-    /// HTTP/2 in the clear, without asking first (RFC 9113, section 3.3).
+    /// HTTP/2 without TLS, with prior knowledge (RFC 9113, section 3.3).
     H2c,
-    /// HTTP/2 or HTTP/1.1 over TLS, as the application chooses, by whatever configuration is in force when a
-    /// connection is made.
-    Tls(Arc<ArcSwap<Tls>>),
+    /// HTTP/2 or HTTP/1.1 over TLS: the upstream chooses. Each new connection uses the current TLS configuration.
+    Tls(Arc<ArcSwap<UpstreamTls>>),
 }
 
 /// The connection that a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionKind {
-    /// A connection of HTTP/1.1 or HTTP/2 that serves other requests too.
+    /// A connection over HTTP/1.1 or HTTP/2 that serves other requests too.
     Pooled,
-    /// A connection of HTTP/1.1 for this request alone, which leaves HTTP if the upstream accepts the upgrade.
+    /// A connection over HTTP/1.1 for this request alone, which leaves HTTP if the upstream accepts the upgrade.
     Upgrade,
 }
 
-/// TLS towards the application.
+/// TLS to the upstream.
 #[derive(Clone, Debug)]
-pub struct Tls {
-    /// Whom to believe, and what to show.
+pub struct UpstreamTls {
+    /// The trusted roots and the client certificate.
     pub config: Arc<ClientConfig>,
-    /// The name that the application's certificate must have.
+    /// The name that the upstream's certificate must have.
     pub server_name: ServerName<'static>,
 }
 
 pub(super) type Stream = Either<Either<TcpStream, UnixStream>, Box<TlsStream<Either<TcpStream, UnixStream>>>>;
 
-/// Whether a connection that is being made has reached the TLS handshake: if it comes to nothing, that is why.
+/// How far an attempt to connect has come, so that a timeout can be reported as that of the step it happened in.
 #[derive(Debug, Default)]
-pub(super) struct Handshake(AtomicBool);
+pub(super) struct ConnectStage {
+    in_tls_handshake: AtomicBool,
+}
 
-impl Handshake {
-    fn begin(&self) {
-        self.0.store(true, Ordering::Relaxed);
+impl ConnectStage {
+    fn begin_tls_handshake(&self) {
+        self.in_tls_handshake.store(true, Ordering::Relaxed);
     }
 
-    /// Returns whether it has begun.
-    pub(super) fn has_begun(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// Returns whether the TLS handshake has begun.
+    pub(super) fn is_in_tls_handshake(&self) -> bool {
+        self.in_tls_handshake.load(Ordering::Relaxed)
     }
 }
 
-/// A new connection, and whether it is for HTTP/2.
+/// Returns a new connection, and whether it uses HTTP/2.
 pub(super) async fn connect(
     address: &UpstreamAddress,
     protocol: &Protocol,
     kind: ConnectionKind,
-    handshake: &Handshake,
+    stage: &ConnectStage,
 ) -> io::Result<(Stream, bool)> {
     let socket = match address {
         UpstreamAddress::Tcp { host, port } => Either::Left(tcp(host, *port).await?),
@@ -83,7 +84,7 @@ pub(super) async fn connect(
                 ConnectionKind::Upgrade => vec![b"http/1.1".to_vec()],
                 ConnectionKind::Pooled => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
             };
-            handshake.begin();
+            stage.begin_tls_handshake();
             let stream =
                 TlsConnector::from(Arc::new(config)).connect(tls.server_name.clone(), socket).await?;
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -92,10 +93,10 @@ pub(super) async fn connect(
     }
 }
 
-/// How long one of several addresses may take before the next is tried as well.
-const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+/// The time for each of several addresses but the last one, before the next address is tried instead.
+const ADDRESS_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Connects to the first address of a name that answers, in the resolver's order.
+/// Connects to the first address of a name that accepts a connection, in the resolver's order.
 async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     let mut addresses = tokio::net::lookup_host((host, port)).await?.peekable();
@@ -103,7 +104,7 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
         let connecting = TcpStream::connect(address);
         let connected = match addresses.peek() {
             None => connecting.await,
-            Some(_) => match tokio::time::timeout(NEXT_ADDRESS, connecting).await {
+            Some(_) => match tokio::time::timeout(ADDRESS_TIMEOUT, connecting).await {
                 Ok(connected) => connected,
                 Err(_) => Err(io::ErrorKind::TimedOut.into()),
             },

@@ -1,4 +1,4 @@
-//! Whose fault it was that there is no answer.
+//! Why a request got no response, and why a body breaks off.
 
 use std::io;
 
@@ -8,13 +8,13 @@ use rustls::{Error as TlsError, InvalidMessage};
 use crate::metrics::{Bound, UpstreamFault};
 use crate::tls::Outdated;
 
-/// Why there is no answer of the upstream.
+/// Why the upstream gave no response.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
-    /// No connection, or TLS failed for another reason than the next three: the request was not sent.
+    /// No connection could be made, for another reason than the next three: the request was not sent.
     #[error("the upstream cannot be reached")]
     Unreachable(#[source] io::Error),
-    /// What listens there does not speak TLS: the request was not sent.
+    /// The server at the upstream's address does not speak TLS: the request was not sent.
     #[error("the upstream does not speak TLS")]
     NotTls(#[source] io::Error),
     /// The upstream's certificate is not valid now: the request was not sent.
@@ -23,37 +23,37 @@ pub enum UpstreamError {
     /// The upstream's certificate is not accepted for another reason: the request was not sent.
     #[error("the upstream's certificate is not accepted")]
     Certificate(#[source] io::Error),
-    /// There was no connection in time: the request was not sent.
+    /// No connection could be made in time: the request was not sent.
     #[error("there was no connection to the upstream in time")]
     ConnectTimeout,
-    /// TCP connected, and TLS was not ready in time: the request was not sent.
+    /// TCP connected, and the TLS handshake did not complete in time: the request was not sent.
     #[error("the upstream did not complete the TLS handshake in time: it may not speak TLS")]
     HandshakeTimeout,
-    /// No place among the requests under way became free in time: the request was not sent.
+    /// Too many requests wait for the upstream, or this one waited for too long: it was not sent.
     #[error("the upstream has too much to do")]
-    Full,
-    /// The connection ended, or what came was no HTTP.
+    QueueFull,
+    /// The connection ended, or the upstream sent something that is not valid HTTP.
     #[error("the upstream gave no valid response")]
     Broken(#[source] hyper::Error),
-    /// It said 101 (Switching Protocols) unasked, or to another protocol than the one asked for.
+    /// The upstream sent 101 (Switching Protocols) to a request without an upgrade, or for another protocol.
     #[error("the upstream changed the protocol unasked")]
     Unsolicited,
-    /// It took too long.
+    /// The head of the response did not arrive in time.
     #[error("the upstream did not respond in time")]
     Timeout,
-    /// The request took too long in all.
+    /// The whole request took too long.
     #[error("the request took too long")]
     RequestTimeout,
-    /// Its answer ends in two places: by length and by coding (RFC 9112, section 6.3).
+    /// The end of the response is ambiguous: length and coding disagree (RFC 9112, section 6.3).
     #[error("the upstream's response can be read in two ways")]
     Framing,
-    /// The client's body broke off, or was no HTTP.
+    /// The client's body broke off, or was not valid HTTP.
     #[error("the request's body is not valid, or broke off")]
     ClientBroken,
-    /// The client did not go on with its body.
+    /// The client did not send the next part of its body in time.
     #[error("the request's body did not come in time")]
     ClientTimeout,
-    /// The request's target makes no URI.
+    /// The request's target is not a valid URI.
     #[error("the request cannot be forwarded")]
     Target(#[from] http::Error),
 }
@@ -64,7 +64,7 @@ impl UpstreamError {
         use InvalidMessage::{InvalidContentType, MessageTooLarge, UnknownProtocolVersion};
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
         match tls {
-            // The header of the first record is wrong: what came is no record of TLS.
+            // The header of the first record is wrong: the server did not send a TLS record.
             Some(TlsError::InvalidMessage(InvalidContentType | UnknownProtocolVersion | MessageTooLarge)) => {
                 Self::NotTls(error)
             }
@@ -76,14 +76,16 @@ impl UpstreamError {
         }
     }
 
-    /// The status to answer with.
+    /// Returns the status of the response to the client.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Unreachable(_) | Self::NotTls(_) | Self::Outdated(..) | Self::Certificate(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::ConnectTimeout | Self::HandshakeTimeout | Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ConnectTimeout | Self::HandshakeTimeout | Self::QueueFull => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Broken(_) | Self::Unsolicited | Self::Framing => StatusCode::BAD_GATEWAY,
             Self::Timeout | Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::ClientTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -91,7 +93,7 @@ impl UpstreamError {
         }
     }
 
-    /// What the upstream did wrong; none if it has no part in it.
+    /// Returns what the upstream did wrong, or `None` if the client caused the error.
     #[must_use]
     pub fn fault(&self) -> Option<UpstreamFault> {
         match self {
@@ -99,7 +101,7 @@ impl UpstreamError {
                 Some(UpstreamFault::Unreachable)
             }
             Self::ConnectTimeout | Self::HandshakeTimeout => Some(UpstreamFault::Unreachable),
-            Self::Full => Some(UpstreamFault::Full),
+            Self::QueueFull => Some(UpstreamFault::QueueFull),
             Self::Broken(_) => Some(UpstreamFault::Broken),
             Self::Unsolicited => Some(UpstreamFault::Unsolicited),
             Self::Framing => Some(UpstreamFault::Framing),
@@ -108,19 +110,19 @@ impl UpstreamError {
         }
     }
 
-    /// The bound that was reached, if it was one. (That of a client's body counts where it is read.)
+    /// Returns the bound that was reached, if any. (A stall of the client's body is counted where the body is read.)
     #[must_use]
     pub fn bound(&self) -> Option<Bound> {
         match self {
             Self::ConnectTimeout | Self::HandshakeTimeout => Some(Bound::UpstreamConnect),
-            Self::Full => Some(Bound::UpstreamPending),
+            Self::QueueFull => Some(Bound::UpstreamPending),
             Self::Timeout => Some(Bound::UpstreamResponse),
             Self::RequestTimeout => Some(Bound::Request),
             _ => None,
         }
     }
 
-    /// Proxy error types of RFC 9209, section 2.3.
+    /// Returns the proxy error type (RFC 9209, section 2.3).
     #[must_use]
     pub fn proxy_status(&self) -> &'static str {
         match self {
@@ -128,7 +130,7 @@ impl UpstreamError {
             Self::NotTls(_) => "tls_protocol_error",
             Self::Outdated(..) | Self::Certificate(_) => "tls_certificate_error",
             Self::ConnectTimeout | Self::HandshakeTimeout => "connection_timeout",
-            Self::Full => "connection_limit_reached",
+            Self::QueueFull => "connection_limit_reached",
             Self::Broken(_) | Self::Framing => "http_protocol_error",
             Self::Unsolicited => "http_upgrade_failed",
             Self::Timeout | Self::RequestTimeout => "http_response_timeout",
@@ -137,7 +139,24 @@ impl UpstreamError {
     }
 }
 
-/// An error with its causes, for the log.
+/// Why a body breaks off.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The connection that the body arrives on ended, or the body is not valid HTTP.
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+    /// No part of the body arrived for too long.
+    #[error("it made no progress")]
+    Stalled,
+    /// The whole request took too long.
+    #[error("the request took too long")]
+    RequestTimeout,
+    /// The upstream has sent its response without the request's body.
+    #[error("the upstream does not want it")]
+    Unwanted,
+}
+
+/// Returns the error with its causes, for the log.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))

@@ -1,4 +1,4 @@
-//! A request on its way to the upstream, with what is known of it.
+//! A request to the upstream, with what is needed to send it.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use super::connect::ConnectionKind;
 use super::pool::Reservation;
 
-/// A request, and how it is sent.
+/// A request to send.
 pub struct Outgoing {
     /// The request with the fields for the upstream.
     pub request: Request<Incoming>,
@@ -23,10 +23,10 @@ pub struct Outgoing {
     pub interim: Option<OnInterim>,
     /// The fields that hold secrets of bypasses: a trailer section is forwarded without them.
     pub secret_fields: Arc<[HeaderName]>,
-    /// The right to wait for a connection, and to use one.
+    /// The request's place among those that wait for the upstream or are under way.
     pub reservation: Reservation,
     /// Dropped when the response has ended.
-    pub held: Box<dyn std::any::Any + Send + Sync>,
+    pub guards: Box<dyn std::any::Any + Send + Sync>,
 }
 
 /// Receives the status and the fields of an interim response.

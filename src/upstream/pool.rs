@@ -1,4 +1,4 @@
-//! Connections to the application, kept for the next request, and never more of them than allowed.
+//! The connections to the upstream. Idle ones are kept for later requests, and their number is bounded.
 
 use std::io;
 use std::pin::Pin;
@@ -11,122 +11,133 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-use super::connect::{ConnectionKind, Handshake, Protocol, connect};
-use super::exchange::RequestBody;
+use super::connect::{ConnectStage, ConnectionKind, Protocol, connect};
+use super::request_body::RequestBody;
 use crate::clock::Stopwatch;
 use crate::metrics;
 use crate::settings::{UpstreamAddress, UpstreamSettings};
 
-/// The most requests at once on one HTTP/2 connection, if the application allows more: beyond it a second one is
-/// opened, so that one lost packet does not hold up everything.
-const STREAMS: usize = 100;
-/// HTTP/2, of an answer.
+/// The maximum number of requests at once on one HTTP/2 connection, where the upstream allows more. Another connection
+/// is opened for those beyond it, so that one lost packet does not delay all requests.
+const MAX_STREAMS: usize = 100;
+/// The bytes of responses that an upstream may send over HTTP/2 before they are read.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+/// HTTP/2 connections are pinged, to detect an upstream that has left without closing them.
 const PING_EVERY: Duration = Duration::from_secs(20);
-const PING_ANSWER: Duration = Duration::from_secs(10);
-/// Of an answer.
-const MAX_HEADERS: usize = 200;
-const HEADER_BYTES: usize = 256 * 1024;
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// The maximum size of the head of a response.
+const MAX_HEADER_FIELDS: usize = 200;
+const MAX_HEADER_BYTES: usize = 256 * 1024;
 
-/// All connections to the application.
+/// All connections to the upstream.
 #[derive(Debug)]
 pub(super) struct Pool {
     address: UpstreamAddress,
     protocol: Protocol,
     idle_timeout: Duration,
-    /// One for each request that is under way or waits for its turn.
+    /// One permit for each request that is under way or waits for that.
     reservations: Arc<Semaphore>,
-    /// One for each request that is under way.
-    places: Arc<Semaphore>,
+    /// One permit for each request that is under way.
+    under_way: Arc<Semaphore>,
     started: Stopwatch,
-    /// Of HTTP/1.1: the one used last is last.
-    idle: Mutex<Vec<Idle>>,
-    /// Of HTTP/2.
-    shared: Mutex<Vec<Shared>>,
-    /// Whether the last connection was one of HTTP/2.
-    http2: AtomicBool,
-    /// Of HTTP/2 one connection is opened at a time: those who wait for it will share it.
-    opening: tokio::sync::Mutex<()>,
+    /// The idle connections over HTTP/1.1. The one used last is last.
+    idle: Mutex<Vec<IdleConnection>>,
+    /// The connections over HTTP/2.
+    http2: Mutex<Vec<Http2Connection>>,
+    /// Whether the last connection used HTTP/2.
+    last_was_http2: AtomicBool,
+    /// Locked while an HTTP/2 connection is dialed: the requests that wait for the lock share that connection.
+    dialing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
-struct Idle {
+struct IdleConnection {
     sender: http1::SendRequest<RequestBody>,
-    driver: Driver,
-    /// In milliseconds since the pool's start.
+    task: ConnectionTask,
+    /// When it became idle, in milliseconds since the pool's start.
     since: i64,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Http2Connection {
     sender: http2::SendRequest<RequestBody>,
-    under_way: Arc<()>,
-    /// What the application allows, as it last said.
-    most: Arc<AtomicUsize>,
+    /// One reference for each request under way, and one that is the pool's own.
+    streams: Arc<()>,
+    /// The maximum number of requests at once that the upstream last announced.
+    max_streams: Arc<AtomicUsize>,
 }
 
-/// A connection that takes a request.
+/// The sending side of a connection that is ready for a request.
 #[derive(Debug)]
 pub(super) enum Sender {
     Http1 {
         sender: http1::SendRequest<RequestBody>,
         reused: bool,
-        driver: Driver,
+        task: ConnectionTask,
     },
-    /// Counted as long as the other half is there.
+    /// `_stream` counts the request at its connection.
     Http2 {
         sender: http2::SendRequest<RequestBody>,
-        _under_way: Arc<()>,
+        _stream: Arc<()>,
     },
 }
 
-/// The task of an HTTP/1.1 connection. Without its sender it would end by itself, but not while the application
-/// takes nothing of what it is sent.
+/// The task of a connection over HTTP/1.1. Dropping this aborts the task: when only the sender is dropped, the task
+/// goes on while the upstream reads nothing of what it is sent.
 #[derive(Debug)]
-pub(super) struct Driver(Option<AbortHandle>);
+pub(super) struct ConnectionTask(Option<AbortHandle>);
 
-impl Driver {
-    /// The connection has left HTTP, and what is made of it lives on.
-    pub(super) fn release(&mut self) {
+impl ConnectionTask {
+    /// Lets the task go on without this: the connection has left HTTP, and a tunnel uses it.
+    pub(super) fn detach(&mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Driver {
+impl Drop for ConnectionTask {
     fn drop(&mut self) {
         self.0.take().inspect(AbortHandle::abort);
     }
 }
 
-/// The right to wait for a place among the requests under way.
+/// A place among the requests that wait for the upstream or are under way. Dropping it frees the place.
 #[derive(Debug)]
 pub struct Reservation(OwnedSemaphorePermit);
 
-/// A place among the requests under way.
+/// The permit of one request to be under way. Dropping it gives it back.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct RequestPermit {
     _under_way: OwnedSemaphorePermit,
-    _reserved: OwnedSemaphorePermit,
+    _reservation: OwnedSemaphorePermit,
 }
 
-/// What a request occupies until its answer has ended.
-pub(super) struct Occupied {
-    pub(super) pool: Arc<Pool>,
-    pub(super) sender: Sender,
-    pub(super) _place: Place,
-    /// What the request holds of its client's.
-    pub(super) _held: Box<dyn std::any::Any + Send + Sync>,
+/// A connection of the pool while one request uses it. If it is dropped, a connection over HTTP/1.1 ends.
+pub(super) struct PooledConnection {
+    pool: Arc<Pool>,
+    sender: Sender,
+    _permit: RequestPermit,
+    /// The permits of the request's client.
+    _guards: Box<dyn std::any::Any + Send + Sync>,
 }
 
-impl Occupied {
-    /// The connection can serve the next request. (If it is dropped instead, it ends.)
-    pub(super) fn give_back(self) {
-        if let Sender::Http1 { sender, driver, .. } = self.sender
+impl PooledConnection {
+    pub(super) fn new(
+        pool: Arc<Pool>,
+        sender: Sender,
+        permit: RequestPermit,
+        guards: Box<dyn std::any::Any + Send + Sync>,
+    ) -> Self {
+        Self { pool, sender, _permit: permit, _guards: guards }
+    }
+
+    /// Keeps the connection for later requests, if it can serve any.
+    pub(super) fn return_to_pool(self) {
+        if let Sender::Http1 { sender, task, .. } = self.sender
             && !sender.is_closed()
             && !self.pool.idle_timeout.is_zero()
         {
-            self.pool.idle().push(Idle { sender, driver, since: self.pool.started.millis() });
+            self.pool.idle().push(IdleConnection { sender, task, since: self.pool.started.millis() });
         }
     }
 }
@@ -137,147 +148,149 @@ impl Pool {
             address: settings.address.clone(),
             idle_timeout: settings.idle_timeout,
             reservations: Arc::new(Semaphore::new(settings.connections.saturating_add(settings.pending))),
-            places: Arc::new(Semaphore::new(settings.connections)),
+            under_way: Arc::new(Semaphore::new(settings.connections)),
             started: Stopwatch::start(),
             idle: Mutex::default(),
-            shared: Mutex::default(),
-            http2: AtomicBool::new(matches!(protocol, Protocol::H2c)),
+            http2: Mutex::default(),
+            last_was_http2: AtomicBool::new(matches!(protocol, Protocol::H2c)),
             protocol,
-            opening: tokio::sync::Mutex::default(),
+            dialing: tokio::sync::Mutex::default(),
         })
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<IdleConnection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shared(&self) -> MutexGuard<'_, Vec<Shared>> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    fn http2(&self) -> MutexGuard<'_, Vec<Http2Connection>> {
+        self.http2.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The right to wait for a place. None if as many requests wait as may.
+    /// Reserves a place among the requests that wait or are under way. `None`: all are taken.
     pub(super) fn reserve(&self) -> Option<Reservation> {
         Arc::clone(&self.reservations).try_acquire_owned().ok().map(Reservation)
     }
 
-    /// A place among the requests under way: the next that is free. (None would mean that the pool is closed.)
-    pub(super) async fn place(&self, Reservation(reserved): Reservation) -> Option<Place> {
-        let under_way = Arc::clone(&self.places).acquire_owned().await.ok()?;
-        Some(Place { _under_way: under_way, _reserved: reserved })
+    /// Waits for the permit to be under way. (`None` would mean that the pool is closed.)
+    pub(super) async fn acquire(&self, Reservation(reservation): Reservation) -> Option<RequestPermit> {
+        let under_way = Arc::clone(&self.under_way).acquire_owned().await.ok()?;
+        Some(RequestPermit { _under_way: under_way, _reservation: reservation })
     }
 
-    /// A connection that takes a request; a new one if `fresh`.
-    pub(super) async fn sender(self: &Arc<Self>, fresh: bool, handshake: &Handshake) -> io::Result<Sender> {
-        while !fresh && !self.http2.load(Ordering::Relaxed) {
-            let Some((mut sender, driver)) = self.pop() else { break };
-            // It has done with the last request, or has ended meanwhile.
+    /// Returns a connection that is ready for a request, dialing one if none is, or if it must be `fresh`.
+    pub(super) async fn checkout(self: &Arc<Self>, fresh: bool, stage: &ConnectStage) -> io::Result<Sender> {
+        while !fresh && !self.last_was_http2.load(Ordering::Relaxed) {
+            let Some((mut sender, task)) = self.pop_idle() else { break };
+            // Fails if the upstream has closed the connection.
             if sender.ready().await.is_ok() {
-                return Ok(Sender::Http1 { sender, reused: true, driver });
+                return Ok(Sender::Http1 { sender, reused: true, task });
             }
         }
-        let may_share = !matches!(self.protocol, Protocol::Http1) && self.http2.load(Ordering::Relaxed);
+        let may_share =
+            !matches!(self.protocol, Protocol::Http1) && self.last_was_http2.load(Ordering::Relaxed);
         if !may_share {
-            return self.open(ConnectionKind::Pooled, handshake).await;
+            return self.dial(ConnectionKind::Pooled, stage).await;
         }
         if fresh {
-            return self.open(ConnectionKind::Pooled, handshake).await;
+            return self.dial(ConnectionKind::Pooled, stage).await;
         }
         if let Some(sender) = self.share() {
             return Ok(sender);
         }
-        let _one_at_a_time = self.opening.lock().await;
+        let _one_at_a_time = self.dialing.lock().await;
         match self.share() {
             Some(sender) => Ok(sender),
-            None => self.open(ConnectionKind::Pooled, handshake).await,
+            None => self.dial(ConnectionKind::Pooled, stage).await,
         }
     }
 
-    /// The idle connection that was used last: so those that are not needed grow old.
-    fn pop(&self) -> Option<(http1::SendRequest<RequestBody>, Driver)> {
+    /// Takes the idle connection that was used last, so that connections that are not needed reach their idle timeout.
+    fn pop_idle(&self) -> Option<(http1::SendRequest<RequestBody>, ConnectionTask)> {
         let mut idle = self.idle();
-        while let Some(Idle { sender, driver, since }) = idle.pop() {
-            if self.is_old(since) {
-                // So are all below it.
+        while let Some(IdleConnection { sender, task, since }) = idle.pop() {
+            if self.has_expired(since) {
+                // All below it have been idle for even longer.
                 idle.clear();
                 return None;
             }
             if !sender.is_closed() {
-                return Some((sender, driver));
+                return Some((sender, task));
             }
         }
         None
     }
 
-    fn is_old(&self, since: i64) -> bool {
+    /// Returns whether a connection that became idle at `since` has reached its idle timeout.
+    fn has_expired(&self, since: i64) -> bool {
         let idle = u64::try_from(self.started.millis() - since).unwrap_or_default();
         Duration::from_millis(idle) >= self.idle_timeout
     }
 
-    /// Lets go of connections that nobody has used for too long.
+    /// Closes connections over HTTP/1.1 that have been idle for too long, and all unused ones over HTTP/2 but one.
     pub(super) fn sweep(&self) {
-        self.idle().retain(|idle| !self.is_old(idle.since) && !idle.sender.is_closed());
-        // Of several of HTTP/2 that nobody uses one is enough.
+        self.idle().retain(|idle| !self.has_expired(idle.since) && !idle.sender.is_closed());
         let mut spare = 1;
-        self.shared().retain(|shared| {
-            let unused = Arc::strong_count(&shared.under_way) == 1;
+        self.http2().retain(|connection| {
+            let unused = Arc::strong_count(&connection.streams) == 1;
             spare -= i32::from(unused);
-            !shared.sender.is_closed() && (!unused || spare >= 0)
+            !connection.sender.is_closed() && (!unused || spare >= 0)
         });
     }
 
-    /// A connection of HTTP/2 that takes one more request.
+    /// Returns an HTTP/2 connection that has room for one more request.
     fn share(&self) -> Option<Sender> {
-        let mut shared = self.shared();
-        shared.retain(|shared| !shared.sender.is_closed());
-        let free = shared.iter().find(|shared| {
-            let most = shared.most.load(Ordering::Relaxed).min(STREAMS);
+        let mut http2 = self.http2();
+        http2.retain(|connection| !connection.sender.is_closed());
+        let free = http2.iter().find(|connection| {
+            let max_streams = connection.max_streams.load(Ordering::Relaxed).min(MAX_STREAMS);
             // One reference is the pool's own.
-            Arc::strong_count(&shared.under_way) <= most
+            Arc::strong_count(&connection.streams) <= max_streams
         })?;
-        Some(Sender::Http2 { sender: free.sender.clone(), _under_way: Arc::clone(&free.under_way) })
+        Some(Sender::Http2 { sender: free.sender.clone(), _stream: Arc::clone(&free.streams) })
     }
 
     /// Opens a connection of this kind.
-    pub(super) async fn open(
+    pub(super) async fn dial(
         self: &Arc<Self>,
         kind: ConnectionKind,
-        handshake: &Handshake,
+        stage: &ConnectStage,
     ) -> io::Result<Sender> {
-        let (stream, http2) = connect(&self.address, &self.protocol, kind, handshake).await?;
+        let (stream, http2) = connect(&self.address, &self.protocol, kind, stage).await?;
         let io = TokioIo::new(stream);
         let counted = metrics::upstream_connection();
         if http2 {
             let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .keep_alive_interval(PING_EVERY)
-                .keep_alive_timeout(PING_ANSWER)
+                .keep_alive_timeout(PING_TIMEOUT)
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW)
-                .max_header_list_size(u32::try_from(HEADER_BYTES).unwrap_or(u32::MAX))
+                .max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
                 .handshake(io)
                 .await
                 .map_err(io::Error::other)?;
-            let (under_way, most) = (Arc::new(()), Arc::new(AtomicUsize::new(STREAMS)));
-            let said = Arc::clone(&most);
+            let (streams, max_streams) = (Arc::new(()), Arc::new(AtomicUsize::new(MAX_STREAMS)));
+            let announced = Arc::clone(&max_streams);
             tokio::spawn(async move {
                 let _counted = counted;
                 let connection = std::future::poll_fn(|context| {
-                    said.store(connection.current_max_send_streams(), Ordering::Relaxed);
+                    announced.store(connection.current_max_send_streams(), Ordering::Relaxed);
                     Pin::new(&mut connection).poll(context)
                 });
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "a connection to the upstream ended");
                 }
             });
-            let shared = Shared { sender: sender.clone(), under_way: Arc::clone(&under_way), most };
-            self.shared().push(shared);
-            self.http2.store(true, Ordering::Relaxed);
-            return Ok(Sender::Http2 { sender, _under_way: under_way });
+            let connection =
+                Http2Connection { sender: sender.clone(), streams: Arc::clone(&streams), max_streams };
+            self.http2().push(connection);
+            self.last_was_http2.store(true, Ordering::Relaxed);
+            return Ok(Sender::Http2 { sender, _stream: streams });
         }
         let mut builder = http1::Builder::new();
-        builder.max_headers(MAX_HEADERS).max_buf_size(HEADER_BYTES);
+        builder.max_headers(MAX_HEADER_FIELDS).max_buf_size(MAX_HEADER_BYTES);
         let (sender, connection) = builder.handshake(io).await.map_err(io::Error::other)?;
-        let driver = tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let _counted = counted;
             let ended = match kind {
                 ConnectionKind::Upgrade => connection.with_upgrades().await,
@@ -288,9 +301,9 @@ impl Pool {
             }
         });
         if kind == ConnectionKind::Pooled {
-            self.http2.store(false, Ordering::Relaxed);
+            self.last_was_http2.store(false, Ordering::Relaxed);
         }
-        let driver = Driver(Some(driver.abort_handle()));
-        Ok(Sender::Http1 { sender, reused: false, driver })
+        let task = ConnectionTask(Some(task.abort_handle()));
+        Ok(Sender::Http1 { sender, reused: false, task })
     }
 }

@@ -1,4 +1,4 @@
-//! The body of a response on its way to the client, and what it occupies until it has ended.
+//! The body of a response on its way to the client. It holds the upstream's connection until it has ended.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,69 +9,71 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
-use super::exchange::{BodyError, BodyState, Exchange, Stillness};
-use super::pool::Occupied;
+use super::error::BodyError;
+use super::pool::PooledConnection;
+use super::progress::{Progress, RequestBodyState, StallTimer};
 use crate::metrics::Bound;
 use crate::trailers;
 
-/// An answer's body on its way to the client.
-pub struct Answer {
+/// The body of a response, with the connection that it arrives on.
+pub struct ResponseBody {
     body: Incoming,
-    exchange: Arc<Exchange>,
-    stillness: Stillness,
-    bound: Bound,
+    progress: Arc<Progress>,
+    stall_timer: StallTimer,
+    /// The bound that counts a stall.
+    stall_bound: Bound,
     deadline: Option<Pin<Box<Sleep>>>,
-    /// What the exchange occupies. It is let go when the answer has ended, or is given up.
-    held: Option<Occupied>,
+    /// None: the response has ended.
+    connection: Option<PooledConnection>,
 }
 
-impl Answer {
+impl ResponseBody {
     pub(super) fn new(
         body: Incoming,
-        exchange: Arc<Exchange>,
-        bound: Bound,
+        progress: Arc<Progress>,
+        stall_bound: Bound,
         deadline: Option<Pin<Box<Sleep>>>,
-        held: Occupied,
+        connection: PooledConnection,
     ) -> Self {
-        let mut answer =
-            Self { body, exchange, stillness: Stillness::default(), bound, deadline, held: Some(held) };
-        if answer.body.is_end_stream() {
-            answer.ended();
+        let (stall_timer, connection) = (StallTimer::default(), Some(connection));
+        let mut response = Self { body, progress, stall_timer, stall_bound, deadline, connection };
+        if response.body.is_end_stream() {
+            response.end();
         }
-        answer
+        response
     }
 
-    /// The connection can serve the next request, if it is done with this one. If the application has answered before
-    /// it had all of the body, the rest still goes to it, as long as it takes it and the client sends it.
-    fn ended(&mut self) {
-        let unwanted = self.exchange.answered();
-        let Some(held) = self.held.take() else { return };
-        if self.exchange.body() == BodyState::Ended {
-            held.give_back();
-        } else if !unwanted {
-            tokio::spawn(see_off(Arc::clone(&self.exchange), held));
+    /// Returns the connection to the pool if the request has ended too. An upstream may send its whole response before
+    /// it has read all of the request's body: the rest of the body still goes to it while both sides move.
+    fn end(&mut self) {
+        let withheld = self.progress.end_response();
+        let Some(connection) = self.connection.take() else { return };
+        if self.progress.request_body() == RequestBodyState::Ended {
+            connection.return_to_pool();
+        } else if !withheld {
+            tokio::spawn(finish_upload(Arc::clone(&self.progress), connection));
         }
     }
 }
 
-/// Keeps a connection whose answer has ended until its request has, or stands still.
-async fn see_off(exchange: Arc<Exchange>, held: Occupied) {
-    const LOOK: Duration = Duration::from_millis(100);
-    while matches!(exchange.body(), BodyState::Untouched | BodyState::Awaited)
-        && exchange.patience().is_some()
+/// Keeps a connection whose response has ended until the request's body has ended or has stalled for too long.
+async fn finish_upload(progress: Arc<Progress>, connection: PooledConnection) {
+    const POLL_EVERY: Duration = Duration::from_millis(100);
+    while matches!(progress.request_body(), RequestBodyState::NotRequested | RequestBodyState::AwaitsClient)
+        && progress.time_left().is_some()
     {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_EVERY).await;
     }
-    drop(held);
+    drop(connection);
 }
 
-impl std::fmt::Debug for Answer {
+impl std::fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Answer").field("body", &self.body).finish_non_exhaustive()
+        f.debug_struct("ResponseBody").field("body", &self.body).finish_non_exhaustive()
     }
 }
 
-impl Body for Answer {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -88,24 +90,24 @@ impl Body for Answer {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         match polled {
             Poll::Ready(Some(Ok(mut frame))) => {
-                self.stillness.is_over();
-                self.exchange.moved();
+                self.stall_timer.stop();
+                self.progress.note_move();
                 frame.trailers_mut().into_iter().for_each(|trailers| trailers::strip(trailers, &[]));
                 if self.body.is_end_stream() {
-                    self.ended();
+                    self.end();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
             Poll::Ready(None) => {
-                self.ended();
+                self.end();
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                let Self { stillness, exchange, bound, .. } = &mut *self;
-                std::task::ready!(stillness.poll(exchange, context));
-                bound.exceeded();
-                Poll::Ready(Some(Err(BodyError::Late)))
+                let Self { stall_timer, progress, stall_bound, .. } = &mut *self;
+                std::task::ready!(stall_timer.poll(progress, context));
+                stall_bound.exceeded();
+                Poll::Ready(Some(Err(BodyError::Stalled)))
             }
         }
     }

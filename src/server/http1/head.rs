@@ -1,5 +1,5 @@
-//! The head of an HTTP/1 request, read as strictly as RFC 9112 allows: where it ends, whether it is well-formed,
-//! and what follows it. Pure, and without a copy.
+//! Reads the head of an HTTP/1 request as strictly as RFC 9112 allows: where it ends, whether it is well-formed, and
+//! what follows it. Pure, and without a copy.
 
 #[cfg(test)]
 mod tests;
@@ -7,13 +7,14 @@ mod tests;
 use super::malformed::Malformed;
 use crate::bounds::Bounds;
 
-/// Some clients end a body with a line too many: RFC 9112, section 2.2. These are ignored.
+/// The number of empty lines before a request that are ignored, as some clients send one after a body (RFC 9112,
+/// section 2.2).
 pub(super) const EMPTY_LINES: usize = 2;
-/// The longest registered method has 17 bytes.
+/// The maximum length of a method. The longest registered one has 17 bytes.
 pub(super) const MAX_METHOD: usize = 64;
-/// Around the target: the method, two spaces, the version, the end of the line.
+/// The maximum length of a request line without its target: method, two spaces, version, and the end of the line.
 const AROUND_TARGET: usize = MAX_METHOD + " HTTP/1.1 \r\n".len();
-/// hyper keeps the numbers above for other meanings, and refuses them.
+/// The maximum content length. hyper uses the numbers above it for other purposes, and refuses them.
 pub(super) const MAX_LENGTH: u64 = u64::MAX - 2;
 
 /// The first byte of a TLS handshake (RFC 8446, section 5.1).
@@ -22,18 +23,18 @@ pub(super) const TLS_HANDSHAKE: u8 = 0x16;
 /// What follows a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Following {
-    /// A body of so many bytes; without a body, of none.
+    /// A body of this number of bytes; 0 without a body.
     Length(u64),
-    /// A body in chunks: see [`super::chunks`].
+    /// A chunked body: see [`super::chunks`].
     Chunked,
-    /// No body, and the client asks to leave HTTP behind this request (RFC 9110, section 7.8).
+    /// No body, and a request to upgrade the connection to another protocol (RFC 9110, section 7.8).
     Upgrade,
 }
 
-/// How much a head may hold.
+/// The maximum sizes of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) struct HeadBounds {
-    /// All fields in bytes: names, values, and four each for what stands between and behind them.
+    /// All fields in bytes: names, values, and four for each field, for its colon, space and line end.
     pub header_bytes: usize,
     /// The number of fields.
     pub header_fields: usize,
@@ -48,14 +49,14 @@ impl From<&Bounds> for HeadBounds {
     }
 }
 
-/// How many bytes of empty lines stand before the request line and are to be ignored. What has nothing else in
-/// it is not yet a request.
+/// Returns the length of the empty lines before the request line that are ignored. Bytes with nothing else in them are
+/// not a request yet.
 fn skip_empty_lines(bytes: &[u8]) -> usize {
     2 * bytes.chunks(2).take(EMPTY_LINES).take_while(|pair| *pair == b"\r\n").count()
 }
 
-/// Where a request head ends in `bytes`, if all of it is there: the index after the empty line. A line that ends in a
-/// bare LF counts, so that [`judge`] can refuse it.
+/// Returns where a request head ends in `bytes`, if all of it is there: the index after the empty line. A line that
+/// ends in a bare LF counts as a line, so that [`judge`] can refuse it.
 pub(in crate::server) fn end_of_head(bytes: &[u8]) -> Option<usize> {
     let mut at = skip_empty_lines(bytes);
     let empty = |at: usize| {
@@ -63,7 +64,7 @@ pub(in crate::server) fn end_of_head(bytes: &[u8]) -> Option<usize> {
         let length = if rest.starts_with(b"\r\n") { 2 } else { 1 };
         (length == 2 || rest.starts_with(b"\n")).then_some(at + length)
     };
-    // One empty line more than is ignored.
+    // There is one more empty line than are ignored.
     if let Some(end) = empty(at) {
         return Some(end);
     }
@@ -76,7 +77,7 @@ pub(in crate::server) fn end_of_head(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// Whether a head, complete or not, is longer than any that [`judge`] lets pass: no more of it need be read.
+/// Refuses a head, complete or not, that is longer than any that [`judge`] accepts.
 pub(super) fn too_long(bytes: &[u8], bounds: &HeadBounds) -> Result<(), Malformed> {
     let line = bounds.target_bytes.saturating_add(AROUND_TARGET);
     let most = bounds.header_bytes.saturating_add(line).saturating_add(2 * EMPTY_LINES + 2);
@@ -88,10 +89,10 @@ pub(super) fn too_long(bytes: &[u8], bounds: &HeadBounds) -> Result<(), Malforme
     Err(if long_line { Malformed::LongTarget } else { Malformed::LongHeader })
 }
 
-/// What follows `head`, which is all up to [`end_of_head`].
+/// Returns what follows `head`, which ends at [`end_of_head`].
 ///
 /// # Errors
-/// When anything in it is not as RFC 9112 has it, or two readers could differ about it.
+/// When the head is not valid by RFC 9112, or can be read in two ways.
 pub(in crate::server) fn judge(head: &[u8], bounds: &HeadBounds) -> Result<Following, Malformed> {
     too_long(head, bounds)?;
     let head = head.get(skip_empty_lines(head)..).unwrap_or_default();
@@ -115,23 +116,23 @@ pub(in crate::server) fn judge(head: &[u8], bounds: &HeadBounds) -> Result<Follo
         }
         request.note(name, value)?;
     }
-    // Bytes behind the empty line would be of a head that ends elsewhere for others.
+    // If bytes follow the empty line, another reader could find the end of the head elsewhere.
     if rest.is_empty() { request.following() } else { Err(Malformed::LineEnd) }
 }
 
-/// The line without its CR LF, and what comes after.
+/// Returns the first line without its CR LF, and the bytes after it.
 fn first_line(bytes: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     let end = bytes.iter().position(|b| *b == b'\n').ok_or(Malformed::LineEnd)?;
     let (line, rest) = bytes.split_at_checked(end + 1).ok_or(Malformed::LineEnd)?;
     Ok((line.strip_suffix(b"\r\n").ok_or(Malformed::LineEnd)?, rest))
 }
 
-/// The fault of a line, or its bare CR if it has one: the sender should look there first.
+/// Returns `LineEnd` if the line has a bare CR, which then is the more helpful fault, and `otherwise` if not.
 fn fault(line: &[u8], otherwise: Malformed) -> Malformed {
     if line.contains(&b'\r') { Malformed::LineEnd } else { otherwise }
 }
 
-/// RFC 9112, section 3: single spaces, though it would let us be lenient.
+/// Reads the request line (RFC 9112, section 3). Only single spaces are accepted, though the section allows more.
 fn request_line(line: &[u8], bounds: &HeadBounds) -> Result<Request, Malformed> {
     if line.starts_with(b" ") || line.starts_with(b"\t") {
         return Err(Malformed::Fold);
@@ -148,7 +149,7 @@ fn request_line(line: &[u8], bounds: &HeadBounds) -> Result<Request, Malformed> 
     if method.is_empty() || target.is_empty() || !method.iter().all(|b| is_token(*b)) {
         return Err(fault(line, Malformed::RequestLine));
     }
-    // No client sends what stands for an unreadable request.
+    // A client must not send a request that looks like the stand-in.
     if method == super::STAND_IN.as_bytes() {
         return Err(Malformed::RequestLine);
     }
@@ -158,15 +159,15 @@ fn request_line(line: &[u8], bounds: &HeadBounds) -> Result<Request, Malformed> 
     if target.len() > bounds.target_bytes {
         return Err(Malformed::LongTarget);
     }
-    // Of RFC 3986 this forgives characters that clients send all the same, as they have one meaning only. Those
-    // beyond ASCII are escaped in what is forwarded, and are UTF-8.
+    // This accepts some characters that RFC 3986 forbids: clients send them, and they have one meaning only. Those
+    // beyond ASCII must be UTF-8, and are forwarded as escapes.
     if target.iter().any(|b| b.is_ascii_control()) || std::str::from_utf8(target).is_err() {
         return Err(fault(line, Malformed::Target));
     }
     if target.contains(&b'#') {
         return Err(Malformed::Fragment);
     }
-    // What the parser behind us would refuse without a word.
+    // hyper's parser would refuse these targets without a helpful message.
     let plain = target.starts_with(b"/") && target.iter().all(|b| is_plain(*b));
     if !plain && http::Uri::try_from(target).is_err() {
         return Err(Malformed::Target);
@@ -185,7 +186,7 @@ fn request_line(line: &[u8], bounds: &HeadBounds) -> Result<Request, Malformed> 
     Ok(Request { http11, connect: method == b"CONNECT", ..Request::default() })
 }
 
-/// Name and value of a field line, the value without the white space around it.
+/// Returns the name and the value of a field line. The value has no white space around it.
 fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     let end = line.iter().position(|b| !is_token(*b));
     let Some((name, rest)) = end.and_then(|end| line.split_at_checked(end)) else {
@@ -197,7 +198,7 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
             if !value.iter().all(|b| is_value(*b)) {
                 return Err(fault(value, Malformed::FieldValue));
             }
-            // What else counts as white space in ASCII is a control character, so none is left.
+            // `trim_ascii` removes control characters too, but `is_value` has refused them.
             Ok((name, value.trim_ascii()))
         }
         _ if blank && name.is_empty() => Err(Malformed::Fold),
@@ -207,13 +208,13 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     }
 }
 
-/// Of the bytes that most targets have, none of which is a parser's to refuse in a path.
+/// Returns whether a byte is one of those that most targets consist of. Each parser accepts these in a path.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'/' | b'-' | b'.' | b'_' | b'?' | b'=' | b'&' | b'%' | b'+' | b',')
 }
 
-/// `tchar` of RFC 9110, section 5.6.2.
+/// Returns whether a byte is a `tchar` (RFC 9110, section 5.6.2).
 pub(super) fn is_token(byte: u8) -> bool {
     TOKEN.get(usize::from(byte)).copied().unwrap_or_default()
 }
@@ -232,12 +233,13 @@ const TOKEN: [bool; 256] = {
     table
 };
 
-/// A byte of a field's value: RFC 9110, section 5.5, with bytes beyond ASCII, which have no meaning there.
+/// Returns whether a byte may be in a field's value (RFC 9110, section 5.5). Bytes beyond ASCII may: they have no
+/// meaning.
 pub(super) fn is_value(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
 
-/// What of a request decides where it ends.
+/// The parts of a head that decide where the request ends.
 #[derive(Debug, Default)]
 struct Request {
     http11: bool,
@@ -275,36 +277,37 @@ impl Request {
         Ok(())
     }
 
-    /// RFC 9112, section 6.3, where each choice between two meanings is a refusal.
+    /// Returns what follows the head (RFC 9112, section 6.3). Where the section allows two readings, this refuses the
+    /// head.
     fn following(&self) -> Result<Following, Malformed> {
         match (self.coding, self.length) {
             (Some(_), Some(_)) => Err(Malformed::LengthAndCoding),
             (Some(_), None) if !self.http11 => Err(Malformed::CodingOfHttp10),
             (Some(Coding::Unknown), None) => Err(Malformed::UnknownCoding),
             (Some(Coding::Chunked), None) => Ok(Following::Chunked),
-            (None, None | Some(0)) if self.asks_to_upgrade() => Ok(Following::Upgrade),
+            (None, None | Some(0)) if self.requests_upgrade() => Ok(Following::Upgrade),
             (None, length) => Ok(Following::Length(length.unwrap_or(0))),
         }
     }
 
-    /// HTTP/1.0 cannot (RFC 9110, section 7.8), and CONNECT leaves HTTP in another way.
-    fn asks_to_upgrade(&self) -> bool {
+    /// Returns whether the head requests an upgrade. HTTP/1.0 has none (RFC 9110, section 7.8), and CONNECT is not one.
+    fn requests_upgrade(&self) -> bool {
         self.http11 && !self.connect && self.upgrade && self.connection_upgrade
     }
 }
 
-fn once<T>(place: &mut Option<T>, value: T, twice: Malformed) -> Result<(), Malformed> {
-    if place.replace(value).is_some() { Err(twice) } else { Ok(()) }
+fn once<T>(slot: &mut Option<T>, value: T, twice: Malformed) -> Result<(), Malformed> {
+    if slot.replace(value).is_some() { Err(twice) } else { Ok(()) }
 }
 
-/// One decimal number. Zeros before it are refused, as some would read an octal one.
+/// Reads a decimal number. Leading zeros are refused, as some readers take the number as octal.
 fn length(value: &[u8]) -> Option<u64> {
     let plain = value.iter().all(u8::is_ascii_digit) && (value.len() == 1 || !value.starts_with(b"0"));
     let text = std::str::from_utf8(value).ok().filter(|_| plain)?;
     text.parse().ok().filter(|length| *length <= MAX_LENGTH)
 }
 
-/// The list of codings: one 'chunked' and nothing else is what can be undone here.
+/// Reads the list of codings. tidegate supports only a single 'chunked'.
 fn coding(value: &[u8]) -> Result<Coding, Malformed> {
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(Coding::Chunked);

@@ -1,5 +1,5 @@
-//! Reading on, for a while, what a client may still be sending after the last answer: that is lost if its connection is
-//! closed before the client's bytes are read (RFC 9112, section 9.6).
+//! Reads on for a while after the last response. If a connection is closed while the client still sends, the client may
+//! lose the response (RFC 9112, section 9.6).
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,10 +8,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Sleep;
 
-const BYTES: usize = 256 * 1024;
-const TIME: Duration = Duration::from_secs(2);
+/// The maximum that is read.
+const MAX_BYTES: usize = 256 * 1024;
+/// The maximum time.
+const MAX_TIME: Duration = Duration::from_secs(2);
 
-/// How much longer.
+/// How much more is read, and until when.
 pub(in crate::server) struct Linger {
     until: Pin<Box<Sleep>>,
     left: usize,
@@ -19,12 +21,12 @@ pub(in crate::server) struct Linger {
 
 impl Default for Linger {
     fn default() -> Self {
-        Self { until: Box::pin(tokio::time::sleep(TIME)), left: BYTES }
+        Self { until: Box::pin(tokio::time::sleep(MAX_TIME)), left: MAX_BYTES }
     }
 }
 
 impl Linger {
-    /// Ready when the client has ended its side, or when it was enough.
+    /// Returns ready when the client has ended its side, or when a maximum is reached.
     pub(in crate::server) fn poll<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,

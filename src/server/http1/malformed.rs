@@ -81,7 +81,7 @@ pub(in crate::server) enum Malformed {
 }
 
 impl Malformed {
-    /// The status to answer with.
+    /// Returns the status of the response.
     pub(in crate::server) fn status(self) -> u16 {
         match self {
             Self::Method(_) => 405,

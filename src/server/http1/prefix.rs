@@ -1,6 +1,6 @@
-//! The beginning of a head that does not arrive at once. Refuses it at the first byte after which no head can follow that
-//! [`judge`](super::head::judge) and `proxy::target` accept, so that no client is kept waiting for the rest of a message
-//! that is invalid already. What two fields together say is left to them. Pure.
+//! Reads the beginning of a head that does not arrive at once. Refuses it at the first byte after which it cannot
+//! become a head that [`judge`](super::head::judge) and `proxy::target` accept, so that tidegate does not wait for the
+//! rest of an invalid message. Contradictions between two fields are left to them. Pure.
 
 mod target;
 #[cfg(test)]
@@ -19,29 +19,30 @@ const VERSION: &[u8; 7] = b"HTTP/1.";
 /// How far a head has been read.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::server) struct Prefix {
-    place: Place,
-    /// The bytes that have been looked at: each is, once, in whatever portions they arrive.
+    state: State,
+    /// The number of bytes that have been read. Each byte is read once, in whatever portions they arrive.
     seen: usize,
     empty_lines: usize,
-    /// Where the current method, target or name began.
+    /// The index at which the current method, target or name begins.
     from: usize,
     fields: usize,
-    /// The bytes of all complete names and values, counted as `judge` does.
+    /// The size of all complete names and values, as `judge` computes it.
     size: usize,
 }
 
+/// What the next byte belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Place {
-    /// Before the request line, where some empty lines are ignored.
+enum State {
+    /// The beginning of the request line, before which some empty lines are ignored.
     #[default]
     Start,
     EmptyLf,
     Method,
     Target(Target),
-    /// The number of its bytes that have matched.
+    /// The version, with the number of its bytes that have matched.
     Version(usize),
     LineLf,
-    /// Where a field line or the last line begins.
+    /// The beginning of a field line or of the last line.
     Line,
     Name,
     Value(Value),
@@ -55,11 +56,11 @@ impl Prefix {
         self.seen == 0 && self.empty_lines == 0
     }
 
-    /// Reads on in `head`, which begins with all the bytes that were there before. Returns where the head ends, if it
-    /// does.
+    /// Reads the new bytes of `head`, which begins with all bytes of the calls before. Returns where the head ends, if
+    /// its end is there.
     ///
     /// # Errors
-    /// When no more bytes can make it valid.
+    /// When the head cannot become valid.
     pub(in crate::server) fn scan(
         &mut self,
         head: &[u8],
@@ -67,9 +68,9 @@ impl Prefix {
         policy: &PathPolicy,
     ) -> Result<Option<usize>, Malformed> {
         while let Some(byte) = head.get(self.seen) {
-            self.place = self.step(*byte, head, bounds, policy)?;
+            self.state = self.step(*byte, head, bounds, policy)?;
             self.seen += 1;
-            if self.place == Place::End {
+            if self.state == State::End {
                 return Ok(Some(self.seen));
             }
         }
@@ -77,14 +78,14 @@ impl Prefix {
         Ok(None)
     }
 
-    /// Returns whether there were only empty lines, which are to be dropped: a client that sends no more than these is
-    /// idle, not late. Their number is kept.
+    /// Returns whether only empty lines have been read. The caller drops them: a client that sends no more than these
+    /// is idle, not late. Their number is kept.
     pub(in crate::server) fn drop_empty_lines(&mut self) -> bool {
-        let dropped = self.place == Place::Start;
-        if dropped {
+        let only_empty_lines = self.state == State::Start;
+        if only_empty_lines {
             self.seen = 0;
         }
-        dropped
+        only_empty_lines
     }
 
     fn step(
@@ -93,51 +94,51 @@ impl Prefix {
         head: &[u8],
         bounds: &HeadBounds,
         policy: &PathPolicy,
-    ) -> Result<Place, Malformed> {
-        match (self.place, byte) {
-            (Place::EmptyLf, b'\n') => {
+    ) -> Result<State, Malformed> {
+        match (self.state, byte) {
+            (State::EmptyLf, b'\n') => {
                 self.empty_lines += 1;
-                Ok(Place::Start)
+                Ok(State::Start)
             }
-            (Place::LineLf, b'\n') => Ok(Place::Line),
-            (Place::LastLf, b'\n') => Ok(Place::End),
-            (Place::EmptyLf | Place::LineLf | Place::LastLf, _) | (_, b'\n') => Err(Malformed::LineEnd),
-            (Place::Start | Place::Method, _) => self.method(byte, head),
-            (Place::Target(_), b'\r') => Err(Malformed::RequestLine),
-            (Place::Target(target), b' ') => target.end(policy).map(|()| Place::Version(0)),
-            (Place::Target(_), _) if self.seen - self.from == bounds.target_bytes => {
+            (State::LineLf, b'\n') => Ok(State::Line),
+            (State::LastLf, b'\n') => Ok(State::End),
+            (State::EmptyLf | State::LineLf | State::LastLf, _) | (_, b'\n') => Err(Malformed::LineEnd),
+            (State::Start | State::Method, _) => self.method(byte, head),
+            (State::Target(_), b'\r') => Err(Malformed::RequestLine),
+            (State::Target(target), b' ') => target.end(policy).map(|()| State::Version(0)),
+            (State::Target(_), _) if self.seen - self.from == bounds.target_bytes => {
                 Err(Malformed::LongTarget)
             }
-            (Place::Target(mut target), _) => {
+            (State::Target(mut target), _) => {
                 target.step(byte, head.get(..self.seen).unwrap_or_default(), policy)?;
-                Ok(Place::Target(target))
+                Ok(State::Target(target))
             }
-            (Place::Version(matched), _) => version(matched, byte),
-            (Place::Line | Place::Name, _) => self.name(byte, head, bounds),
-            (Place::Value(value), b'\r') => {
+            (State::Version(matched), _) => version(matched, byte),
+            (State::Line | State::Name, _) => self.name(byte, head, bounds),
+            (State::Value(value), b'\r') => {
                 value.end()?;
                 self.size += value.length();
-                Ok(Place::LineLf)
+                Ok(State::LineLf)
             }
-            (Place::Value(mut value), _) => {
+            (State::Value(mut value), _) => {
                 value.step(byte, head.get(..self.seen).unwrap_or_default())?;
                 if self.size.saturating_add(value.length()) > bounds.header_bytes {
                     return Err(Malformed::LongHeader);
                 }
-                Ok(Place::Value(value))
+                Ok(State::Value(value))
             }
-            (Place::End, _) => Ok(Place::End),
+            (State::End, _) => Ok(State::End),
         }
     }
 
-    fn method(&mut self, byte: u8, head: &[u8]) -> Result<Place, Malformed> {
-        if self.place == Place::Start {
+    fn method(&mut self, byte: u8, head: &[u8]) -> Result<State, Malformed> {
+        if self.state == State::Start {
             self.from = self.seen;
         }
         match byte {
-            b'\r' if self.place == Place::Start && self.empty_lines < EMPTY_LINES => Ok(Place::EmptyLf),
-            TLS_HANDSHAKE if self.place == Place::Start => Err(Malformed::Tls),
-            b' ' | b'\t' if self.place == Place::Start => Err(Malformed::Fold),
+            b'\r' if self.state == State::Start && self.empty_lines < EMPTY_LINES => Ok(State::EmptyLf),
+            TLS_HANDSHAKE if self.state == State::Start => Err(Malformed::Tls),
+            b' ' | b'\t' if self.state == State::Start => Err(Malformed::Fold),
             b' ' => {
                 let target = match head.get(self.from..self.seen).unwrap_or_default() {
                     method if method == STAND_IN.as_bytes() => return Err(Malformed::RequestLine),
@@ -146,23 +147,23 @@ impl Prefix {
                     method => Target::of(method),
                 };
                 self.from = self.seen + 1;
-                Ok(Place::Target(target))
+                Ok(State::Target(target))
             }
             _ if !is_token(byte) => Err(Malformed::RequestLine),
             _ if self.seen - self.from == MAX_METHOD => Err(Malformed::LongMethod),
-            _ => Ok(Place::Method),
+            _ => Ok(State::Method),
         }
     }
 
-    fn name(&mut self, byte: u8, head: &[u8], bounds: &HeadBounds) -> Result<Place, Malformed> {
-        let first = self.place == Place::Line;
+    fn name(&mut self, byte: u8, head: &[u8], bounds: &HeadBounds) -> Result<State, Malformed> {
+        let first = self.state == State::Line;
         match byte {
-            b'\r' if first => return Ok(Place::LastLf),
+            b'\r' if first => return Ok(State::LastLf),
             b' ' | b'\t' if first => return Err(Malformed::Fold),
             b':' if !first => {
                 let name = head.get(self.from..self.seen).unwrap_or_default();
                 self.size += name.len() + 4;
-                return Ok(Place::Value(Value::of(name)));
+                return Ok(State::Value(Value::of(name)));
             }
             b'\r' => return Err(Malformed::NoColon),
             b' ' | b'\t' => return Err(Malformed::SpaceBeforeColon),
@@ -180,21 +181,21 @@ impl Prefix {
         if self.size + length + 4 > bounds.header_bytes {
             Err(Malformed::LongHeader)
         } else {
-            Ok(Place::Name)
+            Ok(State::Name)
         }
     }
 }
 
-/// `HTTP/1.0` or `HTTP/1.1`, and the end of the line.
-fn version(matched: usize, byte: u8) -> Result<Place, Malformed> {
+/// Reads a byte of `HTTP/1.0` or `HTTP/1.1`, or of the end of the line.
+fn version(matched: usize, byte: u8) -> Result<State, Malformed> {
     const MAJOR: usize = 5;
     const MINOR: usize = 7;
     match (matched, byte) {
-        (MINOR, b'0' | b'1') => Ok(Place::Version(MINOR + 1)),
-        (0..MINOR, _) if VERSION.get(matched) == Some(&byte) => Ok(Place::Version(matched + 1)),
+        (MINOR, b'0' | b'1') => Ok(State::Version(MINOR + 1)),
+        (0..MINOR, _) if VERSION.get(matched) == Some(&byte) => Ok(State::Version(matched + 1)),
         (MAJOR | MINOR, b'0'..=b'9') => Err(Malformed::Version),
         (0..=MINOR, _) => Err(Malformed::RequestLine),
-        (_, b'\r') => Ok(Place::LineLf),
+        (_, b'\r') => Ok(State::LineLf),
         _ => Err(Malformed::RequestLine),
     }
 }

@@ -1,4 +1,5 @@
-//! Writes hyper's bytes to a client, with interim responses between them, and gives up on a client that takes none.
+//! Writes hyper's bytes to a client, with interim responses between them, and fails if the client reads nothing for too
+//! long.
 
 use std::io;
 use std::pin::Pin;
@@ -10,16 +11,16 @@ use std::time::Duration;
 use bytes::{Buf as _, BytesMut};
 use tokio::io::AsyncWrite;
 
-use crate::connection::Interim;
+use crate::connection::InterimResponses;
 use crate::metrics::Bound;
 use crate::timer::LazyTimer;
 
 /// The writing half of one connection.
 pub(super) struct ResponseWriter {
     timeout: Duration,
-    /// Runs while the client takes nothing of what it is sent.
+    /// Runs while the client reads nothing of what it is sent.
     stall_timer: LazyTimer,
-    pub(super) interim: Arc<Interim>,
+    pub(super) interim: Arc<InterimResponses>,
     /// Whether hyper's own buffer is empty: the last thing that hyper did was to flush it.
     pub(super) flushed: Arc<AtomicBool>,
     /// The rest of an interim response, which must be written before anything else.
@@ -40,7 +41,7 @@ impl ResponseWriter {
     /// Writes interim responses, if there are any and hyper is not in the middle of a response.
     pub(super) fn poll_interim<S: AsyncWrite + Unpin>(&mut self, inner: &mut S, context: &mut Context<'_>) {
         if self.flushed.load(Ordering::Relaxed) && self.unsent.is_empty() {
-            self.unsent.extend_from_slice(&self.interim.take(context));
+            self.unsent.extend_from_slice(&self.interim.take_unsent(context));
         }
         if !self.unsent.is_empty() {
             // If it fails, so does the next write of hyper, which reports it.

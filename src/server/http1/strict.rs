@@ -1,6 +1,6 @@
 //! Reads HTTP/1 between a client and hyper, which accepts more than a proxy may (RFC 9112, section 11.2). hyper gets no
 //! byte of a message before its head is judged. In the place of a head that cannot be read in one way only, hyper gets
-//! a stand-in request, so that it is responded to and logged like any other.
+//! a stand-in request, so that it gets a response and a line in the log like any other.
 
 use std::io;
 use std::pin::Pin;
@@ -16,9 +16,9 @@ use super::framing::Framing;
 use super::head::HeadBounds;
 use super::linger::Linger;
 use super::malformed::Malformed;
+use super::reader_state::ReaderState;
 use super::response_writer::ResponseWriter;
-use super::upgrade_gate::UpgradeGate;
-use crate::connection::Interim;
+use crate::connection::InterimResponses;
 use crate::policy::live::Live;
 use crate::server::handshake::Handshake;
 use crate::timer::LazyTimer;
@@ -27,10 +27,11 @@ use crate::timer::LazyTimer;
 const STAND_IN_REQUEST: &[u8] = b"- / HTTP/1.1\r\nConnection: close\r\n\r\n";
 /// How much is read from the socket at once while a head is read.
 const READ: usize = 8 * 1024;
+
 /// A client's stream, read strictly.
 pub(in crate::server) struct StrictHttp1<S> {
     inner: S,
-    gate: Arc<UpgradeGate>,
+    state: Arc<ReaderState>,
     bounds: HeadBounds,
     /// Configures how paths are read.
     policy: Arc<Live>,
@@ -46,9 +47,9 @@ pub(in crate::server) struct StrictHttp1<S> {
     header_timer: LazyTimer,
     writer: ResponseWriter,
     lingering: Option<Linger>,
-    /// Whether a response broke off of which only the end of the connection marks the end.
+    /// Whether a response broke off whose end only the end of the connection marks.
     cut_short: Arc<AtomicBool>,
-    /// Makes the connection end with a reset then: a regular end would complete the response.
+    /// Makes such a connection end with a reset: a regular end would complete the response.
     reset: fn(&S),
 }
 
@@ -67,7 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StrictHttp1<S> {
         let Handshake { bounds, policy, .. } = handshake;
         Self {
             inner,
-            gate: Arc::default(),
+            state: Arc::default(),
             bounds: HeadBounds::from(bounds),
             policy: Arc::clone(policy),
             header_timeout: bounds.header_timeout,
@@ -90,22 +91,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StrictHttp1<S> {
         strict
     }
 
-    pub(in crate::server) fn gate(&self) -> Arc<UpgradeGate> {
-        Arc::clone(&self.gate)
+    /// Returns the state that is shared with the service behind the reader.
+    pub(in crate::server) fn state(&self) -> Arc<ReaderState> {
+        Arc::clone(&self.state)
     }
 
-    /// Returns the flag to set when a response breaks off of which only the end of the connection marks the end.
+    /// Returns the flag to set when a response breaks off whose end only the end of the connection marks.
     pub(in crate::server) fn cut_short(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.cut_short)
     }
 
-    /// Returns the flag that tells whether all that hyper wrote has been sent.
+    /// Returns the flag that is set while all bytes that hyper wrote have been sent.
     pub(in crate::server) fn flushed(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.writer.flushed)
     }
 
     /// Returns the queue of interim responses.
-    pub(in crate::server) fn interim(&self) -> Arc<Interim> {
+    pub(in crate::server) fn interim(&self) -> Arc<InterimResponses> {
         Arc::clone(&self.writer.interim)
     }
 
@@ -149,7 +151,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StrictHttp1<S> {
 
     /// Hands on the stand-in in the place of what cannot be read, and then nothing more.
     fn refuse(&mut self, fault: Malformed) {
-        self.gate.refused(fault);
+        self.state.set_fault(fault);
         self.buffer = BytesMut::from(STAND_IN_REQUEST);
         self.cleared = self.buffer.len();
         self.framing = Framing::Closed;
@@ -160,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StrictHttp1<S> {
     fn head_ended(&mut self) {
         self.header_timer.stop();
         if let Framing::AfterUpgrade = self.framing {
-            self.gate.upgrade_asked(self.heads);
+            self.state.request_upgrade(self.heads);
         }
         self.heads += 1;
     }
@@ -221,7 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for StrictHttp1<S> {
             match self.framing {
                 Framing::Closed => return Poll::Pending,
                 Framing::AfterUpgrade => {
-                    if let Poll::Ready(tunnel) = self.gate.poll_upgrade(context) {
+                    if let Poll::Ready(tunnel) = self.state.poll_upgrade(context) {
                         self.framing = if tunnel { Framing::PassThrough } else { Framing::default() };
                         continue;
                     }

@@ -1,31 +1,32 @@
-//! How many control frames a client may send: a rate, a burst, and one for each frame that gives it a reason. Pure.
+//! Bounds the control frames that a client may send: by a rate, a burst, and one more for each frame that is a reason
+//! to send one. Pure.
 
 use super::frames::{Frame, Frames, Kind};
 
-/// The burst is the rate's ten seconds.
+/// The burst is the number of frames that the rate allows in ten seconds.
 const BURST_SECONDS: u32 = 10;
 /// GOAWAY with ENHANCE_YOUR_CALM (RFC 9113, sections 6.8 and 7), up to the number of the last stream.
 const GO_AWAY: [u8; 9] = [0, 0, 8, 7, 0, 0, 0, 0, 0];
 const ENHANCE_YOUR_CALM: u32 = 0xb;
-/// The least that a client is expected to read before it updates a window: a quarter of what clients do.
+/// The least that a client is expected to read before it updates a window: a quarter of what known clients do.
 const BYTES_PER_UPDATE: usize = 1024;
-/// The most updates that can be outstanding, as a client that never sends any must not save up for a flood. A client that
-/// has 400 MiB unread, and then updates two windows for each 4 KiB, sends fewer.
-const MOST_UPDATES: u32 = 250_000;
+/// The maximum number of updates that can be outstanding: a client that never sends any must not save up for a flood. A
+/// client that has 400 MiB unread, and then updates two windows for each 4 KiB, sends fewer.
+const MAX_UPDATES: u32 = 250_000;
 
-/// What a client has sent, and what it may still send.
+/// Counts what a client has sent against what it may send.
 ///
 /// Counted are SETTINGS, PING, PRIORITY, GOAWAY and unknown frames, acknowledgements of what we never sent included,
-/// resets of streams that cannot be open, and WINDOW_UPDATE frames beyond those that have a reason. The library bounds DATA,
-/// HEADERS and CONTINUATION frames, and resets of open streams.
+/// resets of streams that cannot be open, and WINDOW_UPDATE frames beyond those that have a reason. The library bounds
+/// DATA, HEADERS and CONTINUATION frames, and resets of open streams.
 ///
-/// A client updates two windows, the stream's and the connection's, for the DATA that it has read: for each frame, or for
-/// each part of one that fits into its buffer (Go's `net/http2` does from 4 KiB on). Many clients also open a new
-/// stream's window at once. That many updates have a reason, whenever they come.
+/// A client updates two windows, the stream's and the connection's, for the DATA that it has read: for each frame, or
+/// for each part of one that fits into its buffer (Go's `net/http2` does from 4 KiB on). Many clients also open a new
+/// stream's window at once. That many updates have a reason, whenever they arrive.
 ///
 /// A client that measures the bandwidth pings when DATA arrives (gRPC does, at most one ping under way): each DATA and
-/// HEADERS frame that we send allows for one frame more. Frames that the client sends allow for none: it could send a byte
-/// of DATA before each PING, and flood without end.
+/// HEADERS frame that tidegate sends allows for one frame more. Frames that the client sends allow for none: it could
+/// send a byte of DATA before each PING, and flood without end.
 #[derive(Debug)]
 pub(super) struct Budget {
     received: Frames,
@@ -33,7 +34,7 @@ pub(super) struct Budget {
     per_second: u32,
     /// In thousandths of a frame.
     left: i64,
-    /// WINDOW_UPDATE frames that have a reason and have not come.
+    /// WINDOW_UPDATE frames that have a reason and have not arrived.
     updates: u32,
     /// When time was last added, in milliseconds.
     refilled: i64,
@@ -48,12 +49,12 @@ pub(super) struct Budget {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Received {
     pub(super) frames: usize,
-    /// Those of them that count.
+    /// The number of frames that count against the budget.
     pub(super) control: u32,
 }
 
 impl Budget {
-    /// Of a connection that begins at 0 ms, with its preface.
+    /// Creates the budget of a connection that begins at 0 ms, with its preface.
     pub(super) fn new(per_second: u32, most_open: u32) -> Self {
         let mut budget = Self {
             received: Frames::with_preface(),
@@ -79,11 +80,11 @@ impl Budget {
     }
 
     fn expect_updates(&mut self, updates: usize) {
-        let updates = u32::try_from(updates).unwrap_or(MOST_UPDATES);
-        self.updates = self.updates.saturating_add(updates).min(MOST_UPDATES);
+        let updates = u32::try_from(updates).unwrap_or(MAX_UPDATES);
+        self.updates = self.updates.saturating_add(updates).min(MAX_UPDATES);
     }
 
-    /// Looks at what the client has sent.
+    /// Counts what the client has sent.
     pub(super) fn receive(&mut self, mut bytes: &[u8]) -> Received {
         let mut received = Received::default();
         while let Some(frame) = self.received.next(&mut bytes) {
@@ -112,7 +113,7 @@ impl Budget {
         false
     }
 
-    /// Looks at what we have sent.
+    /// Counts what tidegate has sent.
     pub(super) fn send(&mut self, mut bytes: &[u8]) {
         while let Some(frame) = self.sent.next(&mut bytes) {
             if matches!(frame.kind, Kind::Data | Kind::Headers) {
@@ -277,10 +278,10 @@ mod tests {
     fn a_client_saves_up_no_more_updates_than_the_most() {
         let mut budget = budget();
         let data = frame(0, 1, b"message");
-        for _ in 0..MOST_UPDATES {
+        for _ in 0..MAX_UPDATES {
             budget.send(&data);
         }
-        for _ in 0..MOST_UPDATES {
+        for _ in 0..MAX_UPDATES {
             assert_eq!(budget.receive(&update(0)).control, 0);
         }
         assert_eq!(control(&mut budget, &[update(0)]), 1);

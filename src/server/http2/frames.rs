@@ -30,14 +30,14 @@ pub(super) enum Kind {
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     header: [u8; HEADER],
-    /// How much of the header is there.
+    /// How many bytes of the header have been read.
     filled: usize,
-    /// How much of the payload is still to come.
+    /// How many bytes of the payload are left.
     payload: usize,
 }
 
 impl Frames {
-    /// What a client sends, from its first byte.
+    /// Creates the reader of what a client sends, from its first byte.
     pub(super) fn with_preface() -> Self {
         Self { payload: PREFACE, ..Self::default() }
     }
@@ -52,8 +52,8 @@ impl Frames {
         self.payload -= take(bytes, self.payload).len();
         let part = take(bytes, HEADER - self.filled);
         let free = self.header.get_mut(self.filled..)?;
-        for (place, byte) in free.iter_mut().zip(part) {
-            *place = *byte;
+        for (slot, byte) in free.iter_mut().zip(part) {
+            *slot = *byte;
         }
         self.filled += part.len();
         if self.filled < HEADER {
@@ -81,7 +81,7 @@ impl Kind {
     }
 }
 
-/// At most this many bytes off the front.
+/// Takes at most `most` bytes off the front.
 fn take<'a>(bytes: &mut &'a [u8], most: usize) -> &'a [u8] {
     let (taken, rest) = bytes.split_at_checked(most).unwrap_or((*bytes, &[]));
     *bytes = rest;

@@ -1,5 +1,5 @@
-//! Stands between the bytes of an HTTP/2 connection and the library: ends a connection whose client sends more control
-//! frames than its budget allows, and has others served while a client sends many small frames of any kind.
+//! Reads the frames of an HTTP/2 connection before hyper does. Ends a connection whose client sends more control frames
+//! than its budget allows, and lets other tasks run while a client sends many small frames of any kind.
 
 use std::io;
 use std::pin::Pin;

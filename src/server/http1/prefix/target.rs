@@ -1,5 +1,5 @@
-//! The target of a request while it arrives, form by form: what passes is what the parser behind and `proxy::target`
-//! accept. Pure.
+//! Reads the target of a request while it arrives. It accepts the same targets as hyper's parser and `proxy::target`
+//! together. Pure.
 
 use crate::policy::path::PathPolicy;
 use crate::policy::{host, path};
@@ -9,15 +9,15 @@ use crate::server::http1::malformed::Malformed;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Target {
     form: Form,
-    /// A character beyond ASCII as far as it is there, and its number of bytes.
+    /// The bytes of a character beyond ASCII that have been read, and their number.
     character: [u8; 4],
     bytes: usize,
 }
 
-/// The forms but for that of CONNECT, whose requests are not forwarded.
+/// The forms of a target (RFC 9112, section 3.2) without that of CONNECT, which is not forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// Nothing of it is there. The asterisk is for OPTIONS only.
+    /// Nothing has been read. The asterisk is for OPTIONS only.
     Empty {
         asterisk: bool,
     },
@@ -28,7 +28,7 @@ enum Form {
     Host(host::Beginning),
 }
 
-/// What of a scheme is there.
+/// How far a scheme, and what separates it from the host, has been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scheme {
     /// This many bytes of its name.
@@ -44,16 +44,16 @@ impl Default for Form {
     }
 }
 
-/// The `http` crate knows none that is longer.
+/// The maximum length of a scheme in the `http` crate.
 const MAX_SCHEME: usize = 64;
 
 impl Target {
-    /// That of a request with this method.
+    /// Creates the reader of the target of a request with this method.
     pub(super) fn of(method: &[u8]) -> Self {
         Self { form: Form::Empty { asterisk: method == b"OPTIONS" }, ..Self::default() }
     }
 
-    /// The target ends.
+    /// Ends the target.
     pub(super) fn end(&self, policy: &PathPolicy) -> Result<(), Malformed> {
         match self.form {
             _ if self.bytes > 0 => Err(Malformed::Target),
@@ -66,7 +66,7 @@ impl Target {
         }
     }
 
-    /// Reads one byte more. `before` ends with all that has been read.
+    /// Reads the next byte. `before` ends with all bytes that have been read.
     pub(super) fn step(&mut self, byte: u8, before: &[u8], policy: &PathPolicy) -> Result<(), Malformed> {
         if byte == b'#' {
             return Err(Malformed::Fragment);
@@ -95,7 +95,7 @@ impl Target {
         Ok(())
     }
 
-    /// Bytes beyond ASCII are UTF-8.
+    /// Checks that bytes beyond ASCII are UTF-8.
     fn character(&mut self, byte: u8) -> Result<(), Malformed> {
         if byte.is_ascii() && self.bytes == 0 {
             return Ok(());
@@ -104,7 +104,7 @@ impl Target {
         self.bytes += 1;
         match std::str::from_utf8(self.character.get(..self.bytes).unwrap_or_default()) {
             Ok(_) => self.bytes = 0,
-            // More of it is to come.
+            // The character is not complete.
             Err(error) if error.error_len().is_none() => {}
             Err(_) => return Err(Malformed::Target),
         }
@@ -112,7 +112,7 @@ impl Target {
     }
 }
 
-/// A byte of a scheme or of what separates it from the host.
+/// Reads a byte of a scheme or of what separates it from the host.
 fn scheme(scheme: Scheme, byte: u8) -> Result<Form, Malformed> {
     match (scheme, byte) {
         (Scheme::Name(_), b':') => Ok(Form::Scheme(Scheme::Colon)),

@@ -1,4 +1,5 @@
-//! The value of a field while it arrives: characters, the two values that say where the message ends, and the host. Pure.
+//! Reads the value of a field while it arrives. Checks the characters, the host, and the two fields that decide where
+//! the message ends. Pure.
 
 use crate::policy::host::Beginning;
 use crate::server::http1::head::{MAX_LENGTH, is_token, is_value};
@@ -10,24 +11,24 @@ const CHUNKED: &[u8; 7] = b"chunked";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Value {
     kind: Kind,
-    /// Without the white space around it.
+    /// The length without the white space around the value.
     length: usize,
-    /// The white space since.
+    /// The length of the white space since the last other byte.
     blanks: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Any,
-    /// One decimal number, as far as it is there.
+    /// A decimal number, as far as it has been read.
     Length(Option<u64>),
-    /// The number of bytes of `chunked` that are there.
+    /// `chunked`, with the number of its bytes that have matched.
     Coding(usize),
     Host(Beginning),
 }
 
 impl Value {
-    /// That of the field with this name.
+    /// Creates the reader of the value of the field with this name.
     pub(super) fn of(name: &[u8]) -> Self {
         let kind = match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => Kind::Host(Beginning::default()),
@@ -38,12 +39,12 @@ impl Value {
         Self { kind, length: 0, blanks: 0 }
     }
 
-    /// Its bytes without the white space around it.
+    /// Returns the length without the white space around the value.
     pub(super) fn length(self) -> usize {
         self.length
     }
 
-    /// Reads one byte more. `before` ends with all that has been read.
+    /// Reads the next byte. `before` ends with all bytes that have been read.
     pub(super) fn step(&mut self, byte: u8, before: &[u8]) -> Result<(), Malformed> {
         if matches!(byte, b' ' | b'\t') {
             self.blanks += 1;
@@ -74,7 +75,7 @@ impl Value {
         Ok(())
     }
 
-    /// The line ends.
+    /// Ends the value.
     pub(super) fn end(self) -> Result<(), Malformed> {
         match self.kind {
             Kind::Length(None) => Err(Malformed::Length),
@@ -86,13 +87,14 @@ impl Value {
     }
 }
 
-/// What is wrong with the byte behind this many bytes of `chunked`. A coding that is well-formed so far is unknown.
+/// Returns what is wrong with the byte after `matched` bytes of `chunked`. A coding that is well-formed so far is
+/// unknown.
 fn coding_fault(matched: usize, byte: u8, second_word: bool) -> Malformed {
     let another = is_token(byte) || ((1..CHUNKED.len()).contains(&matched) && matches!(byte, b',' | b';'));
     if another && !second_word { Malformed::UnknownCoding } else { Malformed::Coding }
 }
 
-/// The number with one more digit. Zeros before it are refused.
+/// Returns the number with one more digit. Leading zeros are refused.
 fn append(number: Option<u64>, byte: u8) -> Option<u64> {
     let digit = u64::from(char::from(byte).to_digit(10)?);
     let longer = match number {
