@@ -37,7 +37,7 @@ use crate::upstream::Upstream;
 use listener::ClientListener;
 use reload::{Reloader, Renewable, Source};
 use reminder::Reminder;
-use signals::{Signals, Wish};
+use signals::{SignalCommand, Signals};
 
 /// The configuration that ships with tidegate, for the demo.
 const SHIPPED: &str = include_str!("../configs/rate_limits.yaml");
@@ -82,7 +82,7 @@ pub fn run(file: Option<PathBuf>, overrides: &Overrides, log: &str) -> Result<()
 /// Waits for `starting`. Returns none if a signal to end arrives before. A signal to read the configuration again has no
 /// effect, as it is being read.
 async fn unless_ended<T>(signals: &mut Signals, starting: impl Future<Output = T>) -> Option<T> {
-    let ended = async { while signals.next().await == Wish::Reload {} };
+    let ended = async { while signals.next().await == SignalCommand::Reload {} };
     tokio::select! {
         started = starting => Some(started),
         () = ended => {
@@ -226,9 +226,9 @@ async fn serve(
     started(&address, ops_address)?;
 
     let mut upkeep = tokio::time::interval(UPKEEP_EVERY);
-    let wish = loop {
-        let wish = tokio::select! {
-            wish = signals.next() => wish,
+    let command = loop {
+        let command = tokio::select! {
+            command = signals.next() => command,
             _ = upkeep.tick() => {
                 metrics.run_upkeep();
                 metrics::log_lines_dropped(log.dropped() as u64);
@@ -238,38 +238,44 @@ async fn serve(
                 continue;
             }
         };
-        match wish {
-            Wish::Reload if watching => asked.notify_one(),
-            Wish::Reload => {
+        match command {
+            SignalCommand::Reload if watching => asked.notify_one(),
+            SignalCommand::Reload => {
                 tracing::warn!("there is no file to read again: tidegate was started without --config")
             }
-            Wish::Drain | Wish::Stop => break wish,
+            SignalCommand::Drain | SignalCommand::Stop => break command,
         }
     };
-    end(wish, &settings.shutdown, &drain, serving, &mut signals).await;
+    shut_down(command, &settings.shutdown, &drain, serving, &mut signals).await;
     drop(socket);
     Ok(())
 }
 
-/// Ends without losing a request: first clients are told to leave, then the listener closes and what is under
-/// way is finished, within the grace period. A second signal ends it at once.
-async fn end(wish: Wish, shutdown: &Shutdown, drain: &Drain, serving: JoinHandle<()>, signals: &mut Signals) {
+/// Shuts down without losing a request: first responses make clients connect elsewhere, then the listener closes, and
+/// requests under way are finished within the grace period. A second signal closes all connections at once.
+async fn shut_down(
+    command: SignalCommand,
+    shutdown: &Shutdown,
+    drain: &Drain,
+    serving: JoinHandle<()>,
+    signals: &mut Signals,
+) {
     tracing::info!("shutting down");
     let orderly = async {
         drain.leaving.cancel();
-        if wish == Wish::Drain {
+        if command == SignalCommand::Drain {
             tokio::time::sleep(shutdown.settle).await;
         }
         drain.closing.cancel();
         serving.await
     };
-    let again = async { while signals.next().await == Wish::Reload {} };
+    let again = async { while signals.next().await == SignalCommand::Reload {} };
     tokio::select! {
         ended = timeout(shutdown.grace, orderly) => match ended {
-            Ok(_) => tracing::info!("all connections ended; bye"),
-            Err(_) => tracing::warn!("the grace period is over: cutting the connections that are left"),
+            Ok(_) => tracing::info!("all connections ended, shutdown complete"),
+            Err(_) => tracing::warn!("the grace period is over: closing the remaining connections"),
         },
-        () = again => tracing::warn!("told twice: cutting the connections that are left"),
+        () = again => tracing::warn!("second signal: closing the remaining connections"),
     }
 }
 

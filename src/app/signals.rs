@@ -1,19 +1,19 @@
-//! What the operating system tells us to do.
+//! The commands that the operator sends as signals.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// A wish of the operator.
+/// A command of the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
-    /// SIGTERM: end without losing a request.
+pub(super) enum SignalCommand {
+    /// SIGTERM: shut down without losing a request.
     Drain,
-    /// SIGINT, somebody at a terminal: the same, without waiting for clients to notice.
+    /// SIGINT, from a terminal: the same, without the time for clients to connect elsewhere.
     Stop,
     /// SIGHUP: read the configuration again.
     Reload,
 }
 
-/// The signals that mean something.
+/// The signals that tidegate handles.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -36,13 +36,13 @@ impl Signals {
         })
     }
 
-    /// Waits for the next signal that is a wish.
-    pub(super) async fn next(&mut self) -> Wish {
+    /// Waits for the next signal that is a command.
+    pub(super) async fn next(&mut self) -> SignalCommand {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return Wish::Drain,
-                _ = self.interrupt.recv() => return Wish::Stop,
-                _ = self.hangup.recv() => return Wish::Reload,
+                _ = self.terminate.recv() => return SignalCommand::Drain,
+                _ = self.interrupt.recv() => return SignalCommand::Stop,
+                _ = self.hangup.recv() => return SignalCommand::Reload,
                 _ = self.user1.recv() => ignored("SIGUSR1"),
                 _ = self.user2.recv() => ignored("SIGUSR2"),
             }

@@ -217,7 +217,7 @@ async fn sigint_does_not_wait_for_balancers() {
     assert_eq!(client().get(tidegate.url("/")).send().await.unwrap().status(), 200);
     tidegate.signal("INT");
     assert!(tidegate.ended().await.success());
-    assert_eq!(tidegate.logged("bye").len(), 1);
+    assert_eq!(tidegate.logged("shutdown complete").len(), 1);
 }
 
 #[tokio::test]
