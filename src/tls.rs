@@ -1,5 +1,5 @@
-//! TLS from PEM texts: whom tidegate believes, and what it shows of itself. Pure: the caller reads the files, and
-//! the system's authorities.
+//! Builds TLS configurations from PEM texts. Pure: the caller reads the files, and the certificate authorities of the
+//! operating system.
 
 mod server;
 mod validity;
@@ -15,19 +15,19 @@ use rustls::{ClientConfig, RootCertStore};
 pub use server::{Clients, names, server};
 pub use validity::{Outdated, Validity, validities};
 
-/// Whom to believe.
+/// The trusted certificate authorities.
 #[derive(Clone, Copy, Debug)]
 pub enum Roots<'a> {
     /// The certificate authorities of the operating system.
     System(&'a [CertificateDer<'static>]),
-    /// Those of a PEM text, and no others.
+    /// Only those of a PEM text.
     Pem(&'a [u8]),
 }
 
-/// Why there is no TLS with what was given. Nothing of a key is in it.
+/// Why a TLS configuration cannot be built. It contains no part of a key.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TlsError {
-    /// The operating system has no authorities, or none that can be read.
+    /// The operating system has no certificate authorities, or none that can be read.
     #[error("the system has no certificate authorities")]
     NoSystemRoots,
     /// The text is damaged.
@@ -36,40 +36,40 @@ pub enum TlsError {
     /// The text holds no certificate.
     #[error("there is no certificate in it")]
     NoCertificate,
-    /// A certificate, counted from 1, is none.
+    /// The certificate with this number, counted from 1, is not valid.
     #[error("certificate {0} in it is damaged, or older than version 3 of X.509")]
     Certificate(usize),
     /// The text holds no private key.
     #[error("there is no private key in it")]
     NoKey,
-    /// Nobody is there to type the passphrase.
+    /// tidegate has no way to get the passphrase.
     #[error("the private key is encrypted")]
     EncryptedKey,
-    /// The key is damaged, or of a kind that is not supported.
+    /// The key is damaged, or of an unsupported kind.
     #[error("the private key is damaged, or of another kind than RSA (2048 bits or more), ECDSA and Ed25519")]
     Key,
-    /// Key and certificate are not of one pair.
+    /// The key and the certificate do not form a pair.
     #[error("the private key does not belong to the certificate")]
     KeyMismatch,
-    /// Nothing that a certificate could be for.
+    /// No certificate can have this name.
     #[error("this is no DNS name and no IP address")]
     ServerName,
-    /// A fault of the TLS library's own.
+    /// The TLS library failed.
     #[error("TLS cannot be set up: {0}")]
     Setup(rustls::Error),
 }
 
-/// How to connect to servers that the roots vouch for. The identity is shown to servers that ask for one: a
-/// certificate, with those that lead to its authority, and its private key, both in PEM.
+/// Returns the configuration for connections to servers whose certificates the roots have issued. The identity is sent to
+/// servers that request one: a certificate, with those that lead to its authority, and its private key, both in PEM.
 ///
 /// # Errors
-/// What is wrong with the texts.
+/// When a text is not valid.
 pub fn client(roots: Roots<'_>, identity: Option<(&[u8], &[u8])>) -> Result<ClientConfig, TlsError> {
     let roots = match roots {
         Roots::System(certificates) => system(certificates)?,
         Roots::Pem(text) => authorities(text)?,
     };
-    // Never the provider of the process: nobody else decides which cryptography is used here.
+    // Not the default provider of the process, which another crate could set.
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Setup)?
@@ -83,7 +83,7 @@ pub fn client(roots: Roots<'_>, identity: Option<(&[u8], &[u8])>) -> Result<Clie
     })
 }
 
-/// Large collections hold some that nobody can read any more: one of them must not cost all the others.
+/// Ignores certificates that cannot be parsed: large collections have some, and the others are still valid.
 fn system(certificates: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     match store.add_parsable_certificates(certificates.iter().cloned()) {
@@ -92,7 +92,7 @@ fn system(certificates: &[CertificateDer<'static>]) -> Result<RootCertStore, Tls
     }
 }
 
-/// The authorities in a PEM text: all of them must be right, as somebody chose them.
+/// Returns the authorities in a PEM text. All of them must be valid, as the operator chose them.
 ///
 /// # Errors
 /// When there is none, or one that cannot be read.
@@ -102,19 +102,19 @@ pub fn authorities(text: &[u8]) -> Result<RootCertStore, TlsError> {
 
 fn store(certificates: &[CertificateDer<'static>]) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
-    for (place, certificate) in certificates.iter().enumerate() {
-        store.add(certificate.clone()).map_err(|_| TlsError::Certificate(place + 1))?;
+    for (index, certificate) in certificates.iter().enumerate() {
+        store.add(certificate.clone()).map_err(|_| TlsError::Certificate(index + 1))?;
     }
     Ok(store)
 }
 
-/// The certificates in a PEM text, the first of them one's own.
+/// Returns the certificates in a PEM text. The first one is the owner's.
 ///
 /// # Errors
 /// When there is none, or one that cannot be read.
 pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certificates = ders(text)?;
-    // The first is compared with the key. The others are for the server to judge, as long as they are certificates.
+    // The first one must match the key. The others are checked by the peer: here they only must be certificates.
     if certificates.first().is_some_and(|own| ParsedCertificate::try_from(own).is_err()) {
         return Err(TlsError::Certificate(1));
     }
@@ -128,12 +128,12 @@ fn ders(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     if found.is_empty() { Err(TlsError::NoCertificate) } else { Ok(found) }
 }
 
-/// The private key in a PEM text, ready to sign.
+/// Returns the private key in a PEM text, ready to sign.
 ///
 /// # Errors
 /// When there is none, or one that cannot be used.
 pub fn private_key(text: &[u8]) -> Result<Arc<dyn SigningKey>, TlsError> {
-    // Of both kinds: `BEGIN ENCRYPTED PRIVATE KEY`, and `Proc-Type: 4,ENCRYPTED` inside the older ones.
+    // The two forms: `BEGIN ENCRYPTED PRIVATE KEY`, and `Proc-Type: 4,ENCRYPTED` in older files.
     let has = |words: &[u8]| text.windows(words.len()).any(|window| window == words);
     if has(b"BEGIN ENCRYPTED") || has(b"4,ENCRYPTED") {
         return Err(TlsError::EncryptedKey);
@@ -145,10 +145,10 @@ pub fn private_key(text: &[u8]) -> Result<Arc<dyn SigningKey>, TlsError> {
     aws_lc_rs::default_provider().key_provider.load_private_key(key).map_err(|_| TlsError::Key)
 }
 
-/// Certificate and key, if they are of one pair.
+/// Returns the certificate with its key.
 ///
 /// # Errors
-/// When they are not.
+/// When they do not form a pair.
 pub fn pair(
     certificates: Vec<CertificateDer<'static>>,
     key: Arc<dyn SigningKey>,
@@ -158,7 +158,7 @@ pub fn pair(
     Ok(pair)
 }
 
-/// The name that a server's certificate must have.
+/// Returns the name that a server's certificate must have.
 ///
 /// # Errors
 /// When no certificate can have it.
@@ -166,7 +166,7 @@ pub fn server_name(text: &str) -> Result<ServerName<'static>, TlsError> {
     ServerName::try_from(text).map(|name| name.to_owned()).map_err(|_| TlsError::ServerName)
 }
 
-/// In words of our own: the library's would repeat parts of the text, which may be a key's.
+/// Returns the error in tidegate's own words: those of the library repeat parts of the text, which may belong to a key.
 fn damaged(error: &pem::Error) -> TlsError {
     TlsError::Pem(match error {
         pem::Error::MissingSectionEnd { .. } => "an END line is missing",

@@ -1,4 +1,4 @@
-//! What is taken off, put on and passed along on the way through.
+//! Removes, adds and keeps header fields of requests and responses.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -19,19 +19,19 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// Fields that Connection may not take away: they say where the message goes and where it ends.
+/// Fields that Connection cannot remove: they decide where the message goes and where it ends.
 const NEVER_HOP_BY_HOP: [HeaderName; 2] = [header::HOST, header::CONTENT_LENGTH];
 
-/// Takes from a request what is not for the application, before any rule looks: what is matched is what is
-/// forwarded, so a field that Connection takes away cannot choose a counter first. `read` are the fields that rules
-/// look at.
+/// Removes the fields of a request that are not for the upstream. This happens before any rule reads the request: rules
+/// match what is forwarded, so that a field which Connection removes cannot select a counter. `read` are the fields that
+/// rules read.
 pub(super) fn clean_request(
     headers: &mut HeaderMap,
     read: &FieldNames,
     bounds: &Bounds,
 ) -> Result<(), RequestError> {
     join_cookies(headers);
-    // Over HTTP/1 the server has looked before; HTTP/2 knows no number of fields.
+    // Over HTTP/1 the strict reader has checked both before. HTTP/2 has no bound on the number of fields.
     let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if size > bounds.header_bytes {
         return Err(RequestError::LongHeader);
@@ -56,11 +56,11 @@ pub(super) fn clean_request(
     Ok(())
 }
 
-/// Takes away fields that an application might read as one of ours, or as one that a rule reads: `X_Api_Key` beside
+/// Removes fields that an upstream could read as one of tidegate's own, or as one that a rule reads: `X_Api_Key` beside
 /// `X-Api-Key`.
 fn strip_imitations(headers: &mut HeaderMap, read: &FieldNames) {
     let imitates = |name: &&HeaderName| read.imitated_by(name) || fields::imitates_ours(name);
-    // Hardly any request has one, and then nothing is allocated.
+    // Nothing is allocated for the usual request, which has none.
     let found: Vec<HeaderName> = headers.keys().filter(imitates).cloned().collect();
     for name in found {
         headers.remove(name);
@@ -95,7 +95,7 @@ pub(super) fn set_origin(
             headers.insert(header::HOST, host.clone());
             headers.entry(X_FORWARDED_HOST).or_insert(host);
         }
-        // HTTP/1.0 may name none; the upstream's own name then takes its place.
+        // A request over HTTP/1.0 may have no host. The upstream's own name is sent instead.
         _ => drop(headers.remove(header::HOST)),
     }
     headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(proto));
@@ -108,7 +108,7 @@ fn append_forwarded(headers: &mut HeaderMap, target: &Target, connection: &Conne
         IpAddr::V4(v4) => format!("for={v4}"),
         IpAddr::V6(v6) => format!("for=\"[{v6}]\""),
     };
-    // Of what a host can hold only a port and an IPv6 address are no token, and nothing needs an escape.
+    // A host with a port and an IPv6 address are not tokens, and need quotes. No host needs an escape.
     let quote = if target.authority.contains(':') { "\"" } else { "" };
     if !target.authority.is_empty() {
         let _ = write!(element, ";host={quote}{}{quote}", target.authority);
@@ -129,7 +129,7 @@ pub(super) fn note_via(headers: &mut HeaderMap, version: Version) {
     headers.append(header::VIA, HeaderValue::from_static(via));
 }
 
-/// Tells the application which rules on trial had no room for the request.
+/// Marks the request with the names of the shadow rules that had no room for it.
 pub(super) fn mark_exceeded(headers: &mut HeaderMap, exceeded: &[&Rule]) {
     for rule in exceeded {
         if let Ok(name) = HeaderValue::from_str(&rule.name) {
@@ -138,12 +138,12 @@ pub(super) fn mark_exceeded(headers: &mut HeaderMap, exceeded: &[&Rule]) {
     }
 }
 
-/// Takes from a response what is not for the client.
+/// Removes the fields of a response that are not for the client.
 pub(super) fn clean_response(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
 }
 
-/// HTTP/2 may send cookies as fields of their own; HTTP/1 knows one (RFC 9113, section 8.2.3).
+/// Joins cookies into one field: HTTP/2 may send several, HTTP/1 only one (RFC 9113, section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     let mut crumbs = headers.get_all(header::COOKIE).iter();
     if crumbs.next().is_none() || crumbs.next().is_none() {
@@ -155,9 +155,9 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Tells the client how it stands (draft-ietf-httpapi-ratelimit-headers-11). Both fields are lists: what the
-/// application says of its own limits stays. The older `X-RateLimit-*` fields were never specified; of their
-/// readings, Reset in seconds from now is the one that needs no common clock.
+/// Sets the fields that report the limit and what is left of it (draft-ietf-httpapi-ratelimit-headers-11). Both fields are
+/// lists, and an element of the upstream's own is kept. The older `X-RateLimit-*` fields were never specified: here Reset
+/// is in seconds from now, the one of its meanings that needs no common clock.
 pub(super) fn advertise(headers: &mut HeaderMap, standing: &Standing, x_ratelimit_headers: bool) {
     let Standing { policy, quota, window_ms, remaining, reset_ms } = standing;
     let fields = [
@@ -165,13 +165,13 @@ pub(super) fn advertise(headers: &mut HeaderMap, standing: &Standing, x_ratelimi
         (RATELIMIT, format!("\"{policy}\";r={remaining};t={}", seconds(*reset_ms))),
     ];
     for (name, value) in fields {
-        // Names of rules are plain text; see the configuration.
+        // The configuration accepts only plain text as the name of a rule.
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.append(name, value);
         }
     }
     if x_ratelimit_headers {
-        // Each has one value: the application's own stands.
+        // Each has one value, so the upstream's own is kept.
         for (name, value) in [
             (HeaderName::from_static("x-ratelimit-limit"), *quota),
             (HeaderName::from_static("x-ratelimit-remaining"), *remaining),
@@ -182,7 +182,7 @@ pub(super) fn advertise(headers: &mut HeaderMap, standing: &Standing, x_ratelimi
     }
 }
 
-/// Whole seconds, rounded up, at least 1: a client that waits as long as told is admitted.
+/// Returns whole seconds, rounded up, and at least 1, so that a client that waits for them is admitted.
 pub(super) fn seconds(milliseconds: i64) -> i64 {
     (milliseconds.max(1) - 1) / 1000 + 1
 }

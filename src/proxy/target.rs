@@ -1,4 +1,4 @@
-//! What a request is about, read in one way only; what could be read in two is refused. Pure.
+//! Reads the target of a request in one way only, and refuses a request that could be read in two. Pure.
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, StatusCode, Version, header};
@@ -8,16 +8,16 @@ use crate::metrics::Bound;
 use crate::policy::path::{Ambiguous, PathPolicy, canonical, matched};
 use crate::policy::{host, path};
 
-/// Why a request is refused before any rule is asked.
+/// Why a request is refused before any rule is checked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// CONNECT asks for a tunnel to somewhere else, TRACE shows our own headers to whoever asks.
+    /// CONNECT is for a tunnel to another host, and TRACE would show tidegate's own fields to any client.
     #[error("the method {0} is not forwarded")]
     Method(Method),
-    /// A coding of the message that only the next hop would undo, and that is not ours to undo.
+    /// A transfer coding that tidegate does not support, and that the next hop must not get.
     #[error("the transfer coding is not supported")]
     TransferCoding,
-    /// `GET host HTTP/1.1`: the form that is for CONNECT only (RFC 9112, section 3.2.3).
+    /// `GET host HTTP/1.1`: a form for CONNECT only (RFC 9112, section 3.2.3).
     #[error("the request's target is neither a path nor a URI")]
     Form,
     /// Path and query are longer than [`Bounds::target_bytes`].
@@ -29,13 +29,13 @@ pub enum RequestError {
     /// There are more fields than [`Bounds::header_fields`].
     #[error("the request has too many header fields")]
     ManyFields,
-    /// HTTP/1.1 demands a Host (RFC 9112, section 3.2).
+    /// HTTP/1.1 requires Host (RFC 9112, section 3.2).
     #[error("the request names no host")]
     NoHost,
-    /// Two hosts, or the target's and the Host header's differ.
+    /// There are two hosts, or the target's host and that of the Host field differ.
     #[error("the request names more than one host")]
     TwoHosts,
-    /// The host holds something else than a name or an address, and a port.
+    /// The host is not a name or an address, with a port or without.
     #[error("the request's host is not valid")]
     BadHost,
     /// See [`Ambiguous`].
@@ -47,7 +47,7 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// The status to answer with.
+    /// Returns the status of the response.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
@@ -59,7 +59,7 @@ impl RequestError {
         }
     }
 
-    /// The bound that was reached, if it was one.
+    /// Returns the bound that was reached, if any.
     #[must_use]
     pub fn bound(&self) -> Option<Bound> {
         match self {
@@ -71,16 +71,16 @@ impl RequestError {
     }
 }
 
-/// What a request asks for: what the rules match, and what is forwarded.
+/// The target of a request: the part that rules match, and the part that is forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The host as the client wrote it, with the port if it gave one; empty if HTTP/1.0 named none.
+    /// The host as the client sent it, with its port if it has one. Empty: a request over HTTP/1.0 without a host.
     pub authority: String,
     /// The host in lower case, without port and trailing dot.
     pub host: String,
-    /// What is forwarded: the canonical path, and the query as it came.
+    /// The part that is forwarded: the canonical path, and the query as it arrived.
     pub path_and_query: PathAndQuery,
-    /// What the rules see of the path: see [`matched`].
+    /// The path that rules match: see [`matched`].
     pub path: String,
 }
 
@@ -88,7 +88,7 @@ impl Target {
     /// Reads the target of a request.
     ///
     /// # Errors
-    /// When the request can be read in more than one way, or asks for what no origin serves.
+    /// When the request can be read in more than one way, or cannot be forwarded.
     pub fn of<B>(request: &Request<B>, reading: &PathPolicy, bounds: &Bounds) -> Result<Self, RequestError> {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return Err(RequestError::Method(request.method().clone()));
@@ -113,14 +113,14 @@ impl Target {
             Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
             None => PathAndQuery::try_from(&*path),
         };
-        // Escapes make it longer than it came.
+        // Escapes make the target longer.
         let path_and_query = path_and_query.map_err(|_| RequestError::LongTarget)?;
         let path = matched(&path, reading).into_owned();
         Ok(Self { authority: authority.to_owned(), host, path_and_query, path })
     }
 }
 
-/// The one host that the request names.
+/// Returns the one host of the request.
 fn authority<B>(request: &Request<B>) -> Result<&str, RequestError> {
     let from_header = host_header(request.headers())?;
     let from_target = request.uri().authority().map(http::uri::Authority::as_str);
@@ -128,7 +128,7 @@ fn authority<B>(request: &Request<B>) -> Result<&str, RequestError> {
         (Some(target), Some(header)) if !same_host(target, header, request.uri().scheme_str()) => {
             Err(RequestError::TwoHosts)
         }
-        // Also beside an absolute URI: RFC 9112, section 3.2.
+        // Host is required beside an absolute URI too (RFC 9112, section 3.2).
         (Some(_), None) if request.version() == Version::HTTP_11 => Err(RequestError::NoHost),
         (_, Some("")) => Err(RequestError::BadHost),
         (Some(one), _) | (None, Some(one)) => Ok(one),
@@ -137,7 +137,8 @@ fn authority<B>(request: &Request<B>) -> Result<&str, RequestError> {
     }
 }
 
-/// Whether two authorities are one: in whatever case, with the scheme's own port or without (RFC 9110, section 4.2.3).
+/// Returns whether two authorities are the same one, in upper or lower case, with the scheme's default port or without it
+/// (RFC 9110, section 4.2.3).
 fn same_host(one: &str, other: &str, scheme: Option<&str>) -> bool {
     let port = if scheme == Some("https") { ":443" } else { ":80" };
     let bare = |authority: &str| authority.strip_suffix(port).unwrap_or(authority).to_ascii_lowercase();

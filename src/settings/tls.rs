@@ -38,15 +38,15 @@ pub struct ServerTls {
 }
 
 impl ClientTls {
-    /// What cannot change while tidegate runs: all but what the files hold.
+    /// Returns what cannot change while tidegate runs: all but the content of the files.
     pub(super) fn fixed(&self) -> Self {
         Self { ca: None, identity: None, server_name: self.server_name.clone() }
     }
 }
 
 impl ServerTls {
-    /// What cannot change while tidegate runs: all but what the files hold. Whether clients are asked for
-    /// certificates is none of that.
+    /// Returns what cannot change while tidegate runs: all but the content of the files. Whether the listener requests
+    /// client certificates cannot change.
     #[must_use]
     pub fn fixed(&self) -> Self {
         Self {
