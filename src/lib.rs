@@ -69,6 +69,7 @@ pub mod ops;
 mod permits;
 pub mod policy;
 pub mod proxy;
+mod redacted;
 pub mod server;
 pub mod settings;
 mod spelling;

@@ -4,7 +4,8 @@
 
 mod listen;
 mod redis;
-mod secret;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod upstream;
 
@@ -14,10 +15,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::bounds::Bounds;
+pub use crate::redacted::Redacted;
 pub use listen::Listen;
 pub use redis::{Credentials, RedisSettings, RedisTopology, ServerAddress};
-pub use secret::Secret;
-pub use tls::{ClientTls, Identity, ServerTls};
+pub use tls::{ClientTls, Identity, Pem, ServerTls};
 pub use upstream::{UpstreamAddress, UpstreamProtocol, UpstreamSettings};
 
 /// Everything that is not a rule.

@@ -46,8 +46,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("permits", &["address"]), // what clients have under way, bounded
     ("address", &[]),
     ("bounds", &[]),
-    ("settings", &["bounds"]), // what each part is constructed from
-    ("trailers", &[]),         // what neither side of the proxy lets pass in a trailer section
+    ("settings", &["bounds", "redacted"]), // what each part is constructed from
+    ("redacted", &[]),                     // what must not be printed
+    ("trailers", &[]),                     // what neither side of the proxy lets pass in a trailer section
     ("ops", &["connection"]),
     (
         "proxy",
@@ -72,7 +73,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("h2_error", &[]),
     ("timer", &["clock"]),
     ("config", &["policy", "window", "tls", "bounds", "settings", "spelling"]),
-    ("policy", &["window", "address"]),
+    ("policy", &["window", "address", "redacted"]),
     ("window", &[]),
     ("tls", &[]),
     ("clock", &[]),
@@ -91,6 +92,7 @@ const PURE: &[&str] = &[
     "grpc",
     "h2_error",
     "tls",
+    "redacted",
     "spelling",
     "trailers",
     "config/bounds",

@@ -89,8 +89,8 @@ impl Drop for SocketFile {
 /// TLS towards clients, from the files as they are now.
 pub(super) fn server_config(settings: &ServerTls) -> anyhow::Result<ServerConfig> {
     let identity = &settings.identity;
-    let clients = settings.client_ca.as_deref();
-    let clients = clients.map(|authorities| Clients { authorities, required: settings.client_required });
-    let identity = (&*identity.certificate, identity.key.expose().as_bytes());
+    let required = settings.client_required;
+    let clients = settings.client_ca.as_ref().map(|ca| Clients { authorities: ca.expose(), required });
+    let identity = (identity.certificate.expose().as_slice(), identity.key.expose().as_slice());
     tls::server(identity, clients, settings.tls13_only).context("tls")
 }

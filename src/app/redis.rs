@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use bb8_redis::redis::RedisConnectionInfo;
 
 use super::tls::client_config;
-use crate::settings::{ClientTls, Credentials, RedisSettings, Secret};
+use crate::settings::{ClientTls, Credentials, RedisSettings};
 use crate::store::{Access, StoreTls};
 use crate::tls;
 
@@ -26,7 +26,8 @@ fn login(credentials: &Credentials) -> RedisConnectionInfo {
     }
     // A user without a password logs in all the same: the client would leave that out, and act as the default user.
     let without = credentials.username.is_some().then_some("");
-    if let Some(password) = credentials.password.as_ref().map(Secret::expose).or(without) {
+    let password = credentials.password.as_ref().map(|password| password.expose().as_str());
+    if let Some(password) = password.or(without) {
         login = login.set_password(password);
     }
     login

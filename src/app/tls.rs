@@ -8,14 +8,14 @@ use crate::tls::{self, Roots, TlsError};
 pub(super) fn client_config(settings: &ClientTls) -> Result<ClientConfig, TlsError> {
     let system;
     let roots = match &settings.ca {
-        Some(pem) => Roots::Pem(pem),
+        Some(pem) => Roots::Pem(pem.expose()),
         None => {
             // What cannot be read is left out, as by everybody else on the system.
             system = rustls_native_certs::load_native_certs().certs;
             Roots::System(&system)
         }
     };
-    let identity =
-        settings.identity.as_ref().map(|identity| (&*identity.certificate, identity.key.expose().as_bytes()));
+    let identity = settings.identity.as_ref();
+    let identity = identity.map(|own| (own.certificate.expose().as_slice(), own.key.expose().as_slice()));
     tls::client(roots, identity)
 }

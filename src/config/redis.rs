@@ -13,7 +13,7 @@ use super::report::Spanned;
 use super::section::{Field, Hint, Section};
 use super::value::Value;
 use super::{SecretSource, Secrets, secret, tls};
-use crate::settings::{ClientTls, Credentials, RedisSettings, Secret};
+use crate::settings::{ClientTls, Credentials, Redacted, RedisSettings};
 
 const HINTS: &[Hint] = &[
     (
@@ -109,6 +109,6 @@ fn credentials(section: &mut Section<'_>, variable: &str, secrets: &Secrets<'_>)
     let bytes = location.check(secret::read(&source, secrets))?;
     let text = bytes.map(String::from_utf8).transpose();
     let text = text.map_err(|_| Fault::new("the password is not UTF-8", "save it as UTF-8"));
-    let password = location.check(text)?.map(Secret::new);
+    let password = location.check(text)?.map(Redacted::new);
     Some(Credentials { username: username.map(|at| at.value), password })
 }

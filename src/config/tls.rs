@@ -9,7 +9,7 @@ use super::section::{Hint, Section};
 use super::value::Value;
 use super::yaml::Node;
 use super::{SecretSource, Secrets, secret};
-use crate::settings::{ClientTls, Identity, Secret, ServerTls};
+use crate::settings::{ClientTls, Identity, Pem, ServerTls};
 use crate::tls::{self, TlsError};
 
 const CLIENT_HINTS: &[Hint] = &[(
@@ -116,19 +116,17 @@ fn pem_file(section: &mut Section<'_>, key: &'static str) -> Option<Spanned<Stri
 fn identity(file: &Spanned<String>, key: &Spanned<String>, secrets: &Secrets<'_>) -> Option<Identity> {
     let chain = pem(file, secrets).and_then(|text| Some((judged(file, tls::certificates(&text))?, text)));
     let signer = pem(key, secrets).and_then(|text| Some((judged(key, tls::private_key(&text))?, text)));
-    let ((chain, certificate), (signer, text)) = (chain?, signer?);
+    let ((chain, certificate), (signer, key_text)) = (chain?, signer?);
     judged(key, tls::pair(chain, signer))?;
     file.location.certificates(&file.value, tls::validities(&certificate));
-    // PEM is ASCII, but the text around the key may have any other encoding.
-    let text = String::from_utf8_lossy(&text).into_owned();
-    Some(Identity { certificate, key: Secret::new(text) })
+    Some(Identity { certificate: Pem::new(certificate), key: Pem::new(key_text) })
 }
 
-fn authorities(at: &Spanned<String>, secrets: &Secrets<'_>) -> Option<Vec<u8>> {
+fn authorities(at: &Spanned<String>, secrets: &Secrets<'_>) -> Option<Pem> {
     let text = pem(at, secrets)?;
     judged(at, tls::authorities(&text))?;
     at.location.certificates(&at.value, tls::validities(&text));
-    Some(text)
+    Some(Pem::new(text))
 }
 
 /// Notes it where no certificate can have the name of this host.

@@ -6,6 +6,7 @@ use subtle::ConstantTimeEq;
 
 use super::Facts;
 use super::template::Template;
+use crate::redacted::Redacted;
 
 /// One way past the limiter.
 #[derive(Clone, Debug)]
@@ -17,7 +18,7 @@ pub struct Bypass {
 }
 
 /// What lets a request through.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum Condition {
     /// The path matches one of these.
     Paths(Vec<Template>),
@@ -29,7 +30,7 @@ pub enum Condition {
         /// The header's name.
         header: HeaderName,
         /// Hash of the secret: its length does not show in the time to compare.
-        hash: [u8; 32],
+        hash: Redacted<[u8; 32]>,
     },
     /// One of the verified names in the client's certificate is one of these. As with networks, what a trusted
     /// proxy forwards for somebody else does not pass by the proxy's own name.
@@ -61,20 +62,7 @@ impl Condition {
     /// The condition that `header` holds `secret`.
     #[must_use]
     pub fn secret(header: HeaderName, secret: &[u8]) -> Self {
-        Self::Secret { header, hash: blake3::hash(secret).into() }
-    }
-}
-
-impl std::fmt::Debug for Condition {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Paths(paths) => f.debug_tuple("Paths").field(paths).finish(),
-            Self::Networks(networks) => f.debug_tuple("Networks").field(networks).finish(),
-            Self::Secret { header, .. } => {
-                f.debug_struct("Secret").field("header", header).finish_non_exhaustive()
-            }
-            Self::Names(patterns) => f.debug_tuple("Names").field(patterns).finish(),
-        }
+        Self::Secret { header, hash: Redacted::new(blake3::hash(secret).into()) }
     }
 }
 
@@ -108,7 +96,7 @@ impl Bypass {
     /// Whether this value of its field is its secret.
     fn is_secret(&self, value: &[u8]) -> bool {
         let Condition::Secret { hash, .. } = &self.on else { return false };
-        blake3::hash(value).as_bytes()[..].ct_eq(hash).into()
+        blake3::hash(value).as_bytes()[..].ct_eq(hash.expose()).into()
     }
 }
 
@@ -146,5 +134,18 @@ pub fn remove_secrets(bypasses: &[Bypass], headers: &mut HeaderMap) {
         for value in others {
             headers.append(header, value);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::Condition;
+
+    #[test]
+    fn debug_shows_no_part_of_a_secret() {
+        let condition = Condition::secret(HeaderName::from_static("x-secret"), b"hunter2");
+        assert_eq!(format!("{condition:?}"), r#"Secret { header: "x-secret", hash: Redacted(..) }"#);
     }
 }

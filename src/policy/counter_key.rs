@@ -14,6 +14,7 @@ use http::{HeaderName, header};
 use super::Facts;
 use super::template::Template;
 use crate::address::network;
+use crate::redacted::Redacted;
 
 /// One part of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -78,27 +79,21 @@ pub struct KeySpec {
 }
 
 /// The key of the hash: the same on all instances, or each would count for itself.
-#[derive(Clone)]
-pub struct HashKey([u8; 32]);
+#[derive(Clone, Debug)]
+pub struct HashKey(Redacted<[u8; 32]>);
 
 impl HashKey {
     /// A key made of the configured secret. Without one, hashes are the same everywhere, and a guessed value
     /// can be recognised by whoever reads the store.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
-        Self(blake3::derive_key("tidegate 2026-11-23 client keys", secret))
+        Self(Redacted::new(blake3::derive_key("tidegate 2026-11-23 client keys", secret)))
     }
 }
 
 impl Default for HashKey {
     fn default() -> Self {
         Self::new(&[])
-    }
-}
-
-impl fmt::Debug for HashKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("HashKey(..)")
     }
 }
 
@@ -176,7 +171,7 @@ impl Value<'_> {
             Self::Secret(bytes) => bytes,
         };
         text.push('~');
-        for byte in blake3::keyed_hash(&hash_key.0, bytes).as_bytes().iter().take(12) {
+        for byte in blake3::keyed_hash(hash_key.0.expose(), bytes).as_bytes().iter().take(12) {
             // Writing to a String cannot fail.
             let _ = write!(text, "{byte:02x}");
         }
@@ -255,4 +250,14 @@ fn query<'a>(query: &'a str, name: &str) -> Found<Value<'a>> {
 
 fn path_param<'a>(facts: &Facts<'a>, path: &'a Template, name: &str) -> Option<&'a str> {
     path.captures(facts.path)?.into_iter().find(|(param, _)| *param == name).map(|(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HashKey;
+
+    #[test]
+    fn debug_shows_no_part_of_the_key() {
+        assert_eq!(format!("{:?}", HashKey::new(b"hunter2")), "HashKey(Redacted(..))");
+    }
 }

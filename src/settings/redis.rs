@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::secret::Secret;
 use super::tls::ClientTls;
+use crate::redacted::Redacted;
 
 /// What the Redis store is constructed from. It logs in with what `app::redis` makes of `credentials` and `tls`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub struct Credentials {
     /// The ACL user. None: the default user.
     pub username: Option<String>,
     /// The password, from a file, else the environment, else the URL.
-    pub password: Option<Secret>,
+    pub password: Option<Redacted<String>>,
 }
 
 impl Credentials {

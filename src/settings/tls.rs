@@ -1,14 +1,15 @@
 //! TLS to servers that tidegate calls, and to its clients, with the content of the files.
 
-use std::fmt;
+use crate::redacted::Redacted;
 
-use super::secret::Secret;
+/// The content of a PEM file. None of it is printed: a file of certificates may hold their keys as well.
+pub type Pem = Redacted<Vec<u8>>;
 
 /// TLS to a server that tidegate calls.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientTls {
-    /// The trusted certificate authorities, in PEM. None: those of the operating system.
-    pub ca: Option<Vec<u8>>,
+    /// The trusted certificate authorities. None: those of the operating system.
+    pub ca: Option<Pem>,
     /// The certificate that tidegate shows.
     pub identity: Option<Identity>,
     /// The name that the servers' certificates must have. None: the host that tidegate connects to.
@@ -16,21 +17,21 @@ pub struct ClientTls {
 }
 
 /// A certificate and its key, which belong together.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// The certificate, with those that lead to its authority, in PEM.
-    pub certificate: Vec<u8>,
-    /// The private key, in PEM.
-    pub key: Secret,
+    /// The certificate, with those that lead to its authority.
+    pub certificate: Pem,
+    /// The private key.
+    pub key: Pem,
 }
 
 /// TLS to clients.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerTls {
     /// The certificate, with those that lead to its authority, and its key.
     pub identity: Identity,
-    /// The authorities of clients' certificates, in PEM. None: the listener requests no client certificates.
-    pub client_ca: Option<Vec<u8>>,
+    /// The authorities of clients' certificates. None: the listener requests no client certificates.
+    pub client_ca: Option<Pem>,
     /// Whether a client without a certificate is refused. (One with a bad certificate always is.)
     pub client_required: bool,
     /// Whether TLS 1.2 is refused.
@@ -50,38 +51,9 @@ impl ServerTls {
     #[must_use]
     pub fn fixed(&self) -> Self {
         Self {
-            identity: Identity { certificate: Vec::new(), key: Secret::new(String::new()) },
-            client_ca: self.client_ca.as_ref().map(|_| Vec::new()),
+            identity: Identity::default(),
+            client_ca: self.client_ca.as_ref().map(|_| Pem::default()),
             ..*self
         }
-    }
-}
-
-// A file of certificates may hold their keys as well: no part of any file is shown.
-
-impl fmt::Debug for ClientTls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientTls")
-            .field("ca", &self.ca.as_ref().map(|_| format_args!("..")))
-            .field("identity", &self.identity)
-            .field("server_name", &self.server_name)
-            .finish()
-    }
-}
-
-impl fmt::Debug for ServerTls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerTls")
-            .field("identity", &self.identity)
-            .field("client_ca", &self.client_ca.as_ref().map(|_| format_args!("..")))
-            .field("client_required", &self.client_required)
-            .field("tls13_only", &self.tls13_only)
-            .finish()
-    }
-}
-
-impl fmt::Debug for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Identity(..)")
     }
 }

@@ -9,7 +9,7 @@ use crate::config::report::{Location, Spanned};
 use crate::config::section::{Field, Hint, Section};
 use crate::config::value::Value;
 use crate::config::yaml::Node;
-use crate::settings::{Credentials, RedisTopology, Secret, ServerAddress};
+use crate::settings::{Credentials, Redacted, RedisTopology, ServerAddress};
 
 /// A topology, and what else is in its URLs.
 pub(super) struct Servers {
@@ -63,7 +63,7 @@ pub(super) fn standalone(at: &Spanned<String>) -> Option<Servers> {
         topology: RedisTopology::Standalone(server),
         database: database.unwrap_or_default(),
         tls,
-        credentials: Credentials { username, password: password.map(Secret::new) },
+        credentials: Credentials { username, password: password.map(Redacted::new) },
         sentinel_credentials: Credentials::default(),
         location: at.location.clone(),
     })

@@ -69,7 +69,7 @@ fn certificates_may_be_larger_than_secrets_and_are_watched_like_them() {
     let (loaded, sources) = load_watched(Some(&config), &Overrides::default());
     let settings = loaded.unwrap_or_else(|diagnostics| panic!("{}", listed(&diagnostics))).settings;
     let StoreSettings::Redis(redis) = settings.store else { panic!("no Redis") };
-    assert!(redis.tls.unwrap().ca.unwrap().len() > 200_000);
+    assert!(redis.tls.unwrap().ca.unwrap().expose().len() > 200_000);
     assert_eq!(sources.look(), sources.fingerprint());
     std::fs::write(&ca, Authority::new().pem()).unwrap();
     assert_ne!(sources.look(), sources.fingerprint(), "a new certificate is not noticed");

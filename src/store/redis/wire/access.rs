@@ -40,3 +40,17 @@ impl StoreTls {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bb8_redis::redis::RedisConnectionInfo;
+
+    use super::Access;
+
+    #[test]
+    fn debug_shows_no_password() {
+        let login = RedisConnectionInfo::default().set_password("hunter2");
+        let access = Access { server: login.clone(), sentinel: login, tls: None };
+        assert!(!format!("{access:?}").contains("hunter2"), "{access:?}");
+    }
+}
