@@ -61,7 +61,7 @@ impl<'a> Facts<'a> {
 /// What a rule does when it finds no room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// Refuses: see [`Refusal`].
+    /// Refuses the request: see [`CustomResponse`].
     #[default]
     Enforce,
     /// Forwards all the same, counts it, and marks the forwarded request.
@@ -82,14 +82,14 @@ pub enum OnOutage {
     Closed,
 }
 
-/// How a rule refuses, as far as it does not in the standard way: 429 with a problem that says which limit.
+/// The parts of a rule's response that replace those of the standard one: 429 with a problem that names the limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Refusal {
-    /// Another status.
+pub struct CustomResponse {
+    /// The status instead of 429.
     pub status: Option<StatusCode>,
-    /// Another body, of the type that `headers` say.
+    /// The body instead of the problem. Its type is among the `headers`.
     pub body: Option<Arc<str>>,
-    /// Fields set besides those of every refusal, or instead.
+    /// Fields that are added, or that replace those of the standard response.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -119,8 +119,8 @@ pub struct Rule {
     pub mode: Mode,
     /// What it does when the store gives no answer in time.
     pub on_outage: OnOutage,
-    /// How it refuses.
-    pub refusal: Refusal,
+    /// How the response to a request over the limit differs from the standard one.
+    pub custom_response: CustomResponse,
 }
 
 /// One rule to ask the limiter about, for one client.

@@ -8,7 +8,7 @@ mod parsed;
 mod refusal;
 mod reserve;
 mod response;
-pub mod target;
+mod target;
 mod tunnel;
 mod wrong_secrets;
 
@@ -117,8 +117,8 @@ impl Proxy {
         response
     }
 
-    /// Decides whether a request is forwarded, and takes what it needs for that. A refused request holds nothing, and what
-    /// some of its counters were charged is given back as far as the store can be reached.
+    /// Decides whether a request is forwarded, and takes what it needs for that. A refused request holds nothing, and
+    /// what some of its counters were charged is given back as far as the store can be reached.
     async fn admit<'p>(
         &self,
         request: &mut Request<Incoming>,
@@ -140,7 +140,7 @@ impl Proxy {
         Ok(Admitted { request: parsed, reserved, passed })
     }
 
-    /// Refuses a request whose refusal is remembered.
+    /// Refuses a request that a limit, as the limiter remembers, has no room for yet.
     fn recall<'p>(&self, cost: &Cost<'p>, access_log: &AccessLog<'_>) -> Result<(), Refusal<'p>> {
         let Cost::Charges(charges) = cost else { return Ok(()) };
         let watch = Stopwatch::start();

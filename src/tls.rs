@@ -59,8 +59,8 @@ pub enum TlsError {
     Setup(rustls::Error),
 }
 
-/// Returns the configuration for connections to servers whose certificates the roots have issued. The identity is sent to
-/// servers that request one: a certificate, with those that lead to its authority, and its private key, both in PEM.
+/// Returns the configuration for connections to servers whose certificates the roots have issued. The identity is sent
+/// to servers that request one: a certificate, with those that lead to its authority, and its private key, both in PEM.
 ///
 /// # Errors
 /// When a text is not valid.

@@ -15,7 +15,7 @@ use crate::policy::counter_key::{KeyPart, KeySpec, OnMissing};
 use crate::policy::matcher::Match;
 use crate::policy::path::PathPolicy;
 use crate::policy::template::Template;
-use crate::policy::{Mode, OnOutage, Refusal, Rule};
+use crate::policy::{CustomResponse, Mode, OnOutage, Rule};
 pub(super) use matching::template;
 
 const HINTS: &[Hint] = &[
@@ -56,9 +56,9 @@ pub(super) fn read(value: &Value<'_>, defaults: Defaults<'_>, names: &mut Names)
         let limits = limits::read(section, name.as_ref().map_or("", |name| &name.value));
         let mode = section.word("mode", MODES, Mode::default());
         let on_outage = section.optional_word("on_outage", ON_OUTAGE, "`store.on_outage`");
-        let refusal = match section.value("refusal", Kind::Mapping, "") {
+        let custom_response = match section.value("refusal", Kind::Mapping, "") {
             Some(value) => refusal::read(&value),
-            None => Some(Refusal::default()),
+            None => Some(CustomResponse::default()),
         };
         let Spanned { value: name, location } = name.inspect(|name| names.enter(name))?;
         let rule = Rule {
@@ -68,7 +68,7 @@ pub(super) fn read(value: &Value<'_>, defaults: Defaults<'_>, names: &mut Names)
             limits,
             mode,
             on_outage: on_outage.map_or(defaults.on_outage, |at| at.value),
-            refusal: refusal?,
+            custom_response: custom_response?,
         };
         Some(Spanned { value: rule, location })
     })

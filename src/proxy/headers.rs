@@ -23,8 +23,8 @@ const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy")
 const NEVER_HOP_BY_HOP: [HeaderName; 2] = [header::HOST, header::CONTENT_LENGTH];
 
 /// Removes the fields of a request that are not for the upstream. This happens before any rule reads the request: rules
-/// match what is forwarded, so that a field which Connection removes cannot select a counter. `read` are the fields that
-/// rules read.
+/// match what is forwarded, so that a field which Connection removes cannot select a counter. `read` are the fields
+/// that rules read.
 pub(super) fn clean_request(
     headers: &mut HeaderMap,
     read: &FieldNames,
@@ -155,9 +155,9 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Sets the fields that report the limit and what is left of it (draft-ietf-httpapi-ratelimit-headers-11). Both fields are
-/// lists, and an element of the upstream's own is kept. The older `X-RateLimit-*` fields were never specified: here Reset
-/// is in seconds from now, the one of its meanings that needs no common clock.
+/// Sets the fields that report the limit and what is left of it (draft-ietf-httpapi-ratelimit-headers-11). Both fields
+/// are lists, and an element of the upstream's own is kept. The older `X-RateLimit-*` fields were never specified: here
+/// Reset is in seconds from now, the one of its meanings that needs no common clock.
 pub(super) fn advertise(headers: &mut HeaderMap, standing: &Standing, x_ratelimit_headers: bool) {
     let Standing { policy, quota, window_ms, remaining, reset_ms } = standing;
     let fields = [

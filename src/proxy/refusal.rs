@@ -1,4 +1,4 @@
-//! Why tidegate refuses a request itself, how that is counted, and how it responds.
+//! Why tidegate refuses a request, how it counts the refusal, and how it responds.
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -11,7 +11,7 @@ use crate::limiter::Limited;
 use crate::metrics::{Bound, Outcome};
 use crate::policy::{Policy, Rule};
 
-/// The reason for a refusal.
+/// Why a request is refused.
 #[derive(Debug)]
 pub(super) enum Refusal<'p> {
     /// The server could not read the request.
@@ -24,7 +24,7 @@ pub(super) enum Refusal<'p> {
     Limited(Limited<'p>),
     /// Too much is under way. `rule` is the name of the rule or bypass of the request.
     Overloaded { rule: &'p str, overload: Overload },
-    /// The store gave no decision in time, and `rule` refuses what it cannot check.
+    /// The store gave no decision in time, and `rule` has `on_outage: closed`.
     Unavailable { rule: &'p Rule },
 }
 

@@ -15,7 +15,7 @@ use crate::connection::Unreadable;
 use crate::grpc::is_grpc;
 use crate::limiter::Limited;
 use crate::permits::Exhausted;
-use crate::policy::Refusal;
+use crate::policy::CustomResponse;
 use crate::upstream::{ResponseBody, UpstreamError};
 
 /// The body of a response: tidegate's own, or the upstream's as it arrives.
@@ -54,7 +54,7 @@ pub(super) fn limited(
     let mut response = if is_grpc(request) {
         grpc_error(GRPC_RESOURCE_EXHAUSTED, "the rate limit is exceeded", standing.reset_ms)
     } else {
-        let status = rule.refusal.status.unwrap_or(StatusCode::TOO_MANY_REQUESTS);
+        let status = rule.custom_response.status.unwrap_or(StatusCode::TOO_MANY_REQUESTS);
         let violated: Vec<&str> = violated.iter().map(|name| &**name).collect();
         let retry = seconds(standing.reset_ms);
         let mut response = problem(
@@ -69,7 +69,7 @@ pub(super) fn limited(
             }),
         );
         retry_after(&mut response, retry);
-        customize(&mut response, &rule.refusal);
+        customize(&mut response, &rule.custom_response);
         response
     };
     headers::advertise(response.headers_mut(), standing, x_ratelimit_headers);
@@ -77,16 +77,16 @@ pub(super) fn limited(
 }
 
 /// Replaces the body and the fields for which the rule configures others.
-fn customize(response: &mut Response<Body>, refusal: &Refusal) {
-    if let Some(body) = &refusal.body {
+fn customize(response: &mut Response<Body>, custom: &CustomResponse) {
+    if let Some(body) = &custom.body {
         *response.body_mut() = Either::Left(Text::from(body.to_string()));
     }
-    for (name, value) in &refusal.headers {
+    for (name, value) in &custom.headers {
         response.headers_mut().insert(name, value.clone());
     }
 }
 
-/// 503: the store gave no decision in time, and the rule refuses what it cannot check.
+/// 503: the store gave no decision in time, and the rule has `on_outage: closed`.
 pub(super) fn reduced_capacity(request: &HeaderMap) -> Response<Body> {
     if is_grpc(request) {
         return grpc_error(GRPC_UNAVAILABLE, "the rate limit cannot be checked", RETRY_SOON * 1000);
@@ -109,8 +109,8 @@ pub(super) fn invalid(error: &RequestError) -> Response<Body> {
     not_forwarded(error.status(), &error.to_string())
 }
 
-/// 400, 405, 408, 414, 431, 501 or 505: the server refused the request before all of it was read, and its connection
-/// ends.
+/// 400, 405, 408, 414, 431, 501 or 505: the server rejected the request before it had read all of it, and the
+/// connection ends.
 pub(super) fn unreadable(unreadable: &Unreadable) -> Response<Body> {
     not_forwarded(unreadable.status, &unreadable.reason)
 }

@@ -10,7 +10,7 @@ use crate::policy::{host, path};
 
 /// Why a request is refused before any rule is checked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RequestError {
+pub(super) enum RequestError {
     /// CONNECT is for a tunnel to another host, and TRACE would show tidegate's own fields to any client.
     #[error("the method {0} is not forwarded")]
     Method(Method),
@@ -49,7 +49,7 @@ pub enum RequestError {
 impl RequestError {
     /// Returns the status of the response.
     #[must_use]
-    pub fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
@@ -61,7 +61,7 @@ impl RequestError {
 
     /// Returns the bound that was reached, if any.
     #[must_use]
-    pub fn bound(&self) -> Option<Bound> {
+    pub(super) fn bound(&self) -> Option<Bound> {
         match self {
             Self::LongTarget => Some(Bound::TargetBytes),
             Self::LongHeader => Some(Bound::HeaderBytes),
@@ -73,15 +73,15 @@ impl RequestError {
 
 /// The target of a request: the part that rules match, and the part that is forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub(super) struct Target {
     /// The host as the client sent it, with its port if it has one. Empty: a request over HTTP/1.0 without a host.
-    pub authority: String,
+    pub(super) authority: String,
     /// The host in lower case, without port and trailing dot.
-    pub host: String,
+    pub(super) host: String,
     /// The part that is forwarded: the canonical path, and the query as it arrived.
-    pub path_and_query: PathAndQuery,
+    pub(super) path_and_query: PathAndQuery,
     /// The path that rules match: see [`matched`].
-    pub path: String,
+    pub(super) path: String,
 }
 
 impl Target {
@@ -89,7 +89,11 @@ impl Target {
     ///
     /// # Errors
     /// When the request can be read in more than one way, or cannot be forwarded.
-    pub fn of<B>(request: &Request<B>, reading: &PathPolicy, bounds: &Bounds) -> Result<Self, RequestError> {
+    pub(super) fn of<B>(
+        request: &Request<B>,
+        reading: &PathPolicy,
+        bounds: &Bounds,
+    ) -> Result<Self, RequestError> {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return Err(RequestError::Method(request.method().clone()));
         }
@@ -137,8 +141,8 @@ fn authority<B>(request: &Request<B>) -> Result<&str, RequestError> {
     }
 }
 
-/// Returns whether two authorities are the same one, in upper or lower case, with the scheme's default port or without it
-/// (RFC 9110, section 4.2.3).
+/// Returns whether two authorities are the same one, in upper or lower case, with the scheme's default port or without
+/// it (RFC 9110, section 4.2.3).
 fn same_host(one: &str, other: &str, scheme: Option<&str>) -> bool {
     let port = if scheme == Some("https") { ":443" } else { ":80" };
     let bare = |authority: &str| authority.strip_suffix(port).unwrap_or(authority).to_ascii_lowercase();

@@ -1,13 +1,13 @@
-//! Reads how a rule refuses. Pure.
+//! Reads `refusal`: the custom response of a rule. Pure.
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::matching::header_lines;
 use crate::config::diagnostic::{Fault, shown};
 use crate::config::value::Value;
-use crate::policy::Refusal;
+use crate::policy::CustomResponse;
 
-/// Fields that are the limiter's to say, or speak of the connection, or say where the message ends.
+/// Fields that report the limit, are about the connection, or decide where the message ends: tidegate sets these.
 const OURS: [HeaderName; 12] = [
     header::RETRY_AFTER,
     header::CACHE_CONTROL,
@@ -23,8 +23,8 @@ const OURS: [HeaderName; 12] = [
     HeaderName::from_static("ratelimit-policy"),
 ];
 
-/// Reads the refusal. None: there is a fault in it, which has been reported.
-pub(super) fn read(value: &Value<'_>) -> Option<Refusal> {
+/// Reads a custom response. `None`: it has a fault, which has been reported.
+pub(super) fn read(value: &Value<'_>) -> Option<CustomResponse> {
     value.section(&[], |section| {
         let status = section.number("status", 400..=599, 429);
         let status = status.and_then(|at| StatusCode::from_u16(u16::try_from(at.value).ok()?).ok());
@@ -39,7 +39,7 @@ pub(super) fn read(value: &Value<'_>) -> Option<Refusal> {
         if body.is_some() && !headers.iter().any(|(name, _)| *name == header::CONTENT_TYPE) {
             headers.push((header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")));
         }
-        Some(Refusal { status, body, headers })
+        Some(CustomResponse { status, body, headers })
     })
 }
 

@@ -1,9 +1,9 @@
-//! What is wrong with a request that is not forwarded, in words for its sender. Pure.
+//! What is wrong with a request that the strict reader rejects, in words for the client. Pure.
 
 use crate::policy::path::Ambiguous;
 
-/// Why the strict reader refuses a request. After each of these the connection ends: where the next request begins is
-/// unknown, or the client has not sent the end of the head yet.
+/// Why the strict reader rejects a request. After each of these the connection ends: it is unknown where the next
+/// request begins, or the client has not sent the end of the head yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::server) enum Malformed {
     #[error("a TLS handshake arrived where an HTTP request was expected")]

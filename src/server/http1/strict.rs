@@ -140,17 +140,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StrictHttp1<S> {
         }
     }
 
-    /// Refuses an invalid head. Within a body there is no response left to give: the connection ends with an error.
+    /// Replaces an invalid head by the stand-in. An invalid body ends the connection with an error, as its request may
+    /// have its response already.
     fn reject(&mut self, in_head: bool, fault: Malformed) -> io::Result<()> {
         if !in_head {
             return Err(io::Error::new(io::ErrorKind::InvalidData, fault));
         }
-        self.refuse(fault);
+        self.hand_on_stand_in(fault);
         Ok(())
     }
 
-    /// Hands on the stand-in in the place of what cannot be read, and then nothing more.
-    fn refuse(&mut self, fault: Malformed) {
+    /// Hands on the stand-in instead of the head with this fault, and then nothing more.
+    fn hand_on_stand_in(&mut self, fault: Malformed) {
         self.state.set_fault(fault);
         self.buffer = BytesMut::from(STAND_IN_REQUEST);
         self.cleared = self.buffer.len();
@@ -252,7 +253,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for StrictHttp1<S> {
             // A head that has begun, and not ended.
             let timeout = self.header_timeout;
             if self.header_timer.poll(timeout, context).is_ready() {
-                self.refuse(Malformed::Late);
+                self.hand_on_stand_in(Malformed::Late);
                 continue;
             }
             if std::task::ready!(self.fill(context))? == 0 {
