@@ -115,7 +115,7 @@ pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &str) -> Result<(),
             Listener::Tcp(listener),
             Handshake::default(),
             Drain::default(),
-            |request, _| async move { demo::answer(&request) },
+            |request, _| async move { demo::respond(&request) },
         ));
         serve(config, None, signals, &log, |proxy, ops| {
             use std::io::Write as _;

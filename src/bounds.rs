@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-/// What a client may cost. (What the application may cost is in [`crate::settings::UpstreamSettings`].)
+/// The bounds of a client. (Those of the upstream are in [`crate::settings::UpstreamSettings`].)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Open client connections. Beyond these a new one is closed at once, so that those that are open are served.
@@ -37,9 +37,9 @@ pub struct Bounds {
     pub body_idle_timeout: Duration,
     /// The same of server-sent events, gRPC and tunnels, which may be silent for long.
     pub stream_idle_timeout: Duration,
-    /// From the header of a request to the end of its answer. None: as long as it goes on.
+    /// From the header of a request to the end of its response. None: without a bound.
     pub request_timeout: Option<Duration>,
-    /// Requests of one client address that the application has not answered to the end.
+    /// Requests of one client address whose response has not ended.
     pub requests_per_client: usize,
     /// Open tunnels (WebSocket).
     pub tunnels: usize,
@@ -63,13 +63,13 @@ impl Default for Bounds {
             handshake_timeout: 10 * second,
             first_byte_timeout: 10 * second,
             header_timeout: 10 * second,
-            // Above the idle time of common load balancers (60 s): it is they who close first, and no request
-            // crosses the closing.
+            // Above the idle timeout of common load balancers (60 s): they close first, so that no request arrives on
+            // a connection that tidegate is closing.
             idle_timeout: 75 * second,
             body_idle_timeout: 60 * second,
             stream_idle_timeout: 3600 * second,
             request_timeout: None,
-            // Half of what the application gets at once: no single client takes it all.
+            // Half of the requests that the upstream gets at once, so that no single client takes all of them.
             requests_per_client: 512,
             tunnels: 10_000,
             tunnels_per_client: 10_000,

@@ -1,12 +1,12 @@
-//! The application of `tidegate demo`: it answers everything, and says what reached it.
+//! The upstream of `tidegate demo`: its response to each request describes that request.
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::Full;
 use serde_json::json;
 
-/// Answers one request with what it was.
-pub fn answer<B>(request: &Request<B>) -> Response<Full<Bytes>> {
+/// Responds to one request with a description of it.
+pub fn respond<B>(request: &Request<B>) -> Response<Full<Bytes>> {
     let headers: serde_json::Map<String, serde_json::Value> = request
         .headers()
         .iter()
@@ -23,7 +23,7 @@ pub fn answer<B>(request: &Request<B>) -> Response<Full<Bytes>> {
     response
 }
 
-/// What to try, and where.
+/// Returns the text that shows what to try.
 #[must_use]
 pub fn invitation(proxy: impl std::fmt::Display, ops: std::net::SocketAddr) -> String {
     format!(

@@ -1,5 +1,5 @@
-//! tidegate stands in front of an HTTP application, asks a sliding-window counter that all instances share
-//! whether a request is within its limits, and forwards it or answers 429.
+//! tidegate is a reverse proxy that limits the rate of requests. It checks each request against sliding-window counters
+//! that all instances share, and forwards it to the upstream or responds with 429.
 //!
 //! # Where to start
 //!

@@ -62,10 +62,10 @@ fn describe() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
     describe_gauge!(BUILD_INFO, "1, with the version as a label.");
     describe_counter!(REQUESTS, "Requests, each counted once, by the rule that decided and what it decided.");
-    describe_counter!(RESPONSES, "Answers sent to clients, by status code.");
+    describe_counter!(RESPONSES, "Responses sent to clients, by status code.");
     describe_counter!(DECISIONS, "Requests that rules were asked about, by where the decision came from.");
     describe_histogram!(DECISION_SECONDS, "Time that the limiter took for its verdict on a request.");
-    describe_histogram!(UPSTREAM_SECONDS, "Time until the head of the upstream's answer.");
+    describe_histogram!(UPSTREAM_SECONDS, "Time until the head of the upstream's response.");
     describe_gauge!(CONNECTIONS, "Open client connections.");
     describe_counter!(
         HANDSHAKE_ERRORS,
@@ -218,7 +218,7 @@ impl ProxyMeter {
         }
     }
 
-    /// Counts an answer. (There are at most 900 status codes.)
+    /// Counts a response. (There are at most 900 status codes.)
     pub fn response(&self, status: u16) {
         let known = self.responses.read().unwrap_or_else(PoisonError::into_inner).get(&status).cloned();
         let counter = known.unwrap_or_else(|| {

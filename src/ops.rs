@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection::Unreadable;
 
-/// What the probes, the scraper and a person with curl may ask.
+/// Serves probes, metrics and the status page.
 #[derive(Clone)]
 pub struct Ops {
     metrics: PrometheusHandle,
@@ -30,8 +30,8 @@ impl Ops {
         Self { metrics, leaving, status: Arc::new(status) }
     }
 
-    /// Answers one request. Readiness does not depend on Redis: without it requests are still forwarded, and
-    /// taking all pods out of the service would be the outage that tidegate is not to cause.
+    /// Responds to one request. Readiness does not depend on Redis: without it requests are still forwarded, and to
+    /// take all pods out of the service would be the outage that tidegate must not cause.
     pub fn handle<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         if let Some(unreadable) = request.extensions().get::<Unreadable>() {
             return text(unreadable.status, format!("{}\n", unreadable.reason));
@@ -42,7 +42,7 @@ impl Ops {
             return response;
         }
         match request.uri().path() {
-            // Started means listening, and only who listens can answer.
+            // Started means listening, and this response shows that.
             "/livez" | "/startupz" => text(StatusCode::OK, "ok\n"),
             "/readyz" if self.leaving.is_cancelled() => {
                 text(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n")

@@ -36,7 +36,7 @@ pub struct Settings {
     pub proxy_protocol: Vec<IpNet>,
     /// The upstream.
     pub upstream: UpstreamSettings,
-    /// What a client may cost.
+    /// The bounds of a client.
     pub bounds: Bounds,
     /// Where the counters are.
     pub store: StoreSettings,

@@ -7,17 +7,17 @@ use super::gauge_guard::GaugeGuard;
 const EXCEEDED: &str = "tidegate_bound_exceeded_total";
 const TUNNELS: &str = "tidegate_tunnels";
 
-/// What was more, longer or later than it may be. The label is the key of the configuration, under `bounds` or
+/// A bound that was exceeded. The label is the key of the configuration, under `bounds` or
 /// `upstream`, without `_timeout`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
     /// A connection was closed at once.
     Connections,
-    /// The same: its client has too many.
+    /// A connection was closed at once: its client has too many.
     ConnectionsPerClient,
     /// A connection used all of its streams.
     Streams,
-    /// An HTTP/2 connection was ended for a flood: of resets, or of frames that say nothing.
+    /// An HTTP/2 connection was ended for a flood of resets, or of frames without content.
     Resets,
     /// An HTTP/2 connection was ended for a flood of control frames.
     ControlFrames,
@@ -27,19 +27,19 @@ pub enum Bound {
     HeaderFields,
     /// 414.
     TargetBytes,
-    /// A connection was closed: no header of the PROXY protocol, or none that is valid.
+    /// A connection was closed: its header of the PROXY protocol is missing or not valid.
     ProxyHeader,
     /// A connection was closed: the TLS handshake did not end in time.
     Handshake,
-    /// A connection was closed: it said nothing.
+    /// A connection was closed: its first byte did not arrive in time.
     FirstByte,
-    /// 408: the header did not come in time.
+    /// 408: the header did not arrive in time.
     Header,
-    /// A request or an answer was cut: a body made no progress.
+    /// A request or a response was cut off: a body made no progress.
     BodyIdle,
-    /// The same of a stream: server-sent events, gRPC, a tunnel.
+    /// A stream made no progress: server-sent events, gRPC, or a tunnel.
     StreamIdle,
-    /// A request took too long in all.
+    /// A whole request took too long.
     Request,
     /// 429: the client has had too many requests under way for too long.
     RequestsPerClient,
@@ -47,11 +47,11 @@ pub enum Bound {
     Tunnels,
     /// 429: the client has too many tunnels.
     TunnelsPerClient,
-    /// 503: no connection to the application in time.
+    /// 503: no connection to the upstream in time.
     UpstreamConnect,
-    /// 504: no answer of the application in time.
+    /// 504: no response of the upstream in time.
     UpstreamResponse,
-    /// 503: too many requests wait for the application.
+    /// 503: too many requests wait for the upstream.
     UpstreamPending,
 }
 

@@ -38,7 +38,7 @@ pub struct Handshake {
     pub tls: Option<Arc<ArcSwap<ServerConfig>>>,
     /// Peers whose connections begin with a header of the PROXY protocol.
     pub proxy_protocol: Vec<IpNet>,
-    /// What a client may cost.
+    /// The bounds of a client.
     pub bounds: Bounds,
     /// Configures how paths are read. A target that no reading accepts is refused before all of it has arrived.
     pub policy: Arc<Live>,

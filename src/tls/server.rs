@@ -1,4 +1,4 @@
-//! The server's side of TLS: what is shown to clients, and what is asked of them.
+//! The server's side of TLS: the certificate for clients, and the certificates requested of them.
 
 use std::sync::Arc;
 
@@ -11,29 +11,31 @@ use webpki::EndEntityCert;
 
 use super::{TlsError, authorities, certificates, pair, private_key};
 
-/// In the order in which they are preferred. Old clients that offer nothing but the last would be turned away without.
+/// The protocols of HTTP, the preferred one first. Without the last one, old clients that offer only it would be
+/// refused.
 const PROTOCOLS: [&[u8]; 3] = [b"h2", b"http/1.1", b"http/1.0"];
 const BOTH_VERSIONS: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
 const NEWER_VERSION: &[&SupportedProtocolVersion] = &[&version::TLS13];
-/// Of one certificate: what a client shows is compared with every rule, and may become a key.
+/// The maximum number of names that are read of a client's certificate: each is compared with rules, and may become a
+/// key.
 const MAX_NAMES: usize = 16;
 /// The longest SPIFFE ID.
 const MAX_NAME_BYTES: usize = 2048;
 
-/// Which certificates are asked of clients.
+/// The certificates that are requested of clients.
 #[derive(Clone, Copy, Debug)]
 pub struct Clients<'a> {
-    /// Who may vouch for them, in PEM. (Not the system's authorities: anybody gets a certificate from these.)
+    /// The authorities that may issue them, in PEM. (Those of the operating system would issue one to any client.)
     pub authorities: &'a [u8],
-    /// Whether a client without a certificate is turned away. One with a certificate that nobody vouches for always
-    /// is.
+    /// Whether a client without a certificate is refused. One with a certificate of another authority always is.
     pub required: bool,
 }
 
-/// How to answer clients: with a certificate, those that lead to its authority, and its private key, both in PEM.
+/// Returns the configuration for connections of clients. The identity is a certificate, with those that lead to its
+/// authority, and its private key, both in PEM.
 ///
 /// # Errors
-/// What is wrong with the texts.
+/// When a text is not valid.
 pub fn server(
     identity: (&[u8], &[u8]),
     clients: Option<Clients<'_>>,
