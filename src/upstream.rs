@@ -113,10 +113,10 @@ impl Upstream {
         if expects_continue {
             request.headers_mut().insert(header::EXPECT, HeaderValue::from_static("100-continue"));
         }
-        let (mut permit, mut waited) = self.acquire(reservation).await?;
+        let (permit, mut waited) = self.acquire(reservation).await?;
         let (mut attempts, mut spare_head) = (0, None);
-        let (response, permit, mut sender) = loop {
-            let (held_permit, mut sender) = self.connect(permit, waited, attempts > 0, kind).await?;
+        let (response, mut sender) = loop {
+            let mut sender = self.connect(waited, attempts > 0, kind).await?;
             self.set_target(&mut request, &path_and_query, &sender)?;
             if expects_continue || interim.is_some() {
                 handle_interim(&mut request, Arc::clone(&progress), interim.clone());
@@ -127,7 +127,7 @@ impl Upstream {
                 spare_head = Some((request.method().clone(), request.headers().clone()));
             }
             match attempt::send(&mut sender, request, &progress, self.settings.response_timeout).await {
-                Ok(response) => break (response, held_permit, sender),
+                Ok(response) => break (response, sender),
                 Err(AttemptError::NotSent(unsent)) if attempts < MAX_RETRIES => request = *unsent,
                 Err(AttemptError::NotSent(_)) => {
                     let closed = "each connection was closed before the request was sent";
@@ -144,7 +144,7 @@ impl Upstream {
                 Err(AttemptError::Lost(error) | AttemptError::Final(error)) => return Err(error),
             }
             metrics::upstream_retry();
-            (permit, waited, attempts) = (held_permit, Duration::ZERO, attempts + 1);
+            (waited, attempts) = (Duration::ZERO, attempts + 1);
         };
         check_response(&response, kind)?;
         let stall_bound = match is_event_stream(response.headers()) {
@@ -175,22 +175,20 @@ impl Upstream {
         }
     }
 
-    /// Returns a connection for a request that has `waited` for its permit, and the permit; a new connection if
-    /// `fresh`.
+    /// Returns a connection for a request that has `waited` for its permit; a new connection if `fresh`.
     async fn connect(
         &self,
-        permit: RequestPermit,
         waited: Duration,
         fresh: bool,
         kind: ConnectionKind,
-    ) -> Result<(RequestPermit, Sender), UpstreamError> {
+    ) -> Result<Sender, UpstreamError> {
         let stage = ConnectStage::default();
         let connecting = async {
             let sender = match kind {
                 ConnectionKind::Upgrade => self.pool.dial(kind, &stage).await,
                 ConnectionKind::Pooled => self.pool.checkout(fresh, &stage).await,
             };
-            Ok((permit, sender.map_err(UpstreamError::unreachable)?))
+            sender.map_err(UpstreamError::unreachable)
         };
         let left = self.settings.connect_timeout.saturating_sub(waited);
         let connected = tokio::time::timeout(left, connecting);

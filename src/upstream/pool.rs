@@ -188,10 +188,7 @@ impl Pool {
         }
         let may_share =
             !matches!(self.protocol, Protocol::Http1) && self.last_was_http2.load(Ordering::Relaxed);
-        if !may_share {
-            return self.dial(ConnectionKind::Pooled, stage).await;
-        }
-        if fresh {
+        if fresh || !may_share {
             return self.dial(ConnectionKind::Pooled, stage).await;
         }
         if let Some(sender) = self.share() {
