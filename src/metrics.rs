@@ -206,8 +206,8 @@ impl ProxyMeter {
 
     fn with(&self, rule: &str, outcome: Outcome, act: impl Fn(&Counter)) {
         let find = |counters: &RuleCounters| {
-            let place = Outcome::ALL.iter().position(|&each| each == outcome);
-            let counter = place.and_then(|place| counters.get(place));
+            let index = Outcome::ALL.iter().position(|&each| each == outcome);
+            let counter = index.and_then(|index| counters.get(index));
             let make = || counter!(REQUESTS, "rule" => rule.to_owned(), "outcome" => outcome.label());
             counter.map(|counter| act(counter.get_or_init(make)))
         };

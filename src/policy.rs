@@ -251,12 +251,12 @@ impl Policy {
     #[must_use]
     pub fn rule(&self, facts: &Facts<'_>) -> Option<&Rule> {
         let matches =
-            |&place: &usize| self.parts.rules.get(place).is_some_and(|rule| rule.matches.admits(facts));
+            |&index: &usize| self.parts.rules.get(index).is_some_and(|rule| rule.matches.admits(facts));
         self.index
             .candidates(facts.path)
             .into_iter()
             .find(matches)
-            .and_then(|place| self.parts.rules.get(place))
+            .and_then(|index| self.parts.rules.get(index))
     }
 
     /// What is to be done with a request.

@@ -1,4 +1,5 @@
-//! A bounded table of counters by key: sharded, never waiting for long, and the entry idle longest makes room.
+//! A bounded table of counters by key. It is sharded, so that a lock is held only briefly, and removes the entry that
+//! has been unused for longest to make room.
 
 use std::hash::BuildHasher;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,7 +9,7 @@ use hashlink::LinkedHashMap;
 
 const SHARDS: usize = 64;
 
-/// Least recently used first.
+/// The entries of one shard, least recently used first.
 type Shard<V> = LinkedHashMap<String, V, RandomState>;
 
 /// Entries by key.
@@ -20,7 +21,7 @@ pub(crate) struct Table<V> {
 }
 
 impl<V> Table<V> {
-    /// A table of at most `most` entries, rounded up to a multiple of the shards.
+    /// Creates a table of at most `most` entries, rounded up to a multiple of the shards.
     pub(crate) fn new(most: usize) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -29,53 +30,53 @@ impl<V> Table<V> {
         }
     }
 
-    /// Holds the entries of these keys, so that they change together.
+    /// Locks the entries of these keys, so that they change together.
     pub(crate) fn lock<'a>(&self, keys: impl Iterator<Item = &'a str>) -> Locked<'_, V> {
-        // Each shard once, in ascending order: two callers never wait for each other in a circle.
-        let mut places: Vec<usize> = keys.map(|key| self.place(key)).collect();
-        places.sort_unstable();
-        places.dedup();
+        // Each shard is locked once, and in ascending order, so that two callers cannot wait for each other.
+        let mut indices: Vec<usize> = keys.map(|key| self.shard_index(key)).collect();
+        indices.sort_unstable();
+        indices.dedup();
         let shards =
-            places.into_iter().filter_map(|place| self.shards.get(place).map(|shard| (place, shard)));
-        Locked { table: self, shards: shards.map(|(place, shard)| (place, hold(shard))).collect() }
+            indices.into_iter().filter_map(|index| self.shards.get(index).map(|shard| (index, shard)));
+        Locked { table: self, shards: shards.map(|(index, shard)| (index, hold(shard))).collect() }
     }
 
-    /// Looks at each entry, and drops those that `keep` does not want.
+    /// Removes the entries for which `keep` returns false.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&str, &mut V) -> bool) {
         for shard in &self.shards {
             hold(shard).retain(|key, entry| keep(key, entry));
         }
     }
 
-    /// How many entries there are.
+    /// Returns the number of entries.
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| hold(shard).len()).sum()
     }
 
-    fn place(&self, key: &str) -> usize {
+    fn shard_index(&self, key: &str) -> usize {
         // The remainder is below SHARDS.
         usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or_default()
     }
 }
 
-/// A panic under a lock may have lost one entry, and no other: the rest goes on.
+/// Locks a shard. A panic under its lock may have lost one entry and no others, so poisoning is ignored.
 fn hold<V>(shard: &Mutex<Shard<V>>) -> MutexGuard<'_, Shard<V>> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Some entries of a table, which nobody else sees meanwhile.
+/// Some entries of a table, locked for the caller.
 pub(crate) struct Locked<'t, V> {
     table: &'t Table<V>,
     shards: Vec<(usize, MutexGuard<'t, Shard<V>>)>,
 }
 
 impl<V> Locked<'_, V> {
-    /// The entry of a key that was locked. It counts as used.
+    /// Returns the entry of a locked key. It counts as used.
     pub(crate) fn get(&mut self, key: &str) -> Option<&mut V> {
         self.shard(key)?.to_back(key)
     }
 
-    /// Puts an entry in, under a key that was locked. Whether another one had to make room.
+    /// Inserts an entry under a locked key. Returns whether another entry was removed to make room.
     pub(crate) fn insert(&mut self, key: &str, entry: V) -> bool {
         let most = self.table.most_per_shard;
         let Some(shard) = self.shard(key) else { return false };
@@ -84,7 +85,7 @@ impl<V> Locked<'_, V> {
     }
 
     fn shard(&mut self, key: &str) -> Option<&mut Shard<V>> {
-        let place = self.table.place(key);
-        self.shards.iter_mut().find(|(at, _)| *at == place).map(|(_, shard)| &mut **shard)
+        let index = self.table.shard_index(key);
+        self.shards.iter_mut().find(|(at, _)| *at == index).map(|(_, shard)| &mut **shard)
     }
 }

@@ -13,10 +13,10 @@ pub enum Severity {
     Warning,
 }
 
-/// One fault of a configuration, or one doubt about it.
+/// One fault of a configuration, or one warning about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// Whether it is a fault or a doubt.
+    /// Whether it is a fault or a warning.
     pub severity: Severity,
     /// The file, as it was named. None: a flag, an environment variable, or the configuration as a whole.
     pub file: Option<String>,

@@ -75,7 +75,7 @@ impl Location {
         self.report.errors.borrow_mut().push(finding);
     }
 
-    /// Reports a doubt.
+    /// Reports a warning.
     pub(super) fn warn(&self, message: impl Into<String>, help: impl Into<String>) {
         let fault = Fault::new(message, help);
         self.report.warnings.borrow_mut().push(Finding { origin: self.origin.clone(), fault, other: None });
@@ -163,7 +163,7 @@ impl<T> Spanned<T> {
     }
 }
 
-/// A fault, or a doubt, that has not been looked up in the text yet.
+/// A fault, or a warning, that has not been looked up in the text yet.
 #[derive(Clone, Debug)]
 struct Finding {
     origin: Origin,
@@ -181,7 +181,7 @@ struct CertificateFile {
     validities: Vec<Option<Validity>>,
 }
 
-/// Every fault and every doubt so far.
+/// Every fault and every warning so far.
 #[derive(Debug, Default)]
 pub(super) struct Report {
     errors: RefCell<Vec<Finding>>,

@@ -108,27 +108,27 @@ impl Match {
 pub struct Index {
     literals: HashMap<Box<str>, Index, foldhash::fast::RandomState>,
     param: Option<Box<Index>>,
-    /// Places of the rules whose template ends here.
+    /// The indices of the rules whose template ends here.
     exact: Vec<usize>,
-    /// Places of the rules whose template ends here in `*`.
+    /// The indices of the rules whose template ends here in `*`.
     open: Vec<usize>,
 }
 
 impl Index {
-    /// Builds the tree; a template's place is its position in `templates`.
+    /// Builds the tree. A template's index is its position in `templates`.
     pub fn new<'a>(templates: impl Iterator<Item = &'a Template>) -> Self {
         let mut root = Self::default();
-        for (place, template) in templates.enumerate() {
+        for (index, template) in templates.enumerate() {
             let node = template.segments().iter().fold(&mut root, |node, segment| match segment {
                 Segment::Literal(literal) => node.literals.entry(literal.clone()).or_default(),
                 Segment::Param(_) => node.param.get_or_insert_default(),
             });
-            if template.is_open() { node.open.push(place) } else { node.exact.push(place) }
+            if template.is_open() { node.open.push(index) } else { node.exact.push(index) }
         }
         root
     }
 
-    /// The places of all templates that match the canonical `path`, lowest first.
+    /// Returns the indices of all templates that match the canonical `path`, lowest first.
     #[must_use]
     pub fn candidates(&self, path: &str) -> Vec<usize> {
         let mut found = Vec::new();

@@ -62,7 +62,7 @@ pub fn canonical<'r>(raw: &'r str, policy: &PathPolicy) -> Result<Cow<'r, str>, 
     let last = parts.len().saturating_sub(1);
     let mut segments: Vec<String> = Vec::with_capacity(parts.len());
     let mut directory = false;
-    for (place, part) in parts.into_iter().enumerate() {
+    for (index, part) in parts.into_iter().enumerate() {
         // Also where `..` takes it away: who decodes it sees another path.
         if is_overlong(&part) {
             return Err(Ambiguous::Overlong);
@@ -70,7 +70,7 @@ pub fn canonical<'r>(raw: &'r str, policy: &PathPolicy) -> Result<Cow<'r, str>, 
         directory = part.is_empty() || is_dots(&part);
         match (&*part, policy.empty_segments) {
             // A slash at the end leaves nothing behind it: no segment, but a difference.
-            ("", _) if place == last => {}
+            ("", _) if index == last => {}
             ("", EmptySegments::Merge) => {}
             ("", EmptySegments::Keep) => segments.push(part),
             ("", EmptySegments::Reject) => return Err(Ambiguous::EmptySegment),

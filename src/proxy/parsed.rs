@@ -19,7 +19,7 @@ pub(super) struct ParsedRequest {
     pub(super) client: Client,
     /// The version in which the client sent the request.
     pub(super) version: Version,
-    /// None: the request does not ask for a tunnel.
+    /// None: the request is not one for a tunnel.
     pub(super) upgrade: Option<UpgradeRequest>,
     pub(super) expects_continue: bool,
     /// Fields that are not forwarded in a trailer section.

@@ -13,7 +13,7 @@ use crate::upstream::Reservation;
 /// What a request holds of this instance while it is under way.
 pub(super) struct Reserved {
     pub(super) request: QueuedPermit,
-    /// None: the request does not ask for a tunnel.
+    /// None: the request is not one for a tunnel.
     pub(super) tunnel: Option<Permit>,
     pub(super) upstream: Reservation,
 }
