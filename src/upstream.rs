@@ -286,3 +286,40 @@ fn has_ambiguous_end(headers: &HeaderMap) -> bool {
 fn is_event_stream(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+    use super::has_ambiguous_end;
+
+    fn headers(fields: &[(HeaderName, &'static str)]) -> HeaderMap {
+        let fields = fields.iter();
+        fields.map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn a_length_or_chunks_end_a_response_in_one_place() {
+        for fields in [
+            vec![],
+            vec![(header::CONTENT_LENGTH, "5")],
+            vec![(header::TRANSFER_ENCODING, "chunked")],
+            vec![(header::TRANSFER_ENCODING, "Chunked")],
+        ] {
+            assert!(!has_ambiguous_end(&headers(&fields)), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_length_beside_a_coding_is_ambiguous() {
+        let fields = [(header::TRANSFER_ENCODING, "chunked"), (header::CONTENT_LENGTH, "5")];
+        assert!(has_ambiguous_end(&headers(&fields)));
+    }
+
+    #[test]
+    fn a_coding_other_than_chunked_is_ambiguous() {
+        for coding in ["", "gzip", "gzip, chunked", "chunked, chunked", "identity"] {
+            assert!(has_ambiguous_end(&headers(&[(header::TRANSFER_ENCODING, coding)])), "{coding}");
+        }
+    }
+}

@@ -1,5 +1,8 @@
 //! Reads the target of a request in one way only, and refuses a request that could be read in two. Pure.
 
+#[cfg(test)]
+mod tests;
+
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, StatusCode, Version, header};
 
@@ -14,7 +17,7 @@ pub(super) enum RequestError {
     /// CONNECT is for a tunnel to another host, and TRACE would show tidegate's own fields to any client.
     #[error("the method {0} is not forwarded")]
     Method(Method),
-    /// A transfer coding that tidegate does not support, and that the next hop must not get.
+    /// A transfer coding other than chunked. tidegate cannot decode it, and must not pass it to the next hop.
     #[error("the transfer coding is not supported")]
     TransferCoding,
     /// `GET host HTTP/1.1`: a form for CONNECT only (RFC 9112, section 3.2.3).

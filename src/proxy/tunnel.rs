@@ -177,3 +177,32 @@ async fn copy(mut from: Reader, mut to: Writer, last_byte: &LastMove) -> std::io
         to.flush().await?;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, header};
+
+    use super::{accept_of, lists};
+
+    #[test]
+    fn the_proof_is_that_of_the_standard_s_example() {
+        // RFC 6455, section 1.3.
+        let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(accept_of(&key), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn a_token_is_found_on_any_line_of_its_field() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::CONNECTION, HeaderValue::from_static("keep-alive"));
+        headers.append(header::CONNECTION, HeaderValue::from_static("te , Upgrade"));
+        assert!(lists(&headers, &header::CONNECTION, b"upgrade"));
+    }
+
+    #[test]
+    fn a_part_of_a_token_is_not_the_token() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::CONNECTION, HeaderValue::from_static("upgrades, no upgrade"));
+        assert!(!lists(&headers, &header::CONNECTION, b"upgrade"));
+    }
+}
