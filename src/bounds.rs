@@ -1,5 +1,5 @@
 //! Every bound that a client can run into, with its default. Each that bites is counted: see
-//! [`crate::metrics::Bound`].
+//! `crate::metrics::Bound`.
 
 use std::time::Duration;
 

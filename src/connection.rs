@@ -23,13 +23,16 @@ pub struct Connection {
     /// The queue of interim responses. None: HTTP/2, which cannot have any.
     pub interim: Option<Arc<InterimResponses>>,
     /// The permits of the connection, given back when its last part has ended.
+    #[expect(dead_code, reason = "held for its drop")]
     pub guards: ConnectionGuards,
 }
 
 /// Guards of a connection, which are dropped with the last clone. A request that may become a tunnel has them in its
 /// extensions: while the tunnel holds them, the connection does not count as idle.
 #[derive(Clone)]
-pub struct ConnectionGuards(pub Arc<dyn std::any::Any + Send + Sync>);
+pub struct ConnectionGuards(
+    #[expect(dead_code, reason = "held for its drop")] pub Arc<dyn std::any::Any + Send + Sync>,
+);
 
 impl std::fmt::Debug for ConnectionGuards {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,16 +1,16 @@
 //! What applies to a request: compiled rules, compared with the facts of one request.
 //!
-//! A [`Policy`] is immutable. A reload or an override makes a new one and swaps it ([`live`]), and a request
+//! A [`Policy`] is immutable. A reload or an override makes a new one and swaps it (`live`), and a request
 //! keeps the one it started with to its end. Pure: nothing here does I/O or knows the time.
 
-pub mod bypass;
+pub(crate) mod bypass;
 pub mod client;
 pub mod counter_key;
-pub mod fields;
-pub mod header;
-pub mod host;
-pub mod live;
-pub mod matcher;
+pub(crate) mod fields;
+pub(crate) mod header;
+pub(crate) mod host;
+pub(crate) mod live;
+pub(crate) mod matcher;
 pub mod path;
 pub mod template;
 
@@ -40,7 +40,7 @@ pub struct Facts<'a> {
     /// As received.
     pub headers: &'a HeaderMap,
     /// Whether the request is an upgrade to WebSocket, over HTTP/1.1 (RFC 6455) or HTTP/2 (RFC 8441), which is
-    /// forwarded as one. Its fields are hidden from the rules ([`fields::is_hidden`]), and its method is GET.
+    /// forwarded as one. Its fields are hidden from the rules (`fields::is_hidden`), and its method is GET.
     pub websocket: bool,
     /// The sender of the request.
     pub client: Client,

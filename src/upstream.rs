@@ -27,7 +27,7 @@ use crate::settings::{UpstreamProtocol, UpstreamSettings};
 use attempt::AttemptError;
 use connect::ConnectStage;
 pub use connect::{ConnectionKind, Protocol, UpstreamTls};
-pub use error::{BodyError, UpstreamError};
+pub use error::UpstreamError;
 pub use outgoing::{OnInterim, Outgoing};
 pub use pool::Reservation;
 use pool::{Pool, PooledConnection, RequestPermit, Sender};

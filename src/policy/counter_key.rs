@@ -191,7 +191,7 @@ fn push_address(text: &mut String, address: IpAddr, ipv6_prefix: u8) {
     };
 }
 
-/// HEAD counts as GET, and case does not: see [`Match`](super::matcher::Match).
+/// HEAD counts as GET, and case does not: see `matcher::Match`.
 fn method(method: &http::Method) -> &str {
     const KNOWN: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     let name = method.as_str();

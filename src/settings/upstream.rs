@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::tls::ClientTls;
 
-/// What [`crate::upstream::Upstream`] is constructed from.
+/// What `crate::upstream::Upstream` is constructed from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamSettings {
     /// Where it is.
