@@ -122,11 +122,11 @@ pub fn load_watched(
     overrides: &Overrides,
 ) -> (Result<Config, Vec<Diagnostic>>, Sources) {
     let reader = sources::Reader::default();
-    let config = read_and_compile(file, overrides, &reader);
+    let config = load_with(file, overrides, &reader);
     (config, reader.sources())
 }
 
-fn read_and_compile(
+fn load_with(
     file: Option<&Path>,
     overrides: &Overrides,
     reader: &sources::Reader,

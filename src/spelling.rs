@@ -19,7 +19,7 @@ mod tests {
     use super::nearest;
 
     #[test]
-    fn near_misses_find_their_word_and_others_none() {
+    fn only_near_misses_find_a_word() {
         let keys = ["rate", "burst", "on_missing", "key"];
         for (word, meant) in [
             ("rate", Some("rate")),

@@ -183,7 +183,7 @@ fn no_files_import_each_other() {
 }
 
 #[test]
-fn pure_files_name_no_io_and_no_time() {
+fn pure_files_name_neither_io_nor_time() {
     assert_tidy(&["src"], rules::purity_faults);
 }
 

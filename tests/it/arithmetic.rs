@@ -57,7 +57,7 @@ fn offer(limit: &Limit, arrivals: &[(i64, i64)]) -> (Counter, i64, Vec<(i64, i64
 
 proptest! {
     #[test]
-    fn no_span_shorter_by_a_slice_admits_more_than_quota_and_burst(limit in limits(2..=8), arrivals in arrivals()) {
+    fn no_span_shorter_by_a_slice_admits_more_than_quota_plus_burst(limit in limits(2..=8), arrivals in arrivals()) {
         let (_, _, admitted) = offer(&limit, &arrivals);
         let slice = (limit.window_ms() + limit.slices() - 1) / limit.slices();
         let span = limit.window_ms() - slice;
@@ -69,7 +69,7 @@ proptest! {
     }
 
     #[test]
-    fn retry_after_is_exact_and_minimal(limit in limits(1..=8), arrivals in arrivals(), cost in 1..8i64) {
+    fn retry_after_is_the_shortest_wait_that_admits(limit in limits(1..=8), arrivals in arrivals(), cost in 1..8i64) {
         let (counter, now, _) = offer(&limit, &arrivals);
         match counter.retry_after(&limit, now, cost) {
             None => prop_assert!(cost > limit.quota() + limit.burst()),
@@ -123,13 +123,21 @@ proptest! {
     }
 
     #[test]
-    fn another_rate_acts_at_once_and_keeps_the_counts(
+    fn another_rate_keeps_the_counts(
+        limit in limits(1..=8), arrivals in arrivals(), quota in 1..200i64, burst in 0..100i64,
+    ) {
+        let (counter, now, _) = offer(&limit, &arrivals);
+        let other = Limit::new(quota, burst, limit.window_ms(), limit.slices()).unwrap();
+        prop_assert_eq!(counter.used(&other, now), counter.used(&limit, now));
+    }
+
+    #[test]
+    fn another_rate_acts_at_once(
         limit in limits(1..=8), arrivals in arrivals(), quota in 1..200i64, burst in 0..100i64,
     ) {
         let (mut counter, now, _) = offer(&limit, &arrivals);
         let used = counter.used(&limit, now);
         let other = Limit::new(quota, burst, limit.window_ms(), limit.slices()).unwrap();
-        prop_assert_eq!(counter.used(&other, now), used);
         // Within the new quota everybody is served, whatever the old burst was.
         let free = (quota - used).max(0);
         prop_assert!(free == 0 || counter.take(&other, now, free));
@@ -156,18 +164,26 @@ proptest! {
     }
 }
 
-#[test]
-fn a_trial_is_charged_only_with_the_request_and_never_stops_it() {
+/// Whether each of three requests is charged to a binding limit and to one on trial, of these quotas.
+fn charged_beside_a_trial(binding: i64, trial: i64) -> [[bool; 2]; 3] {
     let limit = |quota| Limit::new(quota, 0, 60_000, 4).unwrap();
-    let binding = Charge { limit: limit(2), cost: 1, group: Charge::BINDING };
-    let trial = Charge { limit: limit(1), cost: 1, group: 7 };
+    let binding = Charge { limit: limit(binding), cost: 1, group: Charge::BINDING };
+    let trial = Charge { limit: limit(trial), cost: 1, group: 7 };
     let mut counters = [Counter::default(), Counter::default()];
-    let mut charged = Vec::new();
-    for _ in 0..3 {
+    [(); 3].map(|()| {
         let taken = take_all(&mut counters, &[binding, trial], 5_000);
-        charged.push([taken[0].charged, taken[1].charged]);
-    }
-    assert_eq!(charged, [[true, true], [true, false], [false, false]]);
+        [taken[0].charged, taken[1].charged]
+    })
+}
+
+#[test]
+fn a_full_trial_stops_no_request() {
+    assert_eq!(charged_beside_a_trial(2, 1), [[true, true], [true, false], [false, false]]);
+}
+
+#[test]
+fn a_trial_is_charged_only_with_the_request() {
+    assert_eq!(charged_beside_a_trial(1, 2), [[true, true], [false, false], [false, false]]);
 }
 
 #[test]

@@ -59,12 +59,11 @@ async fn a_limit_takes_over_no_counter_of_a_limit_that_stood_in_its_place() {
 }
 
 #[tokio::test]
-async fn the_environment_says_what_flags_say_and_flags_win() {
+async fn variables_take_the_place_of_flags() {
     let upstream = Upstream::start().await;
     let mut command = command();
     command
-        .args(["--listen=127.0.0.1:0"])
-        .env("TIDEGATE_LISTEN", "127.0.0.1:1")
+        .env("TIDEGATE_LISTEN", "127.0.0.1:0")
         .env("TIDEGATE_OPS_LISTEN", "127.0.0.1:0")
         .env("TIDEGATE_UPSTREAM", format!("http://{}", upstream.address))
         .env("TIDEGATE_LIMIT", "/a=1/h;/b=2/h");
@@ -73,6 +72,19 @@ async fn the_environment_says_what_flags_say_and_flags_win() {
         let answer = client().get(tidegate.url(path)).send().await.unwrap();
         assert_eq!(answer.status(), want, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_flag_wins_over_its_variable() {
+    let upstream = Upstream::start().await;
+    let mut command = command();
+    command
+        .args(["--listen=127.0.0.1:0", "--ops-listen=127.0.0.1:0", "--limit=/a=1/h"])
+        .arg(format!("--upstream=http://{}", upstream.address))
+        .env("TIDEGATE_LISTEN", "127.0.0.1:1");
+    let tidegate = Tidegate::spawn(command).await;
+    assert_ne!(tidegate.address.port(), 1);
+    assert_eq!(client().get(tidegate.url("/a")).send().await.unwrap().status(), 200);
 }
 
 #[tokio::test]
@@ -103,7 +115,7 @@ fn fails(arguments: &[&str], code: i32, said: &[&str]) {
 }
 
 #[test]
-fn wrong_usage_ends_with_64_and_says_what_is_wrong() {
+fn wrong_usage_ends_with_64_naming_the_argument() {
     fails(&["run", "--no-such-flag"], 64, &["--no-such-flag", "--help"]);
     fails(&["--no-such-flag"], 64, &["--no-such-flag"]);
     fails(&["no-such-command"], 64, &["no-such-command"]);
@@ -134,7 +146,7 @@ fn a_log_filter_that_would_log_nothing_is_wrong_usage() {
 }
 
 #[test]
-fn a_wrong_configuration_ends_with_78_and_says_what_would_be_right() {
+fn a_wrong_configuration_ends_with_78_naming_what_is_expected() {
     fails(&[], 78, &["upstream", "--upstream"]);
     fails(&["run"], 78, &["upstream", "--upstream"]);
     fails(&["check"], 78, &["upstream", "--upstream"]);
@@ -157,7 +169,7 @@ fn a_password_never_shows_in_a_message() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_ends_with_1_and_names_the_address() {
+async fn a_port_that_is_taken_ends_with_1_naming_the_address() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let listen = format!("--listen={taken}");
@@ -191,7 +203,7 @@ fn finished_unprivileged(arguments: &[&str]) -> Finished {
 }
 
 #[test]
-fn a_privileged_port_names_the_privilege_and_a_port_that_needs_none() {
+fn a_privileged_port_ends_with_help_for_both_ways_out() {
     let start = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
     if start.trim().parse::<u16>().unwrap() < 2 {
         return; // No port is privileged on this machine.
@@ -223,7 +235,7 @@ fn an_address_that_the_machine_does_not_have_names_the_cause() {
 }
 
 #[test]
-fn help_and_version_are_no_failures() {
+fn help_is_no_failure() {
     for arguments in
         [&["--help"][..], &["-h"], &["run", "--help"], &["demo", "--help"], &["check", "--help"], &["help"]]
     {
@@ -231,10 +243,18 @@ fn help_and_version_are_no_failures() {
         assert_eq!((status.code(), &*stderr), (Some(0), ""), "{arguments:?}");
         assert!(stdout.contains("Usage: tidegate"), "{arguments:?}: {stdout}");
     }
+}
+
+#[test]
+fn the_help_of_run_has_every_flag() {
     let help = Tidegate::finished(&["run", "--help"]).stdout;
     for flag in ["--config", "--listen", "--upstream", "--redis", "--limit", "--ops-listen", "--log"] {
         assert!(help.contains(flag), "{flag} is not in the help");
     }
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
     let version = Tidegate::finished(&["--version"]).stdout;
     assert_eq!(version, format!("tidegate {}\n", env!("CARGO_PKG_VERSION")));
 }
@@ -248,16 +268,26 @@ fn the_help_shows_no_secret_of_the_environment() {
 }
 
 #[tokio::test]
-async fn the_demo_needs_nothing_and_says_what_to_try() {
+async fn the_demo_has_the_shipped_limits() {
     let demo = Tidegate::run(&["demo"]).await;
-    let (proxy, ops, client) = (demo.address, demo.ops, client());
-    let url = demo.url("/api/v1/prd/import");
+    let (client, url) = (client(), demo.url("/api/v1/prd/import"));
     for want in [200, 200, 200, 200, 200, 200, 200, 429] {
         assert_eq!(client.post(&url).send().await.unwrap().status(), want);
     }
+}
+
+#[tokio::test]
+async fn the_demo_has_an_upstream_of_its_own() {
+    let demo = Tidegate::run(&["demo"]).await;
     let answer: serde_json::Value =
-        client.get(format!("http://{proxy}/x?y")).send().await.unwrap().json().await.unwrap();
+        client().get(demo.url("/x?y")).send().await.unwrap().json().await.unwrap();
     assert_eq!((&answer["method"], &answer["path"]), (&"GET".into(), &"/x".into()));
+}
+
+#[tokio::test]
+async fn the_demo_says_what_to_try() {
+    let demo = Tidegate::run(&["demo"]).await;
+    let (proxy, ops, url) = (demo.address, demo.ops, demo.url("/api/v1/prd/import"));
     let said =
         eventually("the invitation", async || Some(demo.stdout()).filter(|said| said.contains("Ctrl-C")))
             .await;

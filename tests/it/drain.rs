@@ -20,22 +20,33 @@ fn settling(settle: &str, grace: &str) -> String {
     )
 }
 
-#[tokio::test]
-async fn after_sigterm_it_is_not_ready_and_still_serves_until_balancers_have_noticed() {
-    let upstream = Upstream::start().await;
-    let mut tidegate = Tidegate::configured(upstream.address, &settling("1h", "1h")).await;
+/// tidegate after SIGTERM, no longer ready, and a connection from before.
+async fn settling_for_an_hour(upstream: &Upstream) -> (Tidegate, Wire) {
+    let tidegate = Tidegate::configured(upstream.address, &settling("1h", "1h")).await;
     let mut wire = Wire::to(tidegate.address).await;
     assert!(!wire.ask("GET /", &[]).await.headers.contains_key("connection"));
     let ready = async || client().get(tidegate.ops_url("/readyz")).send().await.unwrap().status().as_u16();
     assert_eq!(ready().await, 200);
     tidegate.signal("TERM");
     eventually("readiness to end", async || (ready().await == 503).then_some(())).await;
+    (tidegate, wire)
+}
+
+#[tokio::test]
+async fn after_sigterm_it_is_alive_without_being_ready() {
+    let upstream = Upstream::start().await;
+    let (tidegate, _wire) = settling_for_an_hour(&upstream).await;
     assert_eq!(
         client().get(tidegate.ops_url("/livez")).send().await.unwrap().status(),
         200,
         "it would be killed"
     );
+}
 
+#[tokio::test]
+async fn after_sigterm_it_serves_until_balancers_have_noticed() {
+    let upstream = Upstream::start().await;
+    let (mut tidegate, wire) = settling_for_an_hour(&upstream).await;
     // On the connection that was open, and on new ones.
     for mut wire in [wire, Wire::to(tidegate.address).await] {
         let answer = wire.ask("GET /", &[]).await;
@@ -46,8 +57,14 @@ async fn after_sigterm_it_is_not_ready_and_still_serves_until_balancers_have_not
     assert_eq!(answer.status(), 200);
     assert!(!answer.headers().contains_key("connection"), "a field that HTTP/2 does not know");
     assert!(tidegate.is_running());
+}
+
+#[tokio::test]
+async fn a_second_sigterm_ends_it_at_once() {
+    let upstream = Upstream::start().await;
+    let (mut tidegate, _wire) = settling_for_an_hour(&upstream).await;
     tidegate.signal("TERM");
-    assert!(tidegate.ended().await.success(), "told twice, it ends at once");
+    assert!(tidegate.ended().await.success());
 }
 
 #[tokio::test]

@@ -139,7 +139,7 @@ async fn an_empty_element_names_no_client() {
 }
 
 #[tokio::test]
-async fn ipv6_clients_are_told_apart_by_their_network_and_spelled_in_one_way() {
+async fn every_spelling_of_an_ipv6_address_is_in_its_network() {
     let twins = Twins::with("trusted_proxies: [127.0.0.1]").await;
     let same =
         ["2001:db8:1:2::1", "2001:0DB8:0001:0002:ffff::9", "[2001:db8:1:2::1]:443", "2001:db8:1:2::1%eth0"];
@@ -148,6 +148,10 @@ async fn ipv6_clients_are_told_apart_by_their_network_and_spelled_in_one_way() {
         assert!(twins.comes_from(&[&line], "2001:db8:1:2:3:4:5:6").await, "{spelled} is in the same /64");
         assert!(!twins.comes_from(&[&line], "2001:db8:1:3::1").await, "{spelled} is in another /64");
     }
+}
+
+#[tokio::test]
+async fn ipv6_clients_may_be_told_apart_by_their_whole_address() {
     let whole = Twins::with("trusted_proxies: [127.0.0.1], ipv6_prefix: 128").await;
     assert!(!whole.comes_from(&["X-Forwarded-For: 2001:db8::1"], "2001:db8::2").await);
     assert!(whole.comes_from(&["X-Forwarded-For: 2001:db8::1"], "2001:db8:0::1").await);
@@ -239,7 +243,7 @@ async fn with_bypasses(upstream: &Upstream) -> Tidegate {
 }
 
 #[tokio::test]
-async fn a_bypass_lets_its_requests_through_and_nobody_elses() {
+async fn a_bypass_lets_only_its_own_requests_through() {
     let upstream = Upstream::start().await;
     let tidegate = with_bypasses(&upstream).await;
     let status = async |(address, lines): Sender<'_>, path: &str| {

@@ -102,10 +102,12 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
     headers.get(name).unwrap_or_else(|| panic!("no {name} in {headers:?}")).to_str().unwrap()
 }
 
+const ORDERS: &str = "--limit=POST /orders=3/min,burst=1";
+
 #[tokio::test]
-async fn a_refusal_says_what_for_and_when_to_come_back() {
+async fn an_admitted_client_learns_what_is_left() {
     let upstream = Upstream::start().await;
-    let tidegate = Tidegate::start(upstream.address, &["--limit=POST /orders=3/min,burst=1"]).await;
+    let tidegate = Tidegate::start(upstream.address, &[ORDERS]).await;
     let client = client();
     for left in [3, 2, 1, 0] {
         let answer = client.post(tidegate.url("/orders")).send().await.unwrap();
@@ -117,19 +119,38 @@ async fn a_refusal_says_what_for_and_when_to_come_back() {
         );
         assert_eq!(text(answer.headers(), "ratelimit-policy"), "\"post-orders\";q=3;w=60");
     }
-    let answer = client.post(tidegate.url("/orders")).send().await.unwrap();
+}
+
+/// The header fields and the body of the response to the request after the last that is admitted.
+async fn refusal() -> (HeaderMap, Value) {
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::start(upstream.address, &[ORDERS]).await;
+    let order = async || client().post(tidegate.url("/orders")).send().await.unwrap();
+    for _ in 0..4 {
+        assert_eq!(order().await.status(), 200);
+    }
+    let answer = order().await;
     assert_eq!(answer.status(), 429);
-    let headers = answer.headers().clone();
-    let problem: Value = answer.json().await.unwrap();
-    let retry: u64 = text(&headers, "retry-after").parse().expect("whole seconds");
-    assert!((1..=60).contains(&retry), "Retry-After: {retry}, of a window of 60 s");
+    (answer.headers().clone(), answer.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn a_refusal_says_what_for() {
+    let (headers, problem) = refusal().await;
     assert_eq!(text(&headers, "content-type"), "application/problem+json");
     assert_eq!(text(&headers, "cache-control"), "no-store", "a cache would refuse others with it");
     assert_eq!(text(&headers, "ratelimit-policy"), "\"post-orders\";q=3;w=60");
-    assert_eq!(text(&headers, "ratelimit"), format!("\"post-orders\";r=0;t={retry}"));
     assert_eq!(problem["type"], "https://iana.org/assignments/http-problem-types#quota-exceeded");
     assert_eq!(problem["status"], 429);
     assert_eq!(problem["violated-policies"], json!(["post-orders"]));
+}
+
+#[tokio::test]
+async fn a_refusal_says_when_to_come_back() {
+    let (headers, problem) = refusal().await;
+    let retry: u64 = text(&headers, "retry-after").parse().expect("whole seconds");
+    assert!((1..=60).contains(&retry), "Retry-After: {retry}, of a window of 60 s");
+    assert_eq!(text(&headers, "ratelimit"), format!("\"post-orders\";r=0;t={retry}"));
     let detail = problem["detail"].as_str().unwrap();
     assert!(
         detail.contains(&format!("{retry} s")),
@@ -181,7 +202,7 @@ async fn keeps_its_word_to(tidegate: &Tidegate, client: &reqwest::Client) -> boo
 }
 
 #[tokio::test]
-async fn who_comes_back_after_retry_after_is_admitted_and_not_before() {
+async fn retry_after_is_when_a_client_is_admitted_again() {
     let (redis, upstream) = (Redis::start().await, Upstream::start().await);
     let patient = format!(
         "store: {{ redis: {{ url: '{}', timeout: 10s }} }}\nrules: [{{ name: x, rate: 3/2s }}]",

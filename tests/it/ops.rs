@@ -30,7 +30,7 @@ async fn probes_answer_on_a_listener_of_their_own() {
 }
 
 #[tokio::test]
-async fn an_instance_is_alive_and_ready_without_application_and_without_redis() {
+async fn an_instance_is_ready_without_upstream_or_redis() {
     let closed = ReservedPort::new();
     let redis = format!("--redis=redis://{}/0", closed.address());
     let tidegate = Tidegate::start(closed.address(), &["--limit=/*=1/h", &redis]).await;
@@ -88,7 +88,7 @@ async fn a_known_mix(tidegate: &Tidegate) -> usize {
 }
 
 #[tokio::test]
-async fn every_request_is_counted_once_by_rule_and_outcome() {
+async fn every_request_is_counted_once_under_its_outcome() {
     let upstream = Upstream::start().await;
     let tidegate = Tidegate::configured(upstream.address, RULES).await;
     let sent = a_known_mix(&tidegate).await;
@@ -117,23 +117,49 @@ async fn every_request_is_counted_once_by_rule_and_outcome() {
     }
     counted.retain(|_, count| *count != 0.0);
     assert!(counted.is_empty(), "counted and never sent: {counted:#?}");
+}
 
+#[tokio::test]
+async fn every_response_is_counted_by_its_status() {
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::configured(upstream.address, RULES).await;
+    a_known_mix(&tidegate).await;
+    let metrics = tidegate.metrics().await;
     let responses = BTreeMap::from([("200", 23.0), ("400", 4.0), ("429", 2.0)]);
     let responses = responses.into_iter().map(|(code, count)| (format!("code=\"{code}\""), count));
     assert_eq!(series(&metrics, "tidegate_responses_total"), responses.collect());
 }
 
 #[tokio::test]
-async fn metrics_can_be_scraped_and_name_no_client() {
+async fn metrics_name_no_client() {
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::configured(upstream.address, RULES).await;
+    a_known_mix(&tidegate).await;
+    let metrics = tidegate.metrics().await;
+    for secret in ["203.0.113.77", "127.0.0.1", "secret", "/tasks", "/healthz"] {
+        assert!(!metrics.contains(secret), "{secret} is in /metrics");
+    }
+}
+
+#[tokio::test]
+async fn each_step_of_a_request_is_timed_once() {
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::configured(upstream.address, RULES).await;
+    a_known_mix(&tidegate).await;
+    let forwarded = tidegate.metric("tidegate_upstream_response_duration_seconds_count").await;
+    assert_eq!(forwarded, Some(23.0), "each forwarded request is timed once");
+    let decided = tidegate.metric("tidegate_decision_duration_seconds_count").await;
+    assert_eq!(decided, Some(12.0), "each checked request is timed once");
+}
+
+#[tokio::test]
+async fn prometheus_can_scrape_the_metrics() {
     let upstream = Upstream::start().await;
     let tidegate = Tidegate::configured(upstream.address, RULES).await;
     a_known_mix(&tidegate).await;
     let answer = client().get(tidegate.ops_url("/metrics")).send().await.unwrap();
     assert!(answer.headers()["content-type"].to_str().unwrap().starts_with("text/plain; version=0.0.4"));
     let metrics = answer.text().await.unwrap();
-    for secret in ["203.0.113.77", "127.0.0.1", "secret", "/tasks", "/healthz"] {
-        assert!(!metrics.contains(secret), "{secret} is in /metrics");
-    }
     for histogram in ["decision", "store", "upstream_response"] {
         let name = format!("tidegate_{histogram}_duration_seconds");
         let buckets = series(&metrics, &format!("{name}_bucket"));
@@ -141,10 +167,6 @@ async fn metrics_can_be_scraped_and_name_no_client() {
         assert!(buckets.keys().any(|labels| labels.contains("le=\"+Inf\"")));
         assert!(metrics.contains(&format!("# TYPE {name} histogram\n")), "{name}");
     }
-    let forwarded = tidegate.metric("tidegate_upstream_response_duration_seconds_count").await;
-    assert_eq!(forwarded, Some(23.0), "each forwarded request is timed once");
-    let decided = tidegate.metric("tidegate_decision_duration_seconds_count").await;
-    assert_eq!(decided, Some(12.0), "each checked request is timed once");
     for line in metrics.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
         let name = line.split(['{', ' ']).next().unwrap();
         assert!(name.starts_with("tidegate_"), "{line}");

@@ -57,7 +57,7 @@ fn get(path: &str) -> [(&str, &str); 4] {
 }
 
 #[tokio::test]
-async fn frames_are_written_and_statuses_read() {
+async fn requests_in_frames_get_their_statuses() {
     let address = numbers().await;
     let mut frames = Frames::to(address).await;
     let statuses = [200, 204, 206, 304, 400, 404, 500, 408, 413, 429, 431, 501, 502, 503, 504, 505, 567, 598];
@@ -65,7 +65,11 @@ async fn frames_are_written_and_statuses_read() {
         frames.headers(2 * number + 1, &get(&format!("/{status}")), END_STREAM).await;
         assert_eq!(frames.outcome(2 * number + 1).await, Outcome::Status(status));
     }
-    // The fault of one stream.
+}
+
+#[tokio::test]
+async fn the_fault_of_a_stream_is_told_from_that_of_a_connection() {
+    let mut frames = Frames::to(numbers().await).await;
     frames.headers(101, &[&get("/200")[..], &[("connection", "close")]].concat(), END_STREAM).await;
     assert_eq!(frames.outcome(101).await, Outcome::Reset(1));
     frames.send(DATA, 0, 0, b"no stream has this number").await;
@@ -73,7 +77,7 @@ async fn frames_are_written_and_statuses_read() {
 }
 
 #[tokio::test]
-async fn windows_are_kept_and_floods_are_counted() {
+async fn windows_are_kept() {
     let address = numbers().await;
     let mut frames = Frames::with(address, &[(WINDOW, 1000)]).await;
     frames.headers(1, &get("/200"), END_STREAM).await;
@@ -84,8 +88,11 @@ async fn windows_are_kept_and_floods_are_counted() {
     }
     let (length, outcome) = frames.body_until_reset(1).await;
     assert!(length >= 1000 && outcome == Outcome::Reset(3), "{length} bytes, {outcome:?}");
+}
 
-    let mut frames = Frames::to(address).await;
+#[tokio::test]
+async fn floods_are_written_until_the_connection_ends() {
+    let mut frames = Frames::to(numbers().await).await;
     assert_eq!(frames.flood(10, |_| frame(6, 0, 0, b"are you?")).await, Outcome::Open);
     let resets = |number| frame(RST_STREAM, 0, 2 * number + 1, &8u32.to_be_bytes());
     assert!(frames.flood(10, resets).await.ends_connection(), "streams that were never open");

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::Request;
+use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -143,9 +144,8 @@ async fn a_balancer_that_says_nothing_is_not_served() {
 }
 
 #[tokio::test]
-async fn http2_and_tls_come_after_it() {
-    let (upstream, directory, authority) =
-        (Upstream::start().await, tempfile::tempdir().unwrap(), Authority::new());
+async fn http2_comes_after_it() {
+    let upstream = Upstream::start().await;
     let plain = started(&upstream, "").await;
     let mut sender = h2_over(forwarded(&plain, &v2("203.0.113.7")).await).await;
     for status in [200, 200, 429] {
@@ -153,11 +153,22 @@ async fn http2_and_tls_come_after_it() {
         assert_eq!(sender.send_request(request).await.unwrap().status(), status);
     }
     assert_eq!(upstream.last().headers["x-forwarded-for"], "203.0.113.7");
+}
 
+/// tidegate with a certificate of this authority, which is in the directory.
+async fn secured(upstream: &Upstream, authority: &Authority) -> (Tidegate, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
     let (pair, file) = (authority.sign("localhost"), directory.path().join("both.pem"));
     std::fs::write(&file, pair.certificate + &pair.key).unwrap();
     let file = file.display();
-    let secure = started(&upstream, &format!("tls: {{ cert_file: {file}, key_file: {file} }}")).await;
+    let secure = started(upstream, &format!("tls: {{ cert_file: {file}, key_file: {file} }}")).await;
+    (secure, directory)
+}
+
+#[tokio::test]
+async fn tls_comes_after_it() {
+    let (upstream, authority) = (Upstream::start().await, Authority::new());
+    let (secure, _directory) = secured(&upstream, &authority).await;
     for (header, client) in [(v1("203.0.113.1"), "203.0.113.1"), (v2("203.0.113.2"), "203.0.113.2")] {
         let stream = forwarded(&secure, &header).await;
         let stream = authority.connect(stream, None, "http/1.1").await.unwrap();
@@ -169,7 +180,12 @@ async fn http2_and_tls_come_after_it() {
         assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
         assert_eq!(upstream.last().headers["x-forwarded-for"], client);
     }
-    // Within TLS it is no header any more.
+}
+
+#[tokio::test]
+async fn within_tls_it_is_no_header_any_more() {
+    let (upstream, authority) = (Upstream::start().await, Authority::new());
+    let (secure, _directory) = secured(&upstream, &authority).await;
     let stream = authority.connect(from(STRANGER, &secure).await, None, "http/1.1").await.unwrap();
     let mut wire = Wire::over(stream);
     wire.send(v1("203.0.113.3")).await;

@@ -28,7 +28,7 @@ const SHORT: std::time::Duration = std::time::Duration::from_millis(300);
 const GENEROUS: &[&str] = &["--limit=/*=1000000/s"];
 
 #[tokio::test]
-async fn method_path_query_body_and_status_go_through() {
+async fn messages_go_through_unchanged() {
     let upstream = Upstream::serving(async |request: Request<Incoming>| {
         let method = request.method().to_string();
         let body = request.into_body().collect().await.unwrap().to_bytes();
@@ -154,7 +154,7 @@ async fn connections_to_the_application_are_used_again() {
 }
 
 #[tokio::test]
-async fn a_connection_of_a_client_serves_many_requests_and_pipelined_ones_in_order() {
+async fn pipelined_requests_get_their_responses_in_order() {
     let upstream =
         Upstream::serving(async |request: Request<Incoming>| Response::new(full(request.uri().to_string())));
     let upstream = upstream.await;

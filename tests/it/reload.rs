@@ -35,7 +35,7 @@ async fn read(tidegate: &Tidegate, times: f64) {
 }
 
 #[tokio::test]
-async fn a_changed_rate_acts_without_a_restart_and_refills_nothing() {
+async fn a_changed_rate_acts_without_refilling_the_limit() {
     let (_upstream, tidegate) = configured(&rule("5/h")).await;
     let client = client();
     let ask = |_| client.get(tidegate.url("/x"));
@@ -46,6 +46,15 @@ async fn a_changed_rate_acts_without_a_restart_and_refills_nothing() {
     tidegate.rewrite(&rule("4/h"));
     read(&tidegate, 3.0).await;
     assert_eq!(flood(2, ask).await, [(429, 2)].into(), "a lower rate acts too");
+}
+
+#[tokio::test]
+async fn each_change_is_a_line_in_the_log() {
+    let (_upstream, tidegate) = configured(&rule("5/h")).await;
+    for (rate, times) in [("8/h", 2.0), ("4/h", 3.0)] {
+        tidegate.rewrite(&rule(rate));
+        read(&tidegate, times).await;
+    }
     let told = async || (tidegate.logged("configuration read").len() == 2).then_some(());
     eventually("a log line for each change", told).await;
 }
@@ -84,18 +93,28 @@ async fn a_change_under_load_fails_no_request() {
     );
 }
 
-#[tokio::test]
-async fn a_bad_edit_changes_nothing_and_is_told_once() {
-    let (_upstream, tidegate) = configured(&rule("2/h")).await;
-    assert_eq!(status(&tidegate).await, 200);
+/// A bad edit, and waits until it has been read.
+async fn edit_badly(tidegate: &Tidegate) {
     tidegate.rewrite(&rule("two an hour"));
     eventually("the fault to be counted", async || {
         tidegate.metric(FAILED).await.filter(|&count| count > 0.0)
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_bad_edit_changes_nothing() {
+    let (_upstream, tidegate) = configured(&rule("2/h")).await;
+    assert_eq!(status(&tidegate).await, 200);
+    edit_badly(&tidegate).await;
     assert_eq!(status(&tidegate).await, 200);
     assert_eq!(status(&tidegate).await, 429, "the rule that was in force is not");
+}
 
+#[tokio::test]
+async fn a_bad_edit_is_reported_once() {
+    let (_upstream, tidegate) = configured(&rule("2/h")).await;
+    edit_badly(&tidegate).await;
     // A good edit is acted on after it, and a bad one would have been tried again before.
     tidegate.rewrite(&rule("4/h"));
     read(&tidegate, 2.0).await;

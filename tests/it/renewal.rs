@@ -157,7 +157,7 @@ async fn a_new_certificate_under_load_fails_no_request() {
 }
 
 #[tokio::test]
-async fn a_damaged_certificate_changes_nothing_and_is_told() {
+async fn a_damaged_certificate_is_reported_instead_of_used() {
     let (upstream, volume) = (Upstream::forgetful().await, tempfile::tempdir().unwrap());
     let authority = Arc::new(Authority::new());
     let pairs = [(); 3].map(|()| authority.sign("localhost"));

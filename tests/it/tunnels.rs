@@ -72,7 +72,7 @@ async fn tunnels_are(tidegate: &Tidegate, count: f64) {
 }
 
 #[tokio::test]
-async fn messages_go_both_ways_and_each_end_may_close() {
+async fn messages_go_both_ways() {
     let upstream = echo().await;
     let tidegate = before(&upstream, RULES).await;
     let mut socket = open(&tidegate).await.unwrap();
@@ -81,6 +81,14 @@ async fn messages_go_both_ways_and_each_end_may_close() {
     talk(&mut socket, &large).await;
     tunnels_are(&tidegate, 1.0).await;
     assert_eq!(tidegate.counted("x", "allowed").await, 1.0, "one request, whatever goes through it");
+}
+
+#[tokio::test]
+async fn a_tunnel_ends_when_the_client_closes() {
+    let upstream = echo().await;
+    let tidegate = before(&upstream, RULES).await;
+    let mut socket = open(&tidegate).await.unwrap();
+    tunnels_are(&tidegate, 1.0).await;
     socket.close(None).await.unwrap();
     while let Some(message) = socket.next().await {
         assert!(message.unwrap().is_close());

@@ -17,11 +17,11 @@ enum Away {
     Dead,
 }
 
-pub async fn hangs_again_and_again() -> Result<(), Disturbed> {
+pub async fn hangs_repeatedly() -> Result<(), Disturbed> {
     flaps(Away::Hangs, "Redis hangs every other second").await
 }
 
-pub async fn dies_again_and_again() -> Result<(), Disturbed> {
+pub async fn dies_repeatedly() -> Result<(), Disturbed> {
     flaps(Away::Dead, "Redis is dead every other second").await
 }
 

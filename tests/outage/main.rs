@@ -62,8 +62,8 @@ const SCENARIOS: [(&str, Play); 8] = [
     ("Redis comes back with its data", || judged(back::comes_back_with_its_data)),
     ("an instance is replaced", || judged(replaced::loses_an_instance)),
     ("the network fails", || judged(network::fails)),
-    ("Redis hangs every other second", || judged(flapping::hangs_again_and_again)),
-    ("Redis dies every other second", || judged(flapping::dies_again_and_again)),
+    ("Redis hangs every other second", || judged(flapping::hangs_repeatedly)),
+    ("Redis dies every other second", || judged(flapping::dies_repeatedly)),
 ];
 
 fn main() -> ExitCode {

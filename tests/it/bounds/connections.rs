@@ -30,18 +30,36 @@ async fn has_room(tidegate: &Tidegate) {
     .await;
 }
 
-#[tokio::test]
-async fn connections_beyond_the_bound_are_closed_at_once_and_those_before_are_served() {
-    let upstream = Upstream::start().await;
-    let tidegate = bounded(&upstream, "connections: 5, connections_per_client: 5").await;
-    let mut wires = open(&tidegate, 5).await;
+/// As many connections as there may be, and three more that are closed at once.
+async fn full(upstream: &Upstream) -> (Tidegate, Vec<Wire>) {
+    let tidegate = bounded(upstream, "connections: 5, connections_per_client: 5").await;
+    let wires = open(&tidegate, 5).await;
     for _ in 0..3 {
         assert!(Wire::to(tidegate.address).await.is_closed().await);
     }
+    (tidegate, wires)
+}
+
+#[tokio::test]
+async fn connections_beyond_the_bound_are_closed_at_once() {
+    let upstream = Upstream::start().await;
+    let (tidegate, _wires) = full(&upstream).await;
     is_counted(&tidegate, "connections", 3.0).await;
-    for wire in &mut wires {
+}
+
+#[tokio::test]
+async fn connections_within_the_bound_are_still_served() {
+    let upstream = Upstream::start().await;
+    let (_tidegate, wires) = full(&upstream).await;
+    for mut wire in wires {
         assert_eq!(wire.ask("GET /", &[]).await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_makes_room_for_another() {
+    let upstream = Upstream::start().await;
+    let (tidegate, mut wires) = full(&upstream).await;
     wires.pop();
     has_room(&tidegate).await;
 }

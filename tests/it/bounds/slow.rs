@@ -77,7 +77,7 @@ async fn the_header_timeout_is_no_idle_timeout() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_and_that_is_nobodys_fault() {
+async fn an_idle_connection_is_closed_without_being_counted() {
     let upstream = Upstream::start().await;
     let tidegate = bounded(&upstream, "idle_timeout: 200ms").await;
     let mut wire = Wire::to(tidegate.address).await;

@@ -32,13 +32,20 @@ fn checked(arguments: &[&str], variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn flags_and_variables_complete_a_file() {
+fn flags_complete_a_file() {
     let (_folder, [one, _]) = files();
     let one = one.to_str().unwrap();
     assert_eq!(check(&[one], &[]).status.code(), Some(78));
     let want = format!("{one}: ok, 1 rule\n");
     assert_eq!(checked(&[UPSTREAM, one], &[]), want);
     assert_eq!(checked(&[one, UPSTREAM, "--log=debug"], &[]), want);
+}
+
+#[test]
+fn variables_complete_a_file() {
+    let (_folder, [one, _]) = files();
+    let one = one.to_str().unwrap();
+    let want = format!("{one}: ok, 1 rule\n");
     assert_eq!(checked(&[one], &[("TIDEGATE_UPSTREAM", "http://127.0.0.1:9")]), want);
 }
 
@@ -136,7 +143,7 @@ fn a_fault_of_a_flag_is_reported_once_for_all_files() {
 }
 
 #[test]
-fn files_and_a_limit_exclude_each_other_as_in_run() {
+fn a_limit_excludes_files_as_in_run() {
     let (_folder, [one, _]) = files();
     let Finished { status, stderr, .. } = check(&[one.to_str().unwrap()], &[("TIDEGATE_LIMIT", "/=1/s")]);
     assert_eq!(status.code(), Some(64), "{stderr}");
@@ -144,7 +151,7 @@ fn files_and_a_limit_exclude_each_other_as_in_run() {
 }
 
 #[test]
-fn the_help_shows_the_flags_and_variables_of_run() {
+fn the_help_shows_every_option_of_run() {
     let help = |command: &str| Tidegate::finished(&[command, "--help"]).stdout;
     let check = help("check");
     let run = help("run");

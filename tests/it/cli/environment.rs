@@ -196,11 +196,15 @@ fn the_help_shows_all_variables() {
 }
 
 #[test]
-fn an_empty_limit_is_a_fault_of_the_flag_and_the_end_of_the_variable() {
-    let upstream = "--upstream=http://127.0.0.1:9";
-    let (code, said) = failed(&[], &[upstream, "--limit="]);
+fn an_empty_limit_of_the_flag_is_a_fault() {
+    let (code, said) = failed(&[], &["--upstream=http://127.0.0.1:9", "--limit="]);
     assert_eq!(code, Some(78), "{said}");
     assert_eq!(located(&said), "--limit ''", "{said}");
-    let (code, said) = failed(&[("TIDEGATE_LIMIT", "/a=1/s;/b;")], &[upstream]);
+}
+
+#[test]
+fn an_empty_limit_ends_the_variable() {
+    let variable = ("TIDEGATE_LIMIT", "/a=1/s;/b;");
+    let (code, said) = failed(&[variable], &["--upstream=http://127.0.0.1:9"]);
     assert_eq!((code, said.matches("TIDEGATE_LIMIT").count()), (Some(78), 1), "{said}");
 }

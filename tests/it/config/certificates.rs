@@ -54,7 +54,7 @@ fn with_authorities(pem: &str) -> Config {
 }
 
 #[test]
-fn a_warning_names_the_file_and_the_date() {
+fn a_warning_names_the_file_with_its_date() {
     let config = with_authorities(&Authority::new().pem());
     for (now, message) in [
         (AFTER, "the certificate in 'ca.pem' expired on 4096-01-01T00:00:00Z"),

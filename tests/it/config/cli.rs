@@ -57,24 +57,46 @@ fn files_that_cannot_be_read() {
     assert!(found[0].message.contains("64 KiB"), "{}", found[0]);
 }
 
-#[test]
-fn certificates_may_be_larger_than_secrets_and_are_watched_like_them() {
+/// A folder with a configuration that names a certificate file, and both paths.
+fn with_certificates(pem: &[u8]) -> (TempDir, PathBuf, PathBuf) {
     let redis = file(
         "store: { redis: { url: rediss://a, tls: { ca_file: ca.pem } } }\nrules: [{ name: a, rate: 1/s }]",
     );
     let folder = folder(&[("tidegate.yaml", &redis)]);
     let (config, ca) = (folder.path().join("tidegate.yaml"), folder.path().join("ca.pem"));
+    std::fs::write(&ca, pem).unwrap();
+    (folder, config, ca)
+}
+
+/// More than a secret may be.
+fn many_certificates() -> String {
     let one = Authority::new().pem();
-    std::fs::write(&ca, one.repeat(300_000 / one.len())).unwrap();
-    let (loaded, sources) = load_watched(Some(&config), &Overrides::default());
-    let settings = loaded.unwrap_or_else(|diagnostics| panic!("{}", listed(&diagnostics))).settings;
+    one.repeat(300_000 / one.len())
+}
+
+#[test]
+fn certificates_may_be_larger_than_secrets() {
+    let (_folder, config, _) = with_certificates(many_certificates().as_bytes());
+    let settings = load(Some(&config), &Overrides::default())
+        .unwrap_or_else(|diagnostics| panic!("{}", listed(&diagnostics)))
+        .settings;
     let StoreSettings::Redis(redis) = settings.store else { panic!("no Redis") };
     assert!(redis.tls.unwrap().ca.unwrap().expose().len() > 200_000);
+}
+
+#[test]
+fn certificates_are_watched() {
+    let (_folder, config, ca) = with_certificates(many_certificates().as_bytes());
+    let (loaded, sources) = load_watched(Some(&config), &Overrides::default());
+    assert!(loaded.is_ok());
     assert_eq!(sources.look(), sources.fingerprint());
     std::fs::write(&ca, Authority::new().pem()).unwrap();
     assert_ne!(sources.look(), sources.fingerprint(), "a new certificate is not noticed");
+}
 
-    std::fs::write(&ca, vec![b'#'; (1 << 20) + 1]).unwrap();
+#[test]
+fn certificates_are_bounded() {
+    let (_folder, config, _) = with_certificates(&[b'#'; (1 << 20) + 1]);
     let diagnostics = load(Some(&config), &Overrides::default()).unwrap_err();
     assert!(diagnostics[0].message.contains("larger than 1 MiB"), "{}", listed(&diagnostics));
 }
@@ -91,7 +113,7 @@ fn check_tells_which_files_are_right() {
 }
 
 #[test]
-fn check_tells_all_that_is_wrong_and_ends_with_78() {
+fn check_reports_the_faults_of_all_files() {
     let folder = folder(&[
         ("bad.yaml", &file("rules:\n  - name: a\n    rate: never\n    mode: strict\n")),
         ("good.yaml", &file("rules: [{ name: a, rate: 1/s }]")),

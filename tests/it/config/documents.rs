@@ -179,7 +179,7 @@ fn lacks(key: &Key, page: &str) -> Option<String> {
 }
 
 #[test]
-fn every_key_is_on_the_reference_page_with_its_range_and_its_default() {
+fn every_key_is_on_the_reference_page_in_full() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
     let page = fs::read_to_string(page).unwrap();
     let keys = keys();

@@ -95,7 +95,7 @@ fn names(limits: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn a_limit_is_named_by_its_methods_and_its_path() {
+fn a_limit_takes_its_name_from_what_it_matches() {
     let long = format!("/{}", "0123456789".repeat(7));
     for (limit, name) in [
         ("GET /api/*", "get-api"),

@@ -85,7 +85,7 @@ fn deep_nesting() {
 }
 
 #[test]
-fn a_thousand_faults_are_counted_and_the_first_hundred_told() {
+fn only_the_first_hundred_of_a_thousand_faults_are_listed() {
     let mut text = String::from("rules:\n");
     for place in 0..1000 {
         writeln!(text, "- {{ name: r{place}, rate: none, match: {{ path: /{place} }} }}").unwrap();
@@ -96,25 +96,34 @@ fn a_thousand_faults_are_counted_and_the_first_hundred_told() {
     assert_eq!(found[100].message, "and 900 more");
 }
 
+fn rules(count: usize) -> String {
+    let rule = |place: usize| format!("- {{ name: r{place}, rate: 1/s, match: {{ path: /{place} }} }}\n");
+    file(&format!("rules:\n{}", (0..count).map(rule).collect::<String>()))
+}
+
 #[test]
-fn a_thousand_rules_are_right_and_ten_thousand_and_one_are_too_many() {
-    let rules = |count: usize| {
-        let rule = |place: usize| format!("- {{ name: r{place}, rate: 1/s, match: {{ path: /{place} }} }}\n");
-        file(&format!("rules:\n{}", (0..count).map(rule).collect::<String>()))
-    };
+fn a_thousand_rules_are_right() {
     assert_eq!(right(&rules(1000)).policy.rules().len(), 1000);
+}
+
+#[test]
+fn more_than_ten_thousand_rules_are_too_many() {
     let found = diagnostics(&rules(10_001));
     assert!(found.len() == 1 && found[0].message.contains("too many entries: 10001"), "{}", listed(&found));
 }
 
 #[test]
-fn a_path_of_many_segments_and_long_lists() {
+fn a_path_of_many_segments_is_refused() {
     let deep = |count: usize| {
         file(&format!("rules: [{{ name: a, rate: 1/s, match: {{ path: '{}' }} }}]", "/a".repeat(count)))
     };
     assert_eq!(right(&deep(64)).policy.rules().len(), 1);
     let found = diagnostics(&deep(30_000));
     assert!(found.len() == 1 && found[0].message.contains("64 segments"), "{}", listed(&found));
+}
+
+#[test]
+fn a_long_list_is_refused() {
     let hosts = file(&format!(
         "rules: [{{ name: a, rate: 1/s, match: {{ hosts: [{}] }} }}]",
         "a.b, ".repeat(100_000)
@@ -214,7 +223,7 @@ proptest! {
     }
 
     #[test]
-    fn any_listener_and_upstream(rest in "\\PC{0,40}", part in "[a-f0-9:/@.%\\[\\]-]{0,30}") {
+    fn any_address_to_listen_on_or_to_connect_to(rest in "\\PC{0,40}", part in "[a-f0-9:/@.%\\[\\]-]{0,30}") {
         for start in ["", "unix:", "h2c+unix:", "http://", "https://"] {
             for text in [&rest, &part] {
                 let text = format!("{start}{text}").replace('\'', "''");

@@ -14,10 +14,17 @@ fn a_diagnostic_reads_as_those_of_rustc() {
     );
 }
 
+const WITH_CRLF: &str = "upstream: http://127.0.0.1:9080\r\nrules:\r\n  - name: a\r\n    rate: never\r\n";
+
 #[test]
-fn crlf_and_a_byte_order_mark_change_no_position() {
-    let text = "\u{feff}upstream: http://127.0.0.1:9080\r\nrules:\r\n  - name: a\r\n    rate: never\r\n";
-    let found = diagnostics(text);
+fn crlf_changes_no_position() {
+    let found = diagnostics(WITH_CRLF);
+    assert_eq!((found.len(), found[0].line, found[0].column), (1, Some(4), Some(11)), "{}", listed(&found));
+}
+
+#[test]
+fn a_byte_order_mark_changes_no_position() {
+    let found = diagnostics(&format!("\u{feff}{WITH_CRLF}"));
     assert_eq!((found.len(), found[0].line, found[0].column), (1, Some(4), Some(11)), "{}", listed(&found));
 }
 

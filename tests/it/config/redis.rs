@@ -129,11 +129,15 @@ fn passwords_come_from_the_file_else_the_environment_else_the_url() {
 }
 
 #[test]
-fn tls_and_mutual_tls() {
+fn tls_without_files_trusts_the_roots_of_the_system() {
     for none in ["", ", tls: {}", ", tls:"] {
         let tls = redis(&format!("url: rediss://a{none}")).tls.unwrap();
         assert_eq!((tls.ca, tls.identity, tls.server_name), (None, None, None), "the system's roots");
     }
+}
+
+#[test]
+fn mutual_tls() {
     let all = "ca_file: /etc/ca.pem, cert_file: cert.pem, key_file: key.pem, server_name: redis.internal";
     let tls = redis(&format!("cluster: [rediss://10.0.0.1], tls: {{ {all} }}")).tls.unwrap();
     let text = |name: &str| String::from_utf8(pem(name.as_ref()).unwrap()).unwrap();
@@ -142,6 +146,10 @@ fn tls_and_mutual_tls() {
     assert_eq!(tls.ca.unwrap().expose(), text("ca.pem").trim_end().as_bytes());
     assert_eq!(identity.certificate.expose(), text("cert.pem").trim_end().as_bytes());
     assert_eq!(identity.key.expose(), text("key.pem").trim_end().as_bytes());
+}
+
+#[test]
+fn the_name_of_a_server_may_be_an_address() {
     for name in ["10.0.0.1", "fd00::1"] {
         let tls = redis(&format!("url: rediss://a, tls: {{ server_name: '{name}' }}")).tls.unwrap();
         assert_eq!(tls.server_name.as_deref(), Some(name));
@@ -149,7 +157,7 @@ fn tls_and_mutual_tls() {
 }
 
 #[test]
-fn the_flag_takes_the_place_of_the_servers_and_of_nothing_else() {
+fn the_flag_replaces_the_servers_alone() {
     let rest = "timeout: 7ms, key_prefix: tg, connections: 9, instances: 3, username: me";
     let flag = Overrides { redis: Some("rediss://b:5/1".to_owned()), ..Overrides::default() };
     for servers in [
@@ -169,9 +177,17 @@ fn the_flag_takes_the_place_of_the_servers_and_of_nothing_else() {
     }
 }
 
+fn sentinel(rest: &str) -> String {
+    format!("sentinel: {{ master: m, urls: rediss://s{rest} }}")
+}
+
+/// What a reload cannot change.
+fn fixed(redis: &RedisSettings) -> StoreSettings {
+    StoreSettings::Redis(Box::new(redis.clone())).fixed()
+}
+
 #[test]
-fn credentials_and_what_certificate_files_hold_may_change_and_nothing_else() {
-    let sentinel = |rest: &str| format!("sentinel: {{ master: m, urls: rediss://s{rest} }}");
+fn what_proves_identities_may_change() {
     let pair = |which: &str| format!("cert_file: {which}cert.pem, key_file: {which}key.pem");
     let text = |which: &str| {
         format!(
@@ -180,7 +196,6 @@ fn credentials_and_what_certificate_files_hold_may_change_and_nothing_else() {
             pair(which)
         )
     };
-    let fixed = |redis: &RedisSettings| StoreSettings::Redis(Box::new(redis.clone())).fixed();
     let running = with_secrets(&text(""), &[("pw", "old")]);
     for live in [
         with_secrets(&text(""), &[("pw", "new")]),
@@ -190,6 +205,10 @@ fn credentials_and_what_certificate_files_hold_may_change_and_nothing_else() {
         assert_ne!(running, live);
         assert_eq!(fixed(&running), fixed(&live));
     }
+}
+
+#[test]
+fn all_else_of_a_store_is_fixed() {
     let running = "url: rediss://a";
     for other in [
         "url: redis://a",

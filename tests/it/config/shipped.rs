@@ -71,7 +71,7 @@ fn with(used: impl Fn(usize) -> bool) -> String {
 }
 
 #[test]
-fn every_example_is_right_alone_and_with_all_others() {
+fn every_example_is_right_alone() {
     let examples = examples();
     assert_eq!(examples.len(), 13, "{examples:?}");
     for example in &examples {
@@ -79,19 +79,25 @@ fn every_example_is_right_alone_and_with_all_others() {
         let config = compile(&text).unwrap_or_else(|diagnostics| panic!("{}\n{text}", listed(&diagnostics)));
         assert!(config.warnings.is_empty(), "{}", listed(&config.warnings));
     }
+}
+
+#[test]
+fn all_examples_are_right_together() {
     let all = right(&with(|_| true));
     assert_eq!((all.policy.rules().len(), all.policy.global().len()), (7, 1));
     let settings = all.settings;
     assert!(settings.tls.is_some_and(|tls| tls.client_ca.is_some()) && settings.proxy_protocol.len() == 1);
-    // What the examples show are the defaults, so using one changes nothing by itself.
-    assert_eq!((settings.bounds, settings.upstream), {
-        let shipped = right(SHIPPED).settings;
-        (shipped.bounds, shipped.upstream)
-    });
+}
+
+/// Using one changes nothing by itself.
+#[test]
+fn examples_show_the_defaults() {
+    let [used, shipped] = [&*with(|_| true), SHIPPED].map(|text| right(text).settings);
+    assert_eq!((used.bounds, used.upstream), (shipped.bounds, shipped.upstream));
+}
+
+#[test]
+fn each_marker_ends_in_a_blank() {
     let mentioned = SHIPPED.lines().filter(|line| line.trim_start().starts_with("#~")).count();
-    assert_eq!(
-        mentioned,
-        examples.iter().map(ExactSizeIterator::len).sum::<usize>(),
-        "each marker ends in a blank"
-    );
+    assert_eq!(mentioned, examples().iter().map(ExactSizeIterator::len).sum::<usize>());
 }

@@ -80,6 +80,11 @@ fn what_stands_beside_the_url() {
     assert_eq!((given.connections, given.pending, given.retry), (65_536, 0, false));
 }
 
+/// An upstream of HTTPS with more settings.
+fn with(rest: &str) -> UpstreamSettings {
+    upstream(&format!("{{ url: https://app{rest} }}"))
+}
+
 const TLS: &str =
     "{ ca_file: /etc/ca.pem, cert_file: cert.pem, key_file: key.pem, server_name: app.internal }";
 
@@ -105,8 +110,7 @@ fn tls() {
 }
 
 #[test]
-fn what_certificate_files_hold_may_change_and_nothing_else() {
-    let with = |rest: &str| upstream(&format!("{{ url: https://app{rest} }}"));
+fn what_certificate_files_hold_may_change() {
     let running = with(&format!(", tls: {TLS}"));
     for live in [
         with(", tls: { ca_file: other-ca.pem, server_name: app.internal }"),
@@ -118,6 +122,11 @@ fn what_certificate_files_hold_may_change_and_nothing_else() {
         assert_ne!(running, live);
         assert_eq!(running.fixed(), live.fixed());
     }
+}
+
+#[test]
+fn all_else_of_an_upstream_is_fixed() {
+    let running = with(&format!(", tls: {TLS}"));
     for other in [
         with(""),
         with(", tls: { server_name: b }"),
@@ -130,12 +139,17 @@ fn what_certificate_files_hold_may_change_and_nothing_else() {
     ] {
         assert_ne!(running.fixed(), other.fixed(), "{other}");
     }
+}
+
+#[test]
+fn no_key_is_shown() {
+    let running = with(&format!(", tls: {TLS}"));
     let shown = format!("{running:?} {:?}", running.fixed());
     assert!(!shown.contains("BEGIN") && shown.contains("Redacted(..)"), "{shown}");
 }
 
 #[test]
-fn the_flag_takes_the_place_of_the_url_and_of_nothing_else() {
+fn the_flag_replaces_the_url_alone() {
     let rest = "response_timeout: 7s, retry: false";
     for text in [
         format!("upstream: {{ url: http://a, {rest} }}"),
@@ -153,6 +167,10 @@ fn the_flag_takes_the_place_of_the_url_and_of_nothing_else() {
         let (found, warnings) = flagged("h2c://b", text);
         assert_eq!((&*found.to_string(), &*warnings), ("h2c://b:80", ""));
     }
+}
+
+#[test]
+fn a_flag_without_tls_warns_of_the_tls_in_the_file() {
     let (found, warnings) = flagged("http://b", &format!("upstream: {{ url: https://a, tls: {TLS} }}"));
     assert_eq!(found.protocol, UpstreamProtocol::Http1);
     assert!(warnings.starts_with("--upstream: the upstream is reached without the TLS"), "{warnings}");

@@ -66,7 +66,7 @@ async fn customer(fleet: Arc<Fleet>, first: usize) {
 }
 
 #[tokio::test]
-async fn instances_come_and_go_under_load_and_no_request_is_lost_or_counted_twice() {
+async fn every_request_is_counted_once_while_instances_are_replaced() {
     const LIMIT: usize = 1000;
     let (redis, upstream) = (Redis::start().await, Upstream::start().await);
     let config = format!(

@@ -190,7 +190,7 @@ const CHOICES: &[(&str, &str, &str, Option<&str>)] = &[
 ];
 
 #[tokio::test]
-async fn a_choice_holds_for_rules_and_for_what_is_forwarded_alike() {
+async fn rules_read_a_path_as_it_is_forwarded() {
     let upstream = Upstream::start().await;
     for &(choice, path, request, want) in CHOICES {
         let config = format!(
@@ -207,14 +207,17 @@ async fn a_choice_holds_for_rules_and_for_what_is_forwarded_alike() {
     }
 }
 
+/// A rule that refuses no request, with this reading of paths.
+fn reading(path: &str) -> String {
+    format!("store: {{ memory: {{}} }}\npath: {{ {path} }}\nrules: [{{ name: one, rate: 1000/s }}]")
+}
+
+const STRICT: &str = "dot_segments: reject, empty_segments: reject";
+
 #[tokio::test]
-async fn what_a_choice_refuses_is_refused_and_a_reload_changes_it() {
+async fn what_a_choice_refuses_does_not_reach_the_upstream() {
     let upstream = Upstream::start().await;
-    let config = |path: &str| {
-        format!("store: {{ memory: {{}} }}\npath: {{ {path} }}\nrules: [{{ name: one, rate: 1000/s }}]")
-    };
-    let strict = config("dot_segments: reject, empty_segments: reject");
-    let tidegate = Tidegate::configured(upstream.address, &strict).await;
+    let tidegate = Tidegate::configured(upstream.address, &reading(STRICT)).await;
     for path in ["/a/./b", "/a/%2e%2e/b", "/a//b", "/a/b%2fc"] {
         assert_eq!(
             Wire::to(tidegate.address).await.ask(&format!("GET {path}"), &[]).await.status,
@@ -223,7 +226,15 @@ async fn what_a_choice_refuses_is_refused_and_a_reload_changes_it() {
         );
     }
     assert!(upstream.seen().is_empty());
-    tidegate.rewrite(&config("encoded_slashes: keep"));
+}
+
+#[tokio::test]
+async fn a_reload_changes_how_paths_are_read() {
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::configured(upstream.address, &reading(STRICT)).await;
+    let status = Wire::to(tidegate.address).await.ask("GET /a//b%2fc", &[]).await.status;
+    assert_eq!(status, 400);
+    tidegate.rewrite(&reading("encoded_slashes: keep"));
     let kept = async || {
         let mut wire = Wire::to(tidegate.address).await;
         (wire.ask("GET /a//b%2fc", &[]).await.status == 200).then_some(())

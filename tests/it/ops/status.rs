@@ -55,7 +55,7 @@ fn changes(store: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn status_tells_of_an_outage_and_of_its_end() {
+async fn status_reports_each_change_of_the_store() {
     let (upstream, mut redis) = (Upstream::start().await, Redis::start().await);
     let tidegate = Tidegate::configured(upstream.address, &config(&redis)).await;
     let server = format!("127.0.0.1:{}", redis.port());

@@ -124,7 +124,7 @@ async fn a_client_that_was_at_its_limit_at_two_instances_gets_nothing_more_from_
 }
 
 #[tokio::test]
-async fn a_client_spread_over_two_instances_gets_its_limit_in_all_and_a_little_for_chance() {
+async fn a_client_spread_over_two_instances_gets_its_limit_with_a_margin_for_chance() {
     const QUOTA: usize = 400;
     let pair = Pair::with(&EACH.replace("RATE", "400/h")).await;
     for _ in 0..10 {
@@ -165,17 +165,24 @@ async fn without_redis_from_the_start_each_admits_its_part_of_what_it_is_told_to
 }
 
 #[tokio::test]
-async fn a_refusal_tells_the_limit_and_when_to_come_again() {
+async fn an_admitted_client_learns_what_is_left() {
     let pair = Pair::with(&EACH.replace("RATE", "4/h")).await;
     pair.loses_redis().await;
-    let http = client();
-    let ask = async || http.get(pair.instances[0].url("/")).header("X-Client", "new").send().await.unwrap();
     for left in [1, 0] {
-        let answer = ask().await;
+        let request = client().get(pair.instances[0].url("/")).header("X-Client", "new");
+        let answer = request.send().await.unwrap();
         assert_eq!(answer.status(), 200);
         assert_eq!(crate::harness::standing(answer.headers()), Some(("each".to_owned(), left)));
     }
-    let refused = ask().await;
+}
+
+#[tokio::test]
+async fn a_refusal_says_when_to_come_back() {
+    let pair = Pair::with(&EACH.replace("RATE", "4/h")).await;
+    pair.loses_redis().await;
+    let [one, _] = &pair.instances;
+    assert_eq!(admitted(one, "/", "new", 2).await, 2);
+    let refused = client().get(one.url("/")).header("X-Client", "new").send().await.unwrap();
     assert_eq!(refused.status(), 429);
     let again: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=3600).contains(&again), "{again}");

@@ -56,15 +56,20 @@ fn call() -> http::request::Builder {
         .header("x-token-bin", "AAEC")
 }
 
-#[tokio::test]
-async fn a_call_streams_both_ways_and_ends_with_trailers() {
-    let upstream = echo().await;
-    let tidegate = Tidegate::described(&config(&upstream)).await;
+/// A call whose first message, `0`, has been sent.
+async fn calling(tidegate: &Tidegate) -> (mpsc::Sender<Frame<Bytes>>, Response<Incoming>) {
     let mut client = h2_over(TcpStream::connect(tidegate.address).await.unwrap()).await;
     let (sender, body) = frames();
     let answer = client.send_request(call().body(body).unwrap());
     sender.send(Frame::data(message("0"))).await.unwrap();
-    let mut answer = answer.await.unwrap();
+    (sender, answer.await.unwrap())
+}
+
+#[tokio::test]
+async fn a_call_streams_both_ways() {
+    let upstream = echo().await;
+    let tidegate = Tidegate::described(&config(&upstream)).await;
+    let (sender, mut answer) = calling(&tidegate).await;
     assert_eq!(
         (answer.status().as_u16(), &answer.headers()["content-type"]),
         (200, &"application/grpc".parse().unwrap())
@@ -77,13 +82,30 @@ async fn a_call_streams_both_ways_and_ends_with_trailers() {
     }
     drop(sender);
     let rest = answer.into_body().collect().await.unwrap();
-    let end = rest.trailers().expect("the trailers are lost").clone();
     assert_eq!(rest.to_bytes(), message("10"));
+}
+
+#[tokio::test]
+async fn a_call_ends_with_the_trailers_of_the_upstream() {
+    let upstream = echo().await;
+    let tidegate = Tidegate::described(&config(&upstream)).await;
+    let (sender, answer) = calling(&tidegate).await;
+    drop(sender);
+    let rest = answer.into_body().collect().await.unwrap();
+    let end = rest.trailers().expect("the trailers are lost").clone();
+    assert_eq!(rest.to_bytes(), message("0"));
     assert_eq!(
         (&end["grpc-status"], &end["grpc-message"]),
         (&"3".parse().unwrap(), &"as%20told".parse().unwrap())
     );
     assert_eq!(end["grpc-status-details-bin"], "CAUSB3RvbyBiYWQ");
+}
+
+#[tokio::test]
+async fn the_metadata_of_a_call_reaches_the_upstream() {
+    let upstream = echo().await;
+    let tidegate = Tidegate::described(&config(&upstream)).await;
+    let _call = calling(&tidegate).await;
     let seen = upstream.last().headers;
     for (name, value) in [("te", "trailers"), ("grpc-timeout", "5S"), ("x-token-bin", "AAEC")] {
         assert_eq!(seen[name], value, "{name} did not reach the application");
@@ -159,7 +181,7 @@ async fn endless() -> (Upstream, mpsc::Receiver<&'static str>) {
 }
 
 #[tokio::test]
-async fn a_cancelled_call_is_cancelled_at_the_application_and_others_go_on() {
+async fn a_cancelled_call_is_cancelled_alone_at_the_upstream() {
     let (upstream, mut heard) = endless().await;
     let tidegate = Tidegate::described(&config(&upstream)).await;
     let mut client = h2_over(TcpStream::connect(tidegate.address).await.unwrap()).await;

@@ -79,7 +79,7 @@ async fn a_body_keeps_its_length_whatever_connection_names() {
 }
 
 #[tokio::test]
-async fn te_trailers_is_passed_on_and_other_codings_are_not() {
+async fn of_te_only_trailers_is_passed_on() {
     let upstream = Upstream::start().await;
     let tidegate = Tidegate::start(upstream.address, GENEROUS).await;
     let mut wire = Wire::to(tidegate.address).await;
@@ -114,7 +114,7 @@ async fn fields_of_one_hop_do_not_reach_the_client() {
 }
 
 #[tokio::test]
-async fn the_application_learns_who_asked_and_how() {
+async fn the_forwarding_fields_describe_how_the_client_came() {
     let upstream = Upstream::start().await;
     let tidegate = Tidegate::start(upstream.address, GENEROUS).await;
     for client in [client(), h2_client()] {

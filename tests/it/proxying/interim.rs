@@ -49,7 +49,7 @@ async fn a_client_that_waits_for_100_gets_it() {
 }
 
 #[tokio::test]
-async fn a_client_that_expects_and_does_not_wait_is_served() {
+async fn a_client_that_expects_without_waiting_is_served() {
     let upstream = after("HTTP/1.1 100 Continue\r\n\r\n").await;
     let tidegate = Tidegate::start(upstream.address, GENEROUS).await;
     let mut wire = Wire::to(tidegate.address).await;
@@ -147,7 +147,7 @@ async fn hasty() -> (Upstream, mpsc::Receiver<Option<Bytes>>) {
 }
 
 #[tokio::test]
-async fn an_answer_comes_while_the_body_is_still_arriving_and_both_end_well() {
+async fn a_response_may_begin_during_the_body_over_http1() {
     let (upstream, mut arrivals) = hasty().await;
     let tidegate = Tidegate::start(upstream.address, GENEROUS).await;
     let mut arrival = async || eventually("more of the body", async || arrivals.try_recv().ok()).await;
@@ -161,7 +161,13 @@ async fn an_answer_comes_while_the_body_is_still_arriving_and_both_end_well() {
     assert_eq!((arrival().await, arrival().await), (Some("two".into()), None));
     assert_eq!(wire.chunk().await.unwrap(), None);
     wire.finish().await;
+}
 
+#[tokio::test]
+async fn a_response_may_begin_during_the_body_over_http2() {
+    let (upstream, mut arrivals) = hasty().await;
+    let tidegate = Tidegate::start(upstream.address, GENEROUS).await;
+    let mut arrival = async || eventually("more of the body", async || arrivals.try_recv().ok()).await;
     let mut client = h2_over(TcpStream::connect(tidegate.address).await.unwrap()).await;
     let (sender, body) = chunks();
     sender.send("one".into()).await.unwrap();

@@ -158,7 +158,7 @@ fn shown(record: &Record) -> String {
 }
 
 #[tokio::test]
-async fn lengths_and_codings() {
+async fn lengths_beside_codings() {
     play(lengths::cases()).await;
 }
 
@@ -168,7 +168,7 @@ async fn chunked_bodies() {
 }
 
 #[tokio::test]
-async fn request_lines_and_hosts() {
+async fn request_lines_with_hosts() {
     play(lines::cases()).await;
 }
 

@@ -77,7 +77,7 @@ async fn ask(version: &str, tidegate: &Tidegate) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn http10_gets_an_answer_that_it_can_read_and_keeps_the_connection_only_if_it_asks() {
+async fn http10_gets_no_chunks() {
     // Of a length that nobody knows before.
     let upstream = Upstream::serving(async |_| {
         let (sender, body) = crate::harness::chunks();
@@ -91,7 +91,10 @@ async fn http10_gets_an_answer_that_it_can_read_and_keeps_the_connection_only_if
     let reply = wire.reply().await;
     assert!(!reply.headers.contains_key("transfer-encoding"), "HTTP/1.0 knows no chunks");
     assert_eq!(reply.body, b"stream");
+}
 
+#[tokio::test]
+async fn http10_keeps_the_connection_if_it_asks() {
     let upstream = Upstream::start().await;
     let tidegate = before(&upstream, &Certificates::new()).await;
     let mut wire = Wire::to(tidegate.address).await;

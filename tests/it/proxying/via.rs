@@ -13,7 +13,7 @@ fn all(headers: &http::HeaderMap, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn via_names_each_proxy_and_the_protocol_it_received() {
+async fn via_names_each_proxy_with_the_protocol_it_received() {
     let upstream = Upstream::start().await;
     let tidegate = before(&upstream, "").await;
     let mut wire = Wire::to(tidegate.address).await;
@@ -55,7 +55,7 @@ async fn forwarded_is_written_by_option_only() {
 }
 
 #[tokio::test]
-async fn forwarded_goes_on_with_what_trusted_proxies_wrote_and_drops_what_others_did() {
+async fn forwarded_keeps_only_what_trusted_proxies_wrote() {
     let upstream = Upstream::start().await;
     let trusting = "forwarded: true\nclient: { trusted_proxies: [127.0.0.0/8] }";
     let distrusting = "forwarded: true\nclient: { trusted_proxies: [192.0.2.0/24] }";

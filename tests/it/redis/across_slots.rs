@@ -49,7 +49,7 @@ impl Requests {
 }
 
 #[tokio::test]
-async fn a_cluster_decides_as_memory_does_and_on_every_master() {
+async fn a_cluster_decides_as_memory_does() {
     let cluster = Cluster::start().await;
     let clock = Driven::default();
     let topology = RedisTopology::Cluster(addresses(&cluster.nodes));
@@ -102,16 +102,10 @@ async fn all_at_once(store: &Arc<RedisStore>, asks: &[Vec<KeyedCharge>]) -> BTre
 }
 
 #[tokio::test]
-async fn at_the_same_time_the_tightest_limit_decides_and_the_others_are_given_back() {
+async fn at_the_same_time_what_tight_limits_refuse_is_given_back_to_a_shared_one() {
     let cluster = Cluster::start().await;
     let store = Arc::new(on_cluster(&cluster, PATIENT));
     let [a, b, everybody] = clients(&cluster).await;
-    let trial = |key: &str| {
-        let mut ask = ask(key, PLENTY);
-        ask.charge.group = 1;
-        ask
-    };
-
     let total = ask(&format!("{everybody}:all"), PLENTY);
     let own = [ask(&format!("{a}:own"), 25), ask(&format!("{b}:own"), 30)];
     let asks = own.clone().map(|own| vec![total.clone(), own]);
@@ -121,7 +115,18 @@ async fn at_the_same_time_the_tightest_limit_decides_and_the_others_are_given_ba
         55,
         "the limit of all has counted other requests than were let through"
     );
+}
 
+#[tokio::test]
+async fn at_the_same_time_what_a_tight_shared_limit_refuses_is_given_back_to_the_others() {
+    let cluster = Cluster::start().await;
+    let store = Arc::new(on_cluster(&cluster, PATIENT));
+    let [a, b, everybody] = clients(&cluster).await;
+    let trial = |key: &str| {
+        let mut ask = ask(key, PLENTY);
+        ask.charge.group = 1;
+        ask
+    };
     let total = ask(&format!("{everybody}:tight"), 45);
     let own =
         [a, b].map(|client| [ask(&format!("{client}:loose"), PLENTY), trial(&format!("{client}:trial"))]);

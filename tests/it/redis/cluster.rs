@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use tidegate::clock::Clock;
-use tidegate::settings::RedisTopology;
-use tidegate::store::{RedisStore, StoreError};
+use tidegate::settings::{RedisTopology, ServerAddress};
+use tidegate::store::{KeyedCharge, RedisStore, StoreError};
 
 use super::load::{CLIENTS, Load};
 use super::{BRIEF, PLENTY, addresses, ask, client_on, nowhere, on_cluster, passes, replicated, store, used};
 use crate::harness::{Cluster, Setup, eventually};
 
 #[tokio::test]
-async fn a_master_that_is_gone_is_replaced_and_the_others_serve_meanwhile() {
+async fn only_the_slots_of_a_lost_master_wait_for_its_replica() {
     // Else no server would serve while a slot is served by none.
     let cluster = Cluster::with(&Setup::plain(&["--cluster-require-full-coverage", "no"])).await;
     let store = on_cluster(&cluster, BRIEF);
@@ -45,7 +45,7 @@ async fn a_master_that_is_gone_is_replaced_and_the_others_serve_meanwhile() {
 }
 
 #[tokio::test]
-async fn masters_and_replicas_change_places_and_nothing_is_forgotten() {
+async fn no_count_is_lost_in_failovers_under_load() {
     let cluster = Cluster::start().await;
     let store = Arc::new(on_cluster(&cluster, BRIEF));
     let asks = [
@@ -71,32 +71,46 @@ async fn masters_and_replicas_change_places_and_nothing_is_forgotten() {
     }
 }
 
-#[tokio::test]
-async fn one_seed_that_lives_is_enough_and_none_is_waited_for() {
-    let mut cluster = Cluster::start().await;
-    let seeds = |servers: Vec<_>| store(RedisTopology::Cluster(servers), BRIEF, Clock::Real);
-    let asks = [
-        ask(&format!("{}:x", client_on(&cluster, 0).await), PLENTY),
-        ask(&format!("{}:x", client_on(&cluster, 1).await), PLENTY),
-        ask(&format!("{}:x", client_on(&cluster, 2).await), PLENTY),
-    ];
-    let answers = async |store: &RedisStore| {
-        eventually("a decision", async || store.take(&asks).await.iter().all(Result::is_ok).then_some(()))
-            .await;
-    };
-    let early = seeds(vec![nowhere(), addresses([&cluster.nodes[5]]).remove(0)]);
-    answers(&early).await;
+/// One on each master.
+async fn asks(cluster: &Cluster) -> [KeyedCharge; 3] {
+    [
+        ask(&format!("{}:x", client_on(cluster, 0).await), PLENTY),
+        ask(&format!("{}:x", client_on(cluster, 1).await), PLENTY),
+        ask(&format!("{}:x", client_on(cluster, 2).await), PLENTY),
+    ]
+}
 
+fn with_seeds(servers: Vec<ServerAddress>) -> RedisStore {
+    store(RedisTopology::Cluster(servers), BRIEF, Clock::Real)
+}
+
+async fn decides(store: &RedisStore, asks: &[KeyedCharge]) {
+    eventually("a decision", async || store.take(asks).await.iter().all(Result::is_ok).then_some(())).await;
+}
+
+#[tokio::test]
+async fn one_seed_that_lives_is_enough() {
+    let cluster = Cluster::start().await;
+    let store = with_seeds(vec![nowhere(), addresses([&cluster.nodes[5]]).remove(0)]);
+    decides(&store, &asks(&cluster).await).await;
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_down_is_used_when_it_is_back() {
+    let mut cluster = Cluster::start().await;
+    let asks = asks(&cluster).await;
+    let early = with_seeds(vec![nowhere(), addresses([&cluster.nodes[5]]).remove(0)]);
+    decides(&early, &asks).await;
     for node in 0..cluster.nodes.len() {
         cluster.kill(node).await;
     }
-    let late = seeds(addresses(&cluster.nodes));
+    let late = with_seeds(addresses(&cluster.nodes));
     for store in [&early, &late] {
         assert!(store.take(&asks).await.iter().all(Result::is_err), "no server was there to reply");
     }
     for node in &mut cluster.nodes {
         node.restart().await;
     }
-    answers(&late).await;
-    answers(&early).await;
+    decides(&late, &asks).await;
+    decides(&early, &asks).await;
 }

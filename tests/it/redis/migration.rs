@@ -7,7 +7,7 @@ use super::{PATIENT, PLENTY, ask, client_on, on_cluster, passes, used};
 use crate::harness::Cluster;
 
 #[tokio::test]
-async fn a_slot_moves_under_load_and_every_request_is_counted_once() {
+async fn every_request_is_counted_once_while_a_slot_moves() {
     let cluster = Cluster::start().await;
     let store = Arc::new(on_cluster(&cluster, PATIENT));
     let client = client_on(&cluster, 0).await;

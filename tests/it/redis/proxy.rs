@@ -110,7 +110,7 @@ async fn outlives(
 }
 
 #[tokio::test]
-async fn a_primary_under_sentinels_is_killed_and_no_request_fails() {
+async fn no_request_fails_when_a_primary_under_sentinels_is_killed() {
     let (topology, upstream) = (Sentinels::start().await, Upstream::start().await);
     let urls = topology.urls().join("', '").replace("/0", "");
     let redis = format!("sentinel: {{ urls: ['{urls}'], master: {} }}", Sentinels::MASTER);
@@ -124,7 +124,7 @@ async fn a_primary_under_sentinels_is_killed_and_no_request_fails() {
 }
 
 #[tokio::test]
-async fn a_master_of_a_cluster_with_tls_is_killed_and_no_request_fails() {
+async fn no_request_fails_when_a_master_of_a_cluster_with_tls_is_killed() {
     let (certificates, upstream) = (Certificates::new(), Upstream::start().await);
     let cluster = Cluster::with(&Setup::tls(&certificates, &["--requirepass", "open-sesame"])).await;
     let directory = tempfile::tempdir().unwrap();

@@ -76,23 +76,28 @@ async fn a_primary_that_has_not_heard_of_its_replacement_is_left() {
     assert_eq!(old.counters().await.len(), at_the_old_one, "the old primary still counts");
 }
 
-#[tokio::test]
-async fn one_sentinel_that_answers_is_enough_and_must_know_the_name() {
-    let topology = Sentinels::start().await;
+/// The store of a primary of this name, of whose sentinels only the last replies.
+async fn with_one_sentinel(topology: &Sentinels, name: &str) -> RedisStore {
     topology.sentinels[0].kill().await;
     topology.sentinels[1].signal("STOP");
     let mut sentinels = addresses(&topology.sentinels);
     sentinels.insert(0, nowhere());
-    let named = |name: &str| {
-        let topology = RedisTopology::Sentinel { sentinels: sentinels.clone(), primary: name.to_owned() };
-        store(topology, BRIEF, Clock::Real)
-    };
-    let store = named(Sentinels::MASTER);
+    store(RedisTopology::Sentinel { sentinels, primary: name.to_owned() }, BRIEF, Clock::Real)
+}
+
+#[tokio::test]
+async fn one_sentinel_that_replies_is_enough() {
+    let topology = Sentinels::start().await;
+    let store = with_one_sentinel(&topology, Sentinels::MASTER).await;
     answers(&store).await;
     let _: i64 = topology.servers[0].command(&["CLIENT", "KILL", "TYPE", "normal"]).await;
     answers(&store).await;
+}
 
-    let misled = named("limitless");
+#[tokio::test]
+async fn a_sentinel_must_know_the_name_of_the_primary() {
+    let topology = Sentinels::start().await;
+    let misled = with_one_sentinel(&topology, "limitless").await;
     // Before that is known there is just no decision.
     eventually("the reason", async || match misled.take(&[ask("{a}:x", 1)]).await.remove(0) {
         Err(StoreError::Down(reason)) => reason.contains("limitless").then_some(()),

@@ -29,7 +29,7 @@ fn access(password: &str, password_of_sentinels: &str, tls: StoreTls) -> Access 
 }
 
 #[tokio::test]
-async fn sentinels_and_servers_are_reached_by_tls_each_with_its_password() {
+async fn each_server_behind_sentinels_is_reached_with_its_own_access() {
     let certificates = Certificates::new();
     let setup = |password: &str| Setup::tls(&certificates, &["--requirepass", password]);
     let topology = Sentinels::with(1, &setup(SERVERS), &setup(SENTINELS)).await;

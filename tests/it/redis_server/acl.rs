@@ -113,7 +113,7 @@ async fn on_one_server(line: Line, database: u8) {
 }
 
 #[tokio::test]
-async fn one_server_allows_what_the_reference_says_and_needs_to() {
+async fn one_server_needs_exactly_the_commands_of_the_reference() {
     on_one_server(Line::OneServer, 0).await;
 }
 
@@ -126,7 +126,7 @@ async fn another_database_needs_to_be_selected() {
 const HINDERED: [&str; 2] = ["hindered-in-one", "hindered-in-another"];
 
 #[tokio::test]
-async fn sentinels_and_servers_allow_what_the_reference_says_and_need_to() {
+async fn behind_sentinels_exactly_the_commands_of_the_reference_are_needed() {
     let secrets = secrets();
     let users = |line: Line, less: &[&str]| {
         let hindered = less
@@ -197,7 +197,7 @@ async fn gives_back(tidegate: &Tidegate) -> bool {
 }
 
 #[tokio::test]
-async fn a_cluster_allows_what_the_reference_says_and_needs_to() {
+async fn a_cluster_needs_exactly_the_commands_of_the_reference() {
     let secrets = secrets();
     let less = |command| Line::Cluster.without(command);
     let users = [

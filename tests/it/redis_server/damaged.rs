@@ -60,7 +60,7 @@ async fn taken(store: &RedisStore, limit: Limit) -> Decision {
 }
 
 #[tokio::test]
-async fn a_damaged_counter_is_read_alike_and_stays_within_bounds() {
+async fn a_damaged_counter_is_treated_as_any_other() {
     let redis = Redis::start().await;
     let clock = Driven::default();
     let store = redis.store("tg", Clock::Driven(clock.clone()));

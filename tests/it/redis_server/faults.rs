@@ -78,7 +78,7 @@ async fn connections_that_are_cut_under_load_lose_at_most_what_was_under_way() {
 }
 
 #[tokio::test]
-async fn without_memory_nothing_is_counted_and_with_it_all_is_as_before() {
+async fn a_redis_without_memory_is_an_outage_until_it_has_some() {
     let redis = Redis::with(&Setup::plain(&["--maxmemory-policy", "noeviction"])).await;
     let (_upstream, tidegate) = counting_in(&redis, 3).await;
     let visitor = Visitor::new(&tidegate);
@@ -112,7 +112,7 @@ async fn counters_that_are_deleted_start_anew_even_for_those_refused() {
 }
 
 #[tokio::test]
-async fn a_replica_is_told_for_what_it_is_and_used_when_it_is_none_any_more() {
+async fn a_replica_is_an_outage_until_it_is_promoted() {
     let (primary, replica) = (Redis::start().await, Redis::start().await);
     replica.replica_of(&primary).await;
     let (_upstream, tidegate) = counting_in(&replica, 5).await;

@@ -26,7 +26,7 @@ async fn announced(instance: &RedisStore, alive: Duration) -> (i64, i64) {
 }
 
 #[tokio::test]
-async fn each_counts_all_and_has_a_place_of_its_own() {
+async fn each_has_a_place_of_its_own_among_all() {
     let redis = Redis::start().await;
     let instances: Vec<RedisStore> = (0..7).map(|_| instance(&redis)).collect();
     for (instance, there) in instances.iter().zip(1..) {

@@ -126,7 +126,7 @@ async fn a_rule_that_changes_is_another_question() {
 }
 
 #[tokio::test]
-async fn of_two_limits_the_one_that_refuses_is_remembered_and_the_other_not_charged() {
+async fn a_remembered_refusal_of_one_limit_leaves_the_other_uncharged() {
     let redis = Redis::start().await;
     let limits = |minute: usize| {
         let one = "rate: 3/h".to_owned();

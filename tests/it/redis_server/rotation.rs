@@ -56,7 +56,7 @@ async fn a_password_is_rotated_without_a_request_refused() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_wrong_is_told_and_mended_in_its_file() {
+async fn a_wrong_password_is_mended_in_its_file() {
     let redis = Redis::start().await;
     let secrets = tempfile::tempdir().unwrap();
     let file = secrets.path().join("password");
@@ -120,7 +120,7 @@ fn succeeded(output: &Output) {
 }
 
 #[tokio::test]
-async fn certificates_and_their_authority_are_rotated_without_a_request_refused() {
+async fn no_request_is_refused_while_certificates_are_rotated_with_their_authority() {
     let (old, new) = (Certificates::new(), Certificates::new());
     let redis = Redis::with(&Setup::tls(&old, &[])).await;
     let files = Files(tempfile::tempdir().unwrap());

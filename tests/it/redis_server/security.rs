@@ -74,13 +74,16 @@ async fn a_server_that_asks_for_a_certificate_lets_nobody_in_without() {
 }
 
 #[tokio::test]
-async fn tls_to_a_server_without_it_and_the_other_way_round_is_told() {
-    let certificates = Certificates::new();
-    let (with, without) = (server(&certificates, false).await, Redis::start().await);
-    let over_tls = without.url().replace("redis:", "rediss:");
-    let trust = trusting(&certificates);
+async fn tls_to_a_server_without_it_is_an_outage() {
+    let (redis, certificates) = (Redis::start().await, Certificates::new());
+    let (over_tls, trust) = (redis.url().replace("redis:", "rediss:"), trusting(&certificates));
     is_refused(&settings(&format!("url: '{over_tls}', tls: {{ {trust} }}"), 2), "no connection").await;
-    let in_the_clear = with.url().replace("rediss:", "redis:");
+}
+
+#[tokio::test]
+async fn no_tls_to_a_server_with_it_is_an_outage() {
+    let redis = server(&Certificates::new(), false).await;
+    let in_the_clear = redis.url().replace("rediss:", "redis:");
     is_refused(&settings(&format!("url: '{in_the_clear}'"), 2), "no connection").await;
 }
 

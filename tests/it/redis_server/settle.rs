@@ -135,7 +135,7 @@ async fn a_counter_that_was_never_there_is_made_of_what_was_missed() {
 }
 
 #[tokio::test]
-async fn one_addition_counts_once_and_another_one_again() {
+async fn each_addition_of_each_instance_counts_once() {
     let bench = Bench::minute(20, 0).await;
     let (instance, other) = (bench.instance(), bench.instance());
     let missed = bench.arrivals(3, 1_000);
@@ -152,7 +152,7 @@ async fn one_addition_counts_once_and_another_one_again() {
 }
 
 #[tokio::test]
-async fn more_than_the_limit_was_admitted_and_nobody_is_served_until_it_expires() {
+async fn after_more_than_the_limit_no_request_is_served_until_it_expires() {
     let bench = Bench::minute(5, 0).await;
     let instance = bench.instance();
     bench.missed(&instance, &bench.arrivals(12, 0), 1).await;

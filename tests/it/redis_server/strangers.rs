@@ -22,7 +22,7 @@ async fn a_web_server_is_no_store() {
 }
 
 #[tokio::test]
-async fn whoever_listens_and_says_nothing_is_no_store() {
+async fn a_listener_that_says_nothing_is_no_store() {
     let silent = Upstream::raw(async |mut stream| {
         let _ = stream.read_to_end(&mut Vec::new()).await;
     });

@@ -49,7 +49,7 @@ fn config(rate: &str, store: &str) -> String {
 }
 
 /// A greedy client sends more than its limit all the time; a modest one is at 20, and never sends more than it has left.
-async fn goes_up_and_down(store: &str) {
+async fn holds_through_each_change(store: &str) {
     let limited = Limited::to("30/h", store).await;
     let mut greedy = limited.admitted("greedy", 60).await;
     assert_eq!(greedy, 30);
@@ -69,11 +69,11 @@ async fn goes_up_and_down(store: &str) {
 
 #[tokio::test]
 async fn counts_in_memory_outlive_each_change_of_the_limit() {
-    goes_up_and_down("{ memory: {} }").await;
+    holds_through_each_change("{ memory: {} }").await;
 }
 
 #[tokio::test]
 async fn counts_in_redis_outlive_each_change_of_the_limit() {
     let redis = Redis::start().await;
-    goes_up_and_down(&format!("{{ redis: {{ url: '{}', timeout: 10s }} }}", redis.url())).await;
+    holds_through_each_change(&format!("{{ redis: {{ url: '{}', timeout: 10s }} }}", redis.url())).await;
 }

@@ -40,14 +40,20 @@ fn older(authority: &Authority, shown: Option<&Pair>) -> ClientConfig {
 }
 
 #[test]
-fn versions_and_protocols() {
-    type Names<'a> = &'a [&'a [u8]];
+fn the_oldest_version_may_be_1_3() {
     let authority = Authority::new();
     let (both, newer) = (server(&authority, None, false), server(&authority, None, true));
     let old = Arc::new(older(&authority, None));
     let (_, end) = connect(&old, NAME, &both).unwrap();
     assert_eq!(end.protocol_version(), Some(ProtocolVersion::TLSv1_2));
     assert!(connect(&old, NAME, &newer).is_err());
+}
+
+#[test]
+fn http2_is_chosen_where_it_is_offered() {
+    type Names<'a> = &'a [&'a [u8]];
+    let authority = Authority::new();
+    let newer = server(&authority, None, true);
     let offers: [(Names<'_>, Option<&[u8]>); 4] = [
         (&[], None),
         (&[b"http/1.1"], Some(b"http/1.1")),
@@ -60,6 +66,12 @@ fn versions_and_protocols() {
         let (_, end) = connect(&Arc::new(client), NAME, &newer).unwrap();
         assert_eq!((end.alpn_protocol(), end.protocol_version()), (want, Some(ProtocolVersion::TLSv1_3)));
     }
+}
+
+#[test]
+fn a_client_that_offers_only_other_protocols_is_refused() {
+    let authority = Authority::new();
+    let both = server(&authority, None, false);
     let mut strange = client(&authority, None);
     strange.alpn_protocols = vec![b"h3".to_vec()];
     assert!(connect(&Arc::new(strange), NAME, &both).is_err());

@@ -20,7 +20,7 @@ async fn is_ready(tidegate: &Tidegate) -> bool {
 }
 
 #[tokio::test]
-async fn open_tunnels_go_on_until_they_are_closed_and_then_it_ends() {
+async fn draining_waits_until_the_last_tunnel_is_closed() {
     let upstream = echo().await;
     let mut tidegate = before(&upstream, &ending("1h")).await;
     let mut socket = open(&tidegate).await.unwrap();
@@ -63,7 +63,7 @@ async fn a_tunnel_that_stays_is_cut_at_the_end_of_the_grace_period() {
 }
 
 #[tokio::test]
-async fn an_http2_connection_is_told_to_go_and_one_that_stays_all_the_same_holds_up_nothing() {
+async fn an_http2_connection_that_stays_after_goaway_holds_nothing_up() {
     const GET: [(&str, &str); 4] =
         [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "app.test")];
     let upstream = crate::harness::Upstream::start().await;

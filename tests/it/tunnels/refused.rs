@@ -5,26 +5,34 @@ use futures_util::StreamExt as _;
 use super::{before, echo, open, refusal, talk, tunnels_are};
 use crate::harness::Upstream;
 
+const TWO_SOCKETS: &str =
+    "store: { memory: {} }\nrules: [{ name: sockets, match: { path: /socket }, rate: 2/h }]";
+
 #[tokio::test]
-async fn a_tunnel_over_the_limit_is_a_429_and_the_application_hears_nothing() {
+async fn a_tunnel_over_the_limit_is_a_429_before_the_upstream_learns_of_it() {
     let upstream = echo().await;
-    let config = "store: { memory: {} }\nrules: [{ name: sockets, match: { path: /socket }, rate: 2/h }]";
-    let tidegate = before(&upstream, config).await;
-    let mut first = open(&tidegate).await.unwrap();
-    let second = open(&tidegate).await.unwrap();
+    let tidegate = before(&upstream, TWO_SOCKETS).await;
+    let (first, second) = (open(&tidegate).await.unwrap(), open(&tidegate).await.unwrap());
     let connections = upstream.connections();
     for _ in 0..3 {
         assert_eq!(refusal(open(&tidegate).await), 429);
     }
     assert_eq!(upstream.connections(), connections, "the application was asked");
-    // An open one costs nothing more, however much is said in it.
-    for number in 0..10 {
-        talk(&mut first, &number.to_string()).await;
-    }
     assert_eq!(tidegate.counted("sockets", "allowed").await, 2.0);
     assert_eq!(tidegate.counted("sockets", "limited").await, 3.0);
     drop((first, second));
     tunnels_are(&tidegate, 0.0).await;
+}
+
+#[tokio::test]
+async fn an_open_tunnel_costs_nothing_more() {
+    let upstream = echo().await;
+    let tidegate = before(&upstream, TWO_SOCKETS).await;
+    let mut socket = open(&tidegate).await.unwrap();
+    for number in 0..10 {
+        talk(&mut socket, &number.to_string()).await;
+    }
+    assert_eq!(tidegate.counted("sockets", "allowed").await, 1.0);
 }
 
 async fn bounded_by(bound: &str, status: u16) {

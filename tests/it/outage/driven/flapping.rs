@@ -48,28 +48,28 @@ fn dies() -> &'static Run {
 }
 
 #[test]
-fn no_request_fails_with_a_redis_that_hangs_again_and_again() {
+fn no_request_fails_with_a_redis_that_hangs_repeatedly() {
     hangs().log.no_request_failed();
 }
 
 #[test]
-fn no_request_fails_with_a_redis_that_dies_again_and_again() {
+fn no_request_fails_with_a_redis_that_dies_repeatedly() {
     dies().log.no_request_failed();
 }
 
 #[test]
-fn limits_hold_with_a_redis_that_hangs_again_and_again() {
+fn limits_hold_with_a_redis_that_hangs_repeatedly() {
     let Run { log, outage, .. } = hangs();
     log.limits_held(outage, 10);
 }
 
 #[test]
-fn limits_hold_with_a_redis_that_dies_again_and_again() {
+fn limits_hold_with_a_redis_that_dies_repeatedly() {
     let Run { log, outage, .. } = dies();
     log.limits_held(outage, 10);
 }
 
 #[test]
-fn each_admitted_request_is_counted_once_by_a_redis_that_hangs_again_and_again() {
+fn each_admitted_request_is_counted_once_by_a_redis_that_hangs_repeatedly() {
     hangs().tally.is_complete();
 }

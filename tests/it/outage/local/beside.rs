@@ -23,7 +23,7 @@ async fn of_several_limits_all_are_charged_or_none() {
 }
 
 #[tokio::test]
-async fn a_shadow_rule_refuses_nobody_and_marks() {
+async fn a_shadow_rule_only_marks() {
     let rules = "global: [{ name: trial, rate: 4/h, mode: shadow }]
 rules: [{ name: each, key: ['header:X-Client'], rate: 100/h }]";
     let pair = Pair::with(rules).await;
@@ -56,7 +56,7 @@ async fn uploads(instance: &Tidegate, times: usize) -> Vec<u16> {
 }
 
 #[tokio::test]
-async fn what_one_rule_must_check_and_cannot_is_refused_and_counted_by_no_other() {
+async fn what_a_closed_rule_refuses_is_counted_by_no_other() {
     let pair = Pair::with(&mixed("closed")).await;
     pair.loses_redis().await;
     let [one, _] = &pair.instances;

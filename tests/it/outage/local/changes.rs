@@ -3,7 +3,7 @@
 use super::{EACH, Pair};
 
 #[tokio::test]
-async fn a_changed_rate_acts_at_once_and_in_parts_on_who_is_new() {
+async fn a_changed_rate_acts_at_once_on_the_parts_of_new_clients() {
     let pair = Pair::with(&EACH.replace("RATE", "10/h")).await;
     pair.loses_redis().await;
     assert_eq!(pair.admit("new", 30).await, [5, 5]);
@@ -65,7 +65,7 @@ async fn changed_slices_give_no_instance_a_larger_part_of_the_burst() {
 }
 
 #[tokio::test]
-async fn a_rate_that_changes_and_changes_back_leaves_the_parts_as_they_were() {
+async fn a_rate_that_changes_back_leaves_the_parts_as_they_were() {
     let pair = Pair::with(&EACH.replace("RATE", "10/h")).await;
     pair.loses_redis().await;
     assert_eq!(pair.admit("new", 30).await, [5, 5]);

@@ -50,12 +50,12 @@ async fn an_outage_is_two_lines(away: Away) {
 }
 
 #[tokio::test]
-async fn a_redis_that_hangs_again_and_again_is_two_lines_in_the_log_each_time() {
+async fn a_redis_that_hangs_repeatedly_is_two_lines_in_the_log_each_time() {
     an_outage_is_two_lines(Away::Hangs).await;
 }
 
 #[tokio::test]
-async fn a_redis_that_dies_again_and_again_is_two_lines_in_the_log_each_time() {
+async fn a_redis_that_dies_repeatedly_is_two_lines_in_the_log_each_time() {
     an_outage_is_two_lines(Away::Dead).await;
 }
 

@@ -42,7 +42,7 @@ async fn settles(window_ms: i64, slices: i64) {
 }
 
 #[tokio::test]
-async fn of_seconds_and_minutes() {
+async fn of_up_to_a_minute() {
     settles(SECOND, 1).await;
     settles(SECOND, 64).await;
     settles(60 * SECOND, 4).await;
@@ -50,14 +50,14 @@ async fn of_seconds_and_minutes() {
 }
 
 #[tokio::test]
-async fn of_hours_and_days() {
+async fn of_up_to_twenty_days() {
     settles(HOUR, 1).await;
     settles(2 * HOUR, 64).await;
     settles(20 * DAY, 4).await;
 }
 
 #[tokio::test]
-async fn of_a_year_and_a_day() {
+async fn of_more_than_a_year() {
     settles(366 * DAY, 1).await;
     settles(366 * DAY, 64).await;
 }
