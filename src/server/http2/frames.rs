@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_and_streams_are_read() {
+    fn each_frame_has_its_kind() {
         use Kind::{Continuation, Control, Data, Headers, ResetStream, WindowUpdate};
         let kinds = [
             Data,
