@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::charges::{Charges, DecidedCharge};
 use crate::policy::counter_key::KeySpec;
 use crate::policy::matcher::Match;
-use crate::policy::{Check, Mode, NamedLimit, OnOutage, Refusal, Rule};
+use crate::policy::{Check, CustomResponse, Mode, NamedLimit, OnOutage, Rule};
 use crate::store::{Decision, StoreError, StoreMs};
 use crate::window::{Counter, Limit, Slices, Taken};
 
@@ -29,8 +29,8 @@ pub(crate) fn rule(name: &str, mode: Mode, on_outage: OnOutage) -> Rule {
     let name: Arc<str> = Arc::from(name);
     let limit = Limit::auto(QUOTA, 0, WINDOW_MS).expect("a valid limit");
     let limits = vec![NamedLimit { name: Arc::clone(&name), limit, slices: Slices::Auto }];
-    let (matches, key, refusal) = (Match::default(), KeySpec::default(), Refusal::default());
-    Rule { name, matches, key, limits, mode, on_outage, refusal }
+    let (matches, key, custom_response) = (Match::default(), KeySpec::default(), CustomResponse::default());
+    Rule { name, matches, key, limits, mode, on_outage, custom_response }
 }
 
 /// Calls `test` with the charges of rules, each with the decision given about it.
