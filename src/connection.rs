@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-pub use interim::InterimResponses;
+pub(crate) use interim::InterimResponses;
 
 /// What is known about the connection that a request arrived on. It lasts as long as any part of the connection: a
 /// tunnel holds it after HTTP has ended.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     /// The address of the peer, or the one that a trusted load balancer gives for it (PROXY protocol). Behind a Unix
     /// socket it is 127.0.0.1, port 0.
     pub peer: SocketAddr,
@@ -30,7 +30,7 @@ pub struct Connection {
 /// Guards of a connection, which are dropped with the last clone. A request that may become a tunnel has them in its
 /// extensions: while the tunnel holds them, the connection does not count as idle.
 #[derive(Clone)]
-pub struct ConnectionGuards(
+pub(crate) struct ConnectionGuards(
     #[expect(dead_code, reason = "held for its drop")] pub Arc<dyn std::any::Any + Send + Sync>,
 );
 
@@ -42,7 +42,7 @@ impl std::fmt::Debug for ConnectionGuards {
 
 /// Why the server could not read a request. In the extensions of the stand-in: the request that takes its place.
 #[derive(Clone, Debug)]
-pub struct Unreadable {
+pub(crate) struct Unreadable {
     /// The status of the response: 400, 405, 408, 414, 431, 501 or 505.
     pub status: StatusCode,
     /// What is wrong with the request, in words for the client.

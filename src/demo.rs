@@ -6,7 +6,7 @@ use http_body_util::Full;
 use serde_json::json;
 
 /// Responds to one request with a description of it.
-pub fn respond<B>(request: &Request<B>) -> Response<Full<Bytes>> {
+pub(crate) fn respond<B>(request: &Request<B>) -> Response<Full<Bytes>> {
     let headers: serde_json::Map<String, serde_json::Value> = request
         .headers()
         .iter()
@@ -25,7 +25,7 @@ pub fn respond<B>(request: &Request<B>) -> Response<Full<Bytes>> {
 
 /// Returns the text that shows what to try.
 #[must_use]
-pub fn invitation(proxy: impl std::fmt::Display, ops: std::net::SocketAddr) -> String {
+pub(crate) fn invitation(proxy: impl std::fmt::Display, ops: std::net::SocketAddr) -> String {
     format!(
         "tidegate demo: a small application, the shipped limits, counters in memory.
 

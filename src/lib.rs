@@ -52,11 +52,6 @@
 //! - **shadow**: a rule on trial. It counts and reports, and refuses nothing.
 //! - **outage policy**: what a rule does when its store makes no decision in time.
 
-#![expect(
-    unreachable_pub,
-    reason = "of the modules that have just become private: `cargo fix` makes it pub(crate)"
-)]
-
 // Public is what the binary, the tests, the benchmarks and the examples name. The rest is private, so that the compiler
 // reports what is not used.
 mod address;

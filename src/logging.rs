@@ -7,16 +7,16 @@ use std::io::IsTerminal as _;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, WorkerGuard};
 
-pub use filter::FilterError;
+pub(crate) use filter::FilterError;
 
 /// All that went wrong or changed; no line per request. `info` alone adds the access log.
 ///
 /// The `h2` library logs a warning for each PING acknowledgement that it did not ask for, so a client decides how many.
-pub const DEFAULT_FILTER: &str = "info,access=off,h2=error";
+pub(crate) const DEFAULT_FILTER: &str = "info,access=off,h2=error";
 
 /// Keeps the log going; dropping it writes what is still waiting.
 #[derive(Debug)]
-pub struct Log {
+pub(crate) struct Log {
     _writer: WorkerGuard,
     dropped: ErrorCounter,
 }
@@ -25,7 +25,7 @@ impl Log {
     /// How many lines were dropped because standard error took them too slowly: a log that stalls must not
     /// stall requests.
     #[must_use]
-    pub fn dropped(&self) -> usize {
+    pub(crate) fn dropped(&self) -> usize {
         self.dropped.dropped_lines()
     }
 }
@@ -34,7 +34,7 @@ impl Log {
 ///
 /// # Errors
 /// Why it cannot.
-pub fn check(filter: &str) -> Result<(), FilterError> {
+pub(crate) fn check(filter: &str) -> Result<(), FilterError> {
     filter::parse(filter).map(drop)
 }
 
@@ -42,7 +42,7 @@ pub fn check(filter: &str) -> Result<(), FilterError> {
 ///
 /// # Errors
 /// When `filter` cannot be read.
-pub fn start(filter: &str) -> Result<Log, FilterError> {
+pub(crate) fn start(filter: &str) -> Result<Log, FilterError> {
     let filter = filter::parse(filter)?;
     let (writer, guard) = NonBlocking::new(std::io::stderr());
     let dropped = writer.error_counter();

@@ -13,11 +13,11 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use metrics::{Counter, Histogram, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-pub use bound::{Bound, tunnel};
-pub use gauge_guard::GaugeGuard;
+pub(crate) use bound::{Bound, tunnel};
+pub(crate) use gauge_guard::GaugeGuard;
 use store::STORE_SECONDS;
-pub use store::{StoreMeter, fallback_evicted, instances, settled, store_outage, store_up};
-pub use upstream::{UpstreamFault, upstream_connection, upstream_retry};
+pub(crate) use store::{StoreMeter, fallback_evicted, instances, settled, store_outage, store_up};
+pub(crate) use upstream::{UpstreamFault, upstream_connection, upstream_retry};
 
 const BUILD_INFO: &str = "tidegate_build_info";
 const REQUESTS: &str = "tidegate_requests_total";
@@ -43,7 +43,7 @@ const UPSTREAM_BUCKETS: [f64; 12] = [1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.
 ///
 /// # Errors
 /// When this process has a recorder already.
-pub fn install() -> Result<PrometheusHandle, BuildError> {
+pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
     let buckets = |name: &str| Matcher::Full(name.to_owned());
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(buckets(DECISION_SECONDS), &CHECK_BUCKETS)?
@@ -88,7 +88,7 @@ fn describe() {
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Checked and forwarded.
     Allowed,
     /// Refused: with 429, or what the rule says instead.
@@ -142,7 +142,7 @@ impl Outcome {
 
     /// As the label has it.
     #[must_use]
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
             Self::Limited => "limited",
@@ -162,7 +162,7 @@ type RuleCounters = [OnceLock<Counter>; Outcome::ALL.len()];
 
 /// What the proxy counts.
 #[derive(Debug)]
-pub struct ProxyMeter {
+pub(crate) struct ProxyMeter {
     requests: RwLock<HashMap<Arc<str>, RuleCounters, foldhash::fast::RandomState>>,
     responses: RwLock<HashMap<u16, Counter, foldhash::fast::RandomState>>,
     decision: Histogram,
@@ -181,12 +181,12 @@ impl Default for ProxyMeter {
 
 impl ProxyMeter {
     /// Makes the counters of a rule appear with 0, so that its first refusal is seen as an increase.
-    pub fn announce_rule(&self, rule: &str) {
+    pub(crate) fn announce_rule(&self, rule: &str) {
         self.announce(rule, &Outcome::OF_A_RULE);
     }
 
     /// Makes the counters of a bypass appear with 0.
-    pub fn announce_bypass(&self, bypass: &str, has_secret: bool) {
+    pub(crate) fn announce_bypass(&self, bypass: &str, has_secret: bool) {
         self.announce(bypass, &Outcome::OF_A_BYPASS);
         if has_secret {
             counter!(BYPASS_REJECTED, "bypass" => bypass.to_owned()).increment(0);
@@ -200,7 +200,7 @@ impl ProxyMeter {
     }
 
     /// Counts a request; `rule` is the name of the rule or bypass that decided, or empty.
-    pub fn request(&self, rule: &str, outcome: Outcome) {
+    pub(crate) fn request(&self, rule: &str, outcome: Outcome) {
         self.with(rule, outcome, |counter| counter.increment(1));
     }
 
@@ -219,7 +219,7 @@ impl ProxyMeter {
     }
 
     /// Counts a response. (There are at most 900 status codes.)
-    pub fn response(&self, status: u16) {
+    pub(crate) fn response(&self, status: u16) {
         let known = self.responses.read().unwrap_or_else(PoisonError::into_inner).get(&status).cloned();
         let counter = known.unwrap_or_else(|| {
             let counter = counter!(RESPONSES, "code" => status.to_string());
@@ -230,19 +230,19 @@ impl ProxyMeter {
     }
 
     /// Records how long a decision of the limiter took.
-    pub fn limiter_decided(&self, seconds: f64) {
+    pub(crate) fn limiter_decided(&self, seconds: f64) {
         self.decision.record(seconds);
     }
 
     /// Records how long the upstream took for the head of its response.
-    pub fn upstream_responded(&self, seconds: f64) {
+    pub(crate) fn upstream_responded(&self, seconds: f64) {
         self.upstream.record(seconds);
     }
 }
 
 /// Where a decision came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// The store was asked.
     Store,
     /// A refusal that was remembered: the store was not asked.
@@ -257,7 +257,7 @@ pub enum Origin {
 
 /// Decisions by origin.
 #[derive(Debug)]
-pub struct Origins([(Origin, Counter); 5]);
+pub(crate) struct Origins([(Origin, Counter); 5]);
 
 impl Default for Origins {
     fn default() -> Self {
@@ -274,7 +274,7 @@ impl Default for Origins {
 
 impl Origins {
     /// Counts a decision.
-    pub fn count(&self, origin: Origin) {
+    pub(crate) fn count(&self, origin: Origin) {
         for (each, counter) in &self.0 {
             if *each == origin {
                 counter.increment(1);
@@ -285,22 +285,22 @@ impl Origins {
 
 /// Counts a connection of a client until the guard is dropped.
 #[must_use]
-pub fn client_connection() -> GaugeGuard {
+pub(crate) fn client_connection() -> GaugeGuard {
     GaugeGuard::new(gauge!(CONNECTIONS))
 }
 
 /// A request had a wrong secret of this bypass.
-pub fn bypass_rejected(bypass: &str) {
+pub(crate) fn bypass_rejected(bypass: &str) {
     counter!(BYPASS_REJECTED, "bypass" => bypass.to_owned()).increment(1);
 }
 
 /// A client's TLS handshake failed.
-pub fn handshake_failed() {
+pub(crate) fn handshake_failed() {
     counter!(HANDSHAKE_ERRORS).increment(1);
 }
 
 /// Counts a reload, the first configuration included. One that succeeded gives its Unix time in seconds.
-pub fn reloaded(result: Result<f64, ()>) {
+pub(crate) fn reloaded(result: Result<f64, ()>) {
     gauge!(RELOAD_SUCCESSFUL).set(if result.is_ok() { 1.0 } else { 0.0 });
     if let Ok(at) = result {
         gauge!(RELOADED_AT).set(at);
@@ -310,6 +310,6 @@ pub fn reloaded(result: Result<f64, ()>) {
 }
 
 /// How many log lines have been dropped so far.
-pub fn log_lines_dropped(lines: u64) {
+pub(crate) fn log_lines_dropped(lines: u64) {
     counter!(LOG_LINES_DROPPED).absolute(lines);
 }

@@ -13,7 +13,7 @@ use crate::connection::Unreadable;
 
 /// Serves probes, metrics and the status page.
 #[derive(Clone)]
-pub struct Ops {
+pub(crate) struct Ops {
     metrics: PrometheusHandle,
     leaving: CancellationToken,
     status: Arc<dyn Fn() -> Value + Send + Sync>,
@@ -22,7 +22,7 @@ pub struct Ops {
 impl Ops {
     /// Renders `metrics` and `status`; not ready once `leaving` is cancelled.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         metrics: PrometheusHandle,
         leaving: CancellationToken,
         status: impl Fn() -> Value + Send + Sync + 'static,
@@ -32,7 +32,7 @@ impl Ops {
 
     /// Responds to one request. Readiness does not depend on Redis: without it requests are still forwarded, and to
     /// take all pods out of the service would be the outage that tidegate must not cause.
-    pub fn handle<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+    pub(crate) fn handle<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         if let Some(unreadable) = request.extensions().get::<Unreadable>() {
             return text(unreadable.status, format!("{}\n", unreadable.reason));
         }

@@ -31,12 +31,12 @@ use access_log::AccessLog;
 use parsed::ParsedRequest;
 use refusal::Refusal;
 use reserve::Reserved;
-pub use response::Body;
+pub(crate) use response::Body;
 use wrong_secrets::WrongSecrets;
 
 /// Handles requests: limits them, forwards them, and responds.
 #[derive(Debug)]
-pub struct Proxy {
+pub(crate) struct Proxy {
     policy: Arc<Live>,
     limiter: Arc<Limiter>,
     upstream: Arc<Upstream>,
@@ -76,7 +76,7 @@ enum Cost<'p> {
 impl Proxy {
     /// Creates a proxy in front of `upstream`.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         policy: Arc<Live>,
         limiter: Arc<Limiter>,
         upstream: Arc<Upstream>,
@@ -90,12 +90,12 @@ impl Proxy {
     }
 
     /// Logs the requests with wrong secrets since the last call. To be called every few seconds.
-    pub fn log_wrong_secrets(&self) {
+    pub(crate) fn log_wrong_secrets(&self) {
         self.wrong_secrets.log();
     }
 
     /// Handles one request, which came over `connection`.
-    pub async fn handle(
+    pub(crate) async fn handle(
         &self,
         mut request: Request<Incoming>,
         connection: Arc<Connection>,

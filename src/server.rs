@@ -28,12 +28,12 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::connection::{Connection, ConnectionGuards};
 use crate::metrics::{self, Bound, GaugeGuard};
 use crate::permits::PermitPool;
-pub use handshake::Handshake;
+pub(crate) use handshake::Handshake;
 use handshake::{Accepted, LOCAL, Socket, reset};
 use http_connection::{HttpConfig, HttpConnection};
 use http1::strict::StrictHttp1;
 use http2::guard::FloodGuard;
-pub use listener::Listener;
+pub(crate) use listener::Listener;
 
 /// How long to keep draining the accept backlog after shutdown begins.
 const BACKLOG_DRAIN: Duration = Duration::from_millis(50);
@@ -44,7 +44,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The two steps in which a listener ends.
 #[derive(Clone, Debug, Default)]
-pub struct Drain {
+pub(crate) struct Drain {
     /// The listener still accepts, but each response over HTTP/1 has `Connection: close`, so that clients connect
     /// elsewhere.
     pub leaving: CancellationToken,
@@ -55,7 +55,7 @@ pub struct Drain {
 /// Serves `listener` until `drain` ends it, and returns when the last connection has closed, tunnels included.
 /// `handle` responds to one request. A request with [`crate::connection::Unreadable`] in its extensions stands for one
 /// that the server could not read.
-pub async fn run<H, F, B>(listener: Listener, handshake: Handshake, drain: Drain, handle: H)
+pub(crate) async fn run<H, F, B>(listener: Listener, handshake: Handshake, drain: Drain, handle: H)
 where
     H: Fn(Request<Incoming>, Arc<Connection>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,

@@ -26,21 +26,21 @@ use crate::metrics::{self, Bound};
 use crate::settings::{UpstreamProtocol, UpstreamSettings};
 use attempt::AttemptError;
 use connect::ConnectStage;
-pub use connect::{ConnectionKind, Protocol, UpstreamTls};
-pub use error::UpstreamError;
-pub use outgoing::{OnInterim, Outgoing};
-pub use pool::Reservation;
+pub(crate) use connect::{ConnectionKind, Protocol, UpstreamTls};
+pub(crate) use error::UpstreamError;
+pub(crate) use outgoing::{OnInterim, Outgoing};
+pub(crate) use pool::Reservation;
 use pool::{Pool, PooledConnection, RequestPermit, Sender};
 use progress::Progress;
 use request_body::RequestBody;
-pub use response_body::ResponseBody;
+pub(crate) use response_body::ResponseBody;
 
 /// How often a request is sent again that was not sent, because its connection had ended.
 const MAX_RETRIES: usize = 2;
 
 /// The upstream, and the connections to it.
 #[derive(Debug)]
-pub struct Upstream {
+pub(crate) struct Upstream {
     settings: UpstreamSettings,
     bounds: Bounds,
     pool: Arc<Pool>,
@@ -51,19 +51,19 @@ pub struct Upstream {
 impl Upstream {
     /// Creates an upstream without a connection. The first request opens one.
     #[must_use]
-    pub fn new(settings: UpstreamSettings, protocol: Protocol, bounds: &Bounds) -> Self {
+    pub(crate) fn new(settings: UpstreamSettings, protocol: Protocol, bounds: &Bounds) -> Self {
         let pool = Pool::new(&settings, protocol);
         Self { settings, bounds: bounds.clone(), pool, reachable: AtomicBool::new(true) }
     }
 
     /// Closes connections that have been idle for too long.
-    pub fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         self.pool.sweep();
     }
 
     /// Reserves a place among the requests that wait for the upstream or are under way. `None`: all are taken.
     #[must_use]
-    pub fn reserve(&self) -> Option<Reservation> {
+    pub(crate) fn reserve(&self) -> Option<Reservation> {
         self.pool.reserve()
     }
 
@@ -77,7 +77,7 @@ impl Upstream {
     ///
     /// # Errors
     /// When the upstream gives no valid response in time.
-    pub async fn send(&self, outgoing: Outgoing) -> Result<Response<ResponseBody>, UpstreamError> {
+    pub(crate) async fn send(&self, outgoing: Outgoing) -> Result<Response<ResponseBody>, UpstreamError> {
         let Some(timeout) = self.bounds.request_timeout else { return self.send_until(outgoing, None).await };
         let deadline = Box::pin(tokio::time::sleep(timeout));
         tokio::time::timeout(timeout, self.send_until(outgoing, Some(deadline)))

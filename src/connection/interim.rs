@@ -13,7 +13,7 @@ const MAX_BYTES: usize = 16 * 1024;
 
 /// The interim responses to the current request of one connection, until they are written.
 #[derive(Debug, Default)]
-pub struct InterimResponses {
+pub(crate) struct InterimResponses {
     state: Mutex<State>,
     writer: AtomicWaker,
 }
@@ -36,26 +36,26 @@ impl InterimResponses {
     }
 
     /// Notes that a request begins.
-    pub fn begin_request(&self) {
+    pub(crate) fn begin_request(&self) {
         let mut state = self.state();
         state.requests += 1;
         (state.open, state.bytes) = (true, 0);
     }
 
     /// Returns the number of the last request.
-    pub fn request(&self) -> u64 {
+    pub(crate) fn request(&self) -> u64 {
         self.state().requests
     }
 
     /// Notes that the final response begins. Interim responses that are not written yet are dropped.
-    pub fn begin_final_response(&self) {
+    pub(crate) fn begin_final_response(&self) {
         let mut state = self.state();
         state.open = false;
         state.unsent.clear();
     }
 
     /// Queues an interim response, unless the final response to `request` has begun.
-    pub fn push(&self, request: u64, status: StatusCode, headers: &HeaderMap) {
+    pub(crate) fn push(&self, request: u64, status: StatusCode, headers: &HeaderMap) {
         let mut message = Vec::with_capacity(256);
         let reason = status.canonical_reason().unwrap_or_default();
         // Writing to memory does not fail.
@@ -78,7 +78,7 @@ impl InterimResponses {
     }
 
     /// Takes the bytes to write. The task is woken when there are more.
-    pub fn take_unsent(&self, context: &Context<'_>) -> Vec<u8> {
+    pub(crate) fn take_unsent(&self, context: &Context<'_>) -> Vec<u8> {
         self.writer.register(context.waker());
         std::mem::take(&mut self.state().unsent)
     }

@@ -27,7 +27,7 @@ const TARGETS: [&str; 2] = ["access", "tidegate"];
 
 /// Why a filter is invalid.
 #[derive(Debug, PartialEq, Eq, Error)]
-pub enum FilterError {
+pub(crate) enum FilterError {
     /// It has no directive.
     #[error("the filter is empty, expected a level ({levels}) or TARGET=LEVEL", levels = levels())]
     Empty,

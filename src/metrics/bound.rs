@@ -10,7 +10,7 @@ const TUNNELS: &str = "tidegate_tunnels";
 /// A bound that was exceeded. The label is the key of the configuration, under `bounds` or
 /// `upstream`, without `_timeout`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bound {
+pub(crate) enum Bound {
     /// A connection was closed at once.
     Connections,
     /// A connection was closed at once: its client has too many.
@@ -82,7 +82,7 @@ impl Bound {
 
     /// As the label has it.
     #[must_use]
-    pub fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Connections => "connections",
             Self::ConnectionsPerClient => "connections_per_client",
@@ -109,7 +109,7 @@ impl Bound {
     }
 
     /// Counts it.
-    pub fn exceeded(self) {
+    pub(crate) fn exceeded(self) {
         counter!(EXCEEDED, "bound" => self.label()).increment(1);
     }
 }
@@ -126,6 +126,6 @@ pub(super) fn describe() {
 
 /// Counts a tunnel until the guard is dropped.
 #[must_use]
-pub fn tunnel() -> GaugeGuard {
+pub(crate) fn tunnel() -> GaugeGuard {
     GaugeGuard::new(gauge!(TUNNELS))
 }

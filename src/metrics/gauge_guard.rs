@@ -4,7 +4,7 @@ use metrics::Gauge;
 
 /// Counts one open thing in a gauge until it is dropped.
 #[derive(Debug)]
-pub struct GaugeGuard(Gauge);
+pub(crate) struct GaugeGuard(Gauge);
 
 impl GaugeGuard {
     /// Counts one more.

@@ -43,7 +43,7 @@ pub(super) fn describe() {
 
 /// What a store counts.
 #[derive(Debug)]
-pub struct StoreMeter {
+pub(crate) struct StoreMeter {
     answered: Histogram,
     timed_out: Histogram,
     failed: Histogram,
@@ -56,7 +56,7 @@ pub struct StoreMeter {
 impl StoreMeter {
     /// The handles of one store.
     #[must_use]
-    pub fn new(store: &'static str) -> Self {
+    pub(crate) fn new(store: &'static str) -> Self {
         let seconds = |result: &'static str| histogram!(STORE_SECONDS, "store" => store, "result" => result);
         Self {
             answered: seconds("ok"),
@@ -70,64 +70,64 @@ impl StoreMeter {
     }
 
     /// A check got its answer.
-    pub fn answered(&self, seconds: f64) {
+    pub(crate) fn answered(&self, seconds: f64) {
         self.answered.record(seconds);
     }
 
     /// A check got none in time.
-    pub fn timed_out(&self, seconds: f64) {
+    pub(crate) fn timed_out(&self, seconds: f64) {
         self.timed_out.record(seconds);
     }
 
     /// A check failed.
-    pub fn failed(&self, seconds: f64) {
+    pub(crate) fn failed(&self, seconds: f64) {
         self.failed.record(seconds);
     }
 
     /// How many counters the store holds.
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; exact up to 2^53")]
-    pub fn keys(&self, keys: usize) {
+    pub(crate) fn keys(&self, keys: usize) {
         self.keys.set(keys as f64);
     }
 
     /// A live counter was dropped to make room.
-    pub fn evicted(&self) {
+    pub(crate) fn evicted(&self) {
         self.evictions.increment(1);
     }
 
     /// A batch of checks was sent.
-    pub fn round_trip(&self) {
+    pub(crate) fn round_trip(&self) {
         self.round_trips.increment(1);
     }
 
     /// Redis and this process came to different decisions.
-    pub fn disagreed(&self) {
+    pub(crate) fn disagreed(&self) {
         self.disagreements.increment(1);
     }
 }
 
 /// Whether the store answers.
-pub fn store_up(up: bool) {
+pub(crate) fn store_up(up: bool) {
     gauge!(STORE_UP).set(if up { 1.0 } else { 0.0 });
 }
 
 /// A server of the store went down.
-pub fn store_outage() {
+pub(crate) fn store_outage() {
     counter!(STORE_OUTAGES).increment(1);
 }
 
 /// So many instances share the limits.
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; exact up to 2^53")]
-pub fn instances(instances: i64) {
+pub(crate) fn instances(instances: i64) {
     gauge!(INSTANCES).set(instances as f64);
 }
 
 /// A counter was forgotten to make room.
-pub fn fallback_evicted() {
+pub(crate) fn fallback_evicted() {
     counter!(FALLBACK_EVICTIONS).increment(1);
 }
 
 /// So many units were added to counters in the store that had missed them.
-pub fn settled(units: i64) {
+pub(crate) fn settled(units: i64) {
     counter!(SETTLED).increment(units.unsigned_abs());
 }

@@ -10,7 +10,7 @@ const CONNECTIONS: &str = "tidegate_upstream_connections";
 
 /// Why the upstream gave no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpstreamFault {
+pub(crate) enum UpstreamFault {
     /// No connection could be made.
     Unreachable,
     /// Too many requests were waiting for the upstream.
@@ -41,7 +41,7 @@ impl UpstreamFault {
     }
 
     /// Counts it.
-    pub fn count(self) {
+    pub(crate) fn count(self) {
         counter!(ERRORS, "error" => self.label()).increment(1);
     }
 }
@@ -59,11 +59,11 @@ pub(super) fn describe() {
 
 /// Counts a connection to the upstream until the guard is dropped.
 #[must_use]
-pub fn upstream_connection() -> GaugeGuard {
+pub(crate) fn upstream_connection() -> GaugeGuard {
     GaugeGuard::new(gauge!(CONNECTIONS))
 }
 
 /// A request was sent once more.
-pub fn upstream_retry() {
+pub(crate) fn upstream_retry() {
     counter!(RETRIES).increment(1);
 }

@@ -113,7 +113,7 @@ fn is_a_secret(bypasses: &[Bypass], header: &HeaderName, value: &[u8]) -> bool {
 
 /// The bypasses whose field the request has, but not once with a secret of theirs, or of another one that reads the
 /// same field.
-pub fn rejecting<'b>(bypasses: &'b [Bypass], headers: &HeaderMap) -> impl Iterator<Item = &'b Bypass> {
+pub(crate) fn rejecting<'b>(bypasses: &'b [Bypass], headers: &HeaderMap) -> impl Iterator<Item = &'b Bypass> {
     bypasses.iter().filter(|bypass| {
         bypass.header().filter(|header| headers.contains_key(*header)).is_some_and(|header| {
             !only(headers, header).is_some_and(|value| is_a_secret(bypasses, header, value.as_bytes()))
@@ -122,7 +122,7 @@ pub fn rejecting<'b>(bypasses: &'b [Bypass], headers: &HeaderMap) -> impl Iterat
 }
 
 /// Removes the secrets from what is forwarded. Other values of their fields stay: a field may be the upstream's own.
-pub fn remove_secrets(bypasses: &[Bypass], headers: &mut HeaderMap) {
+pub(crate) fn remove_secrets(bypasses: &[Bypass], headers: &mut HeaderMap) {
     for header in bypasses.iter().filter_map(Bypass::header) {
         // With blanks around it, as HTTP/2 may bring it, it lets nothing through; an upstream of HTTP/1 drops them.
         let is_other = |value: &&HeaderValue| !is_a_secret(bypasses, header, value.as_bytes().trim_ascii());

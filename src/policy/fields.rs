@@ -13,11 +13,11 @@ use super::bypass::Condition;
 use super::counter_key::KeyPart;
 
 /// Marks a forwarded request that a rule on trial had no room for. Only tidegate may set it.
-pub const X_RATELIMIT_EXCEEDED: HeaderName = HeaderName::from_static("x-ratelimit-exceeded");
+pub(crate) const X_RATELIMIT_EXCEEDED: HeaderName = HeaderName::from_static("x-ratelimit-exceeded");
 
 /// Fields that speak of one connection only (RFC 9110, section 7.6.1), besides those that Connection names. They are
 /// removed from requests and responses; of TE, `trailers` is passed on.
-pub const HOP_BY_HOP: [HeaderName; 8] = [
+pub(crate) const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -30,18 +30,18 @@ pub const HOP_BY_HOP: [HeaderName; 8] = [
 
 /// Fields that are removed from every request besides those. (Whether an expectation is passed on depends on the
 /// connection to the upstream.)
-pub const REMOVED: [HeaderName; 2] = [header::EXPECT, X_RATELIMIT_EXCEEDED];
+pub(crate) const REMOVED: [HeaderName; 2] = [header::EXPECT, X_RATELIMIT_EXCEEDED];
 
 /// Whether tidegate removes the field from every request before it looks for a rule, so that none may read it.
 #[must_use]
-pub fn is_hidden(name: &HeaderName) -> bool {
+pub(crate) fn is_hidden(name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name) || REMOVED.contains(name) || imitates_ours(name)
 }
 
 /// Whether an upstream might read the field as one that tidegate writes or removes. (Of those only names with a dash
 /// can be spelled in such a way.)
 #[must_use]
-pub fn imitates_ours(name: &HeaderName) -> bool {
+pub(crate) fn imitates_ours(name: &HeaderName) -> bool {
     const OURS: [HeaderName; 3] =
         [header::CONTENT_LENGTH, HeaderName::from_static("x-real-ip"), X_RATELIMIT_EXCEEDED];
     if !is_odd(name) {
@@ -98,13 +98,13 @@ impl FromIterator<HeaderName> for FieldNames {
 
 /// Whether the name has more than letters, digits and `-` in it: hardly any has.
 #[must_use]
-pub fn is_odd(name: &HeaderName) -> bool {
+pub(crate) fn is_odd(name: &HeaderName) -> bool {
     name.as_str().bytes().any(|b| !b.is_ascii_alphanumeric() && b != b'-')
 }
 
 /// The name as CGI would have it, but for the dash.
 #[must_use]
-pub fn folded(name: &str) -> Cow<'_, str> {
+pub(crate) fn folded(name: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
     if name.chars().all(plain) {
         return Cow::Borrowed(name);

@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 /// Returns the name or address in an authority, without the port and a trailing dot. None: it holds something else.
 #[must_use]
-pub fn name(authority: &str) -> Option<&str> {
+pub(crate) fn name(authority: &str) -> Option<&str> {
     let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, port)) => {
             address.parse::<Ipv6Addr>().ok()?;
@@ -24,7 +24,7 @@ pub fn name(authority: &str) -> Option<&str> {
 
 /// How far a host has been read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Beginning {
+pub(crate) enum Beginning {
     /// Nothing of it is there.
     #[default]
     Empty,
@@ -41,7 +41,7 @@ pub enum Beginning {
 impl Beginning {
     /// Reads one byte more. `before` ends with all that has been read. None: no host goes on with it.
     #[must_use]
-    pub fn step(self, byte: u8, before: &[u8]) -> Option<Self> {
+    pub(crate) fn step(self, byte: u8, before: &[u8]) -> Option<Self> {
         match (self, byte) {
             (Self::Empty, b'[') => Some(Self::Address(0)),
             (Self::Empty | Self::Name, _) if in_name(byte) => Some(Self::Name),
@@ -57,7 +57,7 @@ impl Beginning {
 
     /// Returns whether it may be complete.
     #[must_use]
-    pub fn may_end(self) -> bool {
+    pub(crate) fn may_end(self) -> bool {
         matches!(self, Self::Name | Self::AddressEnd | Self::Port(_))
     }
 }

@@ -105,7 +105,7 @@ impl Match {
 /// number. It is a tree of our own because precedence is the file's order, where routers of the usual kind
 /// let the more specific route win and refuse two names for one parameter.
 #[derive(Debug, Default)]
-pub struct Index {
+pub(crate) struct Index {
     literals: HashMap<Box<str>, Index, foldhash::fast::RandomState>,
     param: Option<Box<Index>>,
     /// The indices of the rules whose template ends here.
@@ -116,7 +116,7 @@ pub struct Index {
 
 impl Index {
     /// Builds the tree. A template's index is its position in `templates`.
-    pub fn new<'a>(templates: impl Iterator<Item = &'a Template>) -> Self {
+    pub(crate) fn new<'a>(templates: impl Iterator<Item = &'a Template>) -> Self {
         let mut root = Self::default();
         for (index, template) in templates.enumerate() {
             let node = template.segments().iter().fold(&mut root, |node, segment| match segment {
@@ -130,7 +130,7 @@ impl Index {
 
     /// Returns the indices of all templates that match the canonical `path`, lowest first.
     #[must_use]
-    pub fn candidates(&self, path: &str) -> Vec<usize> {
+    pub(crate) fn candidates(&self, path: &str) -> Vec<usize> {
         let mut found = Vec::new();
         self.collect(split(path), &mut found);
         found.sort_unstable();

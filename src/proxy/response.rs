@@ -19,7 +19,7 @@ use crate::policy::CustomResponse;
 use crate::upstream::{ResponseBody, UpstreamError};
 
 /// The body of a response: tidegate's own, or the upstream's as it arrives.
-pub type Body = Either<Text<Bytes>, ResponseBody>;
+pub(crate) type Body = Either<Text<Bytes>, ResponseBody>;
 
 /// Problem types of draft-ietf-httpapi-ratelimit-headers-11, section 8.
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";

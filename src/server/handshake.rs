@@ -33,7 +33,7 @@ pub(super) const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALH
 
 /// The configuration of the steps before HTTP.
 #[derive(Clone, Debug, Default)]
-pub struct Handshake {
+pub(crate) struct Handshake {
     /// The current TLS configuration, which each new connection uses. None: without TLS.
     pub tls: Option<Arc<ArcSwap<ServerConfig>>>,
     /// Peers whose connections begin with a header of the PROXY protocol.

@@ -8,7 +8,7 @@ use super::handshake::{LOCAL, Socket};
 
 /// A bound socket that accepts clients.
 #[derive(Debug)]
-pub enum Listener {
+pub(crate) enum Listener {
     /// TCP.
     Tcp(TcpListener),
     /// A Unix socket.

@@ -17,7 +17,7 @@ use crate::settings::UpstreamAddress;
 
 /// The protocol of connections to the upstream.
 #[derive(Clone, Debug)]
-pub enum Protocol {
+pub(crate) enum Protocol {
     /// HTTP/1.1 without TLS.
     Http1,
     /// HTTP/2 without TLS, with prior knowledge (RFC 9113, section 3.3).
@@ -28,7 +28,7 @@ pub enum Protocol {
 
 /// The connection that a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectionKind {
+pub(crate) enum ConnectionKind {
     /// A connection over HTTP/1.1 or HTTP/2 that serves other requests too.
     Pooled,
     /// A connection over HTTP/1.1 for this request alone, which leaves HTTP if the upstream accepts the upgrade.
@@ -37,7 +37,7 @@ pub enum ConnectionKind {
 
 /// TLS to the upstream.
 #[derive(Clone, Debug)]
-pub struct UpstreamTls {
+pub(crate) struct UpstreamTls {
     /// The trusted roots and the client certificate.
     pub config: Arc<ClientConfig>,
     /// The name that the upstream's certificate must have.

@@ -10,7 +10,7 @@ use crate::tls::Outdated;
 
 /// Why the upstream gave no response.
 #[derive(Debug, thiserror::Error)]
-pub enum UpstreamError {
+pub(crate) enum UpstreamError {
     /// No connection could be made, for another reason than the next three: the request was not sent.
     #[error("the upstream cannot be reached")]
     Unreachable(#[source] io::Error),
@@ -78,7 +78,7 @@ impl UpstreamError {
 
     /// Returns the status of the response to the client.
     #[must_use]
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Unreachable(_) | Self::NotTls(_) | Self::Outdated(..) | Self::Certificate(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -95,7 +95,7 @@ impl UpstreamError {
 
     /// Returns what the upstream did wrong, or `None` if the client caused the error.
     #[must_use]
-    pub fn fault(&self) -> Option<UpstreamFault> {
+    pub(crate) fn fault(&self) -> Option<UpstreamFault> {
         match self {
             Self::Unreachable(_) | Self::NotTls(_) | Self::Outdated(..) | Self::Certificate(_) => {
                 Some(UpstreamFault::Unreachable)
@@ -112,7 +112,7 @@ impl UpstreamError {
 
     /// Returns the bound that was reached, if any. (A stall of the client's body is counted where the body is read.)
     #[must_use]
-    pub fn bound(&self) -> Option<Bound> {
+    pub(crate) fn bound(&self) -> Option<Bound> {
         match self {
             Self::ConnectTimeout | Self::HandshakeTimeout => Some(Bound::UpstreamConnect),
             Self::QueueFull => Some(Bound::UpstreamPending),
@@ -124,7 +124,7 @@ impl UpstreamError {
 
     /// Returns the proxy error type (RFC 9209, section 2.3).
     #[must_use]
-    pub fn proxy_status(&self) -> &'static str {
+    pub(crate) fn proxy_status(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "destination_unavailable",
             Self::NotTls(_) => "tls_protocol_error",
@@ -141,7 +141,7 @@ impl UpstreamError {
 
 /// Why a body breaks off.
 #[derive(Debug, thiserror::Error)]
-pub enum BodyError {
+pub(crate) enum BodyError {
     /// The connection that the body arrives on ended, or the body is not valid HTTP.
     #[error(transparent)]
     Broken(#[from] hyper::Error),

@@ -10,7 +10,7 @@ use super::connect::ConnectionKind;
 use super::pool::Reservation;
 
 /// A request to send.
-pub struct Outgoing {
+pub(crate) struct Outgoing {
     /// The request with the fields for the upstream.
     pub request: Request<Incoming>,
     /// The target.
@@ -30,4 +30,4 @@ pub struct Outgoing {
 }
 
 /// Receives the status and the fields of an interim response.
-pub type OnInterim = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;
+pub(crate) type OnInterim = Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>;

@@ -103,7 +103,7 @@ impl Drop for ConnectionTask {
 
 /// A place among the requests that wait for the upstream or are under way. Dropping it frees the place.
 #[derive(Debug)]
-pub struct Reservation(OwnedSemaphorePermit);
+pub(crate) struct Reservation(OwnedSemaphorePermit);
 
 /// The permit of one request to be under way. Dropping it gives it back.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use crate::metrics::Bound;
 use crate::trailers;
 
 /// The body of a response, with the connection that it arrives on.
-pub struct ResponseBody {
+pub(crate) struct ResponseBody {
     body: Incoming,
     progress: Arc<Progress>,
     stall_timer: StallTimer,
