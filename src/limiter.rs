@@ -131,12 +131,13 @@ impl Limiter {
 
     /// Remembers the refusals among decisions of the store. The charges were sent to it at `sent`.
     fn remember(&self, charges: &[DecidedCharge<'_, '_>], sent: LocalMs) {
+        let replied = self.timeline.now();
         for DecidedCharge { pending, decision } in charges {
             if let Ok(decision) = decision
                 && !decision.taken.fits
                 && pending.is_binding()
             {
-                self.refusals.insert(&pending.keyed, decision, sent);
+                self.refusals.insert(&pending.keyed, decision, sent, replied);
             }
         }
     }

@@ -56,8 +56,8 @@ impl RefusalCache {
         Self { refusals, early_room }
     }
 
-    /// Remembers a refusal of a charge that was sent to the store at `sent`.
-    pub(super) fn insert(&self, keyed: &KeyedCharge, decision: &Decision, sent: LocalMs) {
+    /// Remembers a refusal of a charge that was sent to the store at `sent`. The reply was there at `replied`.
+    pub(super) fn insert(&self, keyed: &KeyedCharge, decision: &Decision, sent: LocalMs, replied: LocalMs) {
         let (limit, cost, now_ms) = (keyed.charge.limit, keyed.charge.cost, decision.now.as_i64());
         let Some(left_ms) = decision.counter.retry_after(&limit, now_ms, cost) else { return };
         let last = self.refusals.get(keyed.key.as_str());
@@ -75,7 +75,9 @@ impl RefusalCache {
             limit,
             cost,
             remaining: decision.counter.remaining(&limit, now_ms),
-            room: sent + left_ms,
+            // The store decided at some time in between: the later time is named to clients, so that none comes back too
+            // early, and from the earlier one on the store decides again.
+            room: replied + left_ms,
             expires: sent + left_ms.min(max_age_ms),
         };
         self.refusals.insert(keyed.key.clone(), refusal);
@@ -112,7 +114,7 @@ mod tests {
     #[test]
     fn a_refusal_of_a_local_counter_lasts_until_there_is_room() {
         let (cache, (keyed, decision)) = (RefusalCache::new(EarlyRoom::Never), refused(0));
-        cache.insert(&keyed, &decision, LocalMs::new(10));
+        cache.insert(&keyed, &decision, LocalMs::new(10), LocalMs::new(10));
         assert_eq!(cache.get(&keyed, LocalMs::new(60_009)), Some((0, 1)));
         assert_eq!(cache.get(&keyed, LocalMs::new(60_010)), None);
     }
@@ -120,7 +122,7 @@ mod tests {
     #[test]
     fn a_refusal_in_redis_lasts_for_five_seconds() {
         let (cache, (keyed, decision)) = (RefusalCache::new(EarlyRoom::Deletion), refused(0));
-        cache.insert(&keyed, &decision, LocalMs::new(10));
+        cache.insert(&keyed, &decision, LocalMs::new(10), LocalMs::new(10));
         assert_eq!(cache.get(&keyed, LocalMs::new(20)), Some((0, 59_990)));
         assert_eq!(cache.get(&keyed, LocalMs::new(5_010)), None);
     }
@@ -129,8 +131,8 @@ mod tests {
     fn a_refusal_soon_after_a_charge_that_may_be_given_back_lasts_for_a_moment() {
         let (cache, (keyed, decision)) = (RefusalCache::new(EarlyRoom::GiveBack), refused(99));
         for sent in [10, 200].map(LocalMs::new) {
-            cache.insert(&keyed, &decision, sent);
-            cache.insert(&keyed, &decision, sent + 1);
+            cache.insert(&keyed, &decision, sent, sent);
+            cache.insert(&keyed, &decision, sent + 1, sent + 1);
             assert_eq!(cache.get(&keyed, sent + 99), Some((0, 59_802)));
             assert_eq!(cache.get(&keyed, sent + 100), None, "it may have been full for a moment each time");
         }
@@ -139,7 +141,15 @@ mod tests {
     #[test]
     fn a_refusal_long_after_a_charge_that_may_be_given_back_lasts_for_five_seconds() {
         let (cache, (keyed, decision)) = (RefusalCache::new(EarlyRoom::GiveBack), refused(100));
-        cache.insert(&keyed, &decision, LocalMs::new(10));
+        cache.insert(&keyed, &decision, LocalMs::new(10), LocalMs::new(10));
         assert_eq!(cache.get(&keyed, LocalMs::new(5_009)), Some((0, 54_901)));
+    }
+
+    #[test]
+    fn the_named_time_is_not_before_there_is_room_where_the_reply_was_slow() {
+        let (cache, (keyed, decision)) = (RefusalCache::new(EarlyRoom::Never), refused(0));
+        cache.insert(&keyed, &decision, LocalMs::new(10), LocalMs::new(30));
+        assert_eq!(cache.get(&keyed, LocalMs::new(40)), Some((0, 59_990)));
+        assert_eq!(cache.get(&keyed, LocalMs::new(60_010)), None, "the store may have room");
     }
 }
