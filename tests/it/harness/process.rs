@@ -42,6 +42,15 @@ pub struct Finished {
     pub stderr: String,
 }
 
+/// Gives connections to the upstream more time than the default, which a busy machine may exceed, unless the configuration
+/// has an upstream itself.
+fn with_patience(config: &str) -> String {
+    match config.lines().any(|line| line.starts_with("upstream:")) {
+        true => config.to_owned(),
+        false => format!("{config}\nupstream: {{ connect_timeout: 30s }}\n"),
+    }
+}
+
 impl Tidegate {
     /// `tidegate run` with these flags, in front of `upstream`.
     pub async fn start(upstream: SocketAddr, flags: &[&str]) -> Self {
@@ -63,7 +72,7 @@ impl Tidegate {
     pub async fn configured_with(upstream: SocketAddr, config: &str, flags: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join(CONFIG);
-        std::fs::write(&file, config).unwrap();
+        std::fs::write(&file, with_patience(config)).unwrap();
         let upstream = format!("--upstream=http://{upstream}");
         let arguments = [&["run", &upstream, "--config", file.to_str().unwrap()], flags].concat();
         let mut tidegate = Self::run(&arguments).await;
@@ -161,7 +170,7 @@ impl Tidegate {
 
     /// Writes the configuration file anew, in place.
     pub fn rewrite(&self, config: &str) {
-        std::fs::write(self.directory().join(CONFIG), config).unwrap();
+        std::fs::write(self.directory().join(CONFIG), with_patience(config)).unwrap();
     }
 
     /// The log lines with this text in their message.
