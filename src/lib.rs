@@ -3,13 +3,14 @@
 //!
 //! # Where to start
 //!
-//! [`window`] is the arithmetic, and has no dependencies. `proxy::Proxy::handle` is the life of a request.
+//! [`window`] is the arithmetic, and uses no other module. `proxy::Proxy::handle` is the life of a request.
 //! [`app`] puts the parts together. `ARCHITECTURE.md` says why the parts are what they are.
 //!
 //! ```text
 //! main -> cli, app -> server -> connection, permits, policy, tls
-//!                  -> proxy  -> limiter  -> store, policy -> window
-//!                            -> policy   -> window
+//!                  -> proxy  -> limiter  -> store    -> window
+//!                                        -> policy   -> window
+//!                            -> policy
 //!                            -> upstream -> settings, tls
 //!                            -> connection, permits
 //!                  -> ops    -> connection
@@ -23,7 +24,7 @@
 //!
 //! - The proxy does not know that Redis exists; the stores do not know that HTTP exists.
 //! - [`window`], [`policy`] and [`tls`] are pure: no I/O, no clock, no runtime. [`clock`] is the only reader of time.
-//! - One request sees one [`policy::Policy`], loaded once.
+//! - From the end of its head on, a request sees one [`policy::Policy`], loaded once.
 //! - Nothing a peer, a file or Redis says makes the process panic; every table and every wait is bounded.
 //! - No client, path or user is in a metric's label. What may be a secret is hashed before it leaves the process.
 //! - No fault of the limiter turns into a 500 or a stall.
@@ -33,7 +34,8 @@
 //! - **rule**: which requests, whose counter, which limits, and what to do when there is no room.
 //! - **limit**: `quota` units per `window`, with a `burst` allowance above it for clients that had paused.
 //! - **counter**: what one client has used of one limit.
-//! - **check**: one rule that applies to one request.
+//! - **check**: one rule that applies to one request. The store decides about all checks of a request at once, within the
+//!   `timeout` of a check.
 //! - **charge**: the units that a request costs one counter; a *keyed charge* names the counter too. The store makes a
 //!   **decision** about each charge.
 //! - **call**: one execution of a script in Redis, on behalf of a request or of upkeep; Redis sends a **reply**.

@@ -99,13 +99,13 @@ pub(crate) enum Outcome {
     Unlimited,
     /// Forwarded without a check: a bypass let it through.
     Bypassed,
-    /// Forwarded without a check: the store gave no answer.
+    /// Forwarded without a check: the store made no decision.
     StoreFailedOpen,
-    /// Refused with 503 (gRPC: status 14): the store gave no answer.
+    /// Refused with 503 (gRPC: status 14): the store made no decision.
     StoreFailedClosed,
     /// Refused with 429 or 503: too much is under way. No limit was charged.
     Overloaded,
-    /// Refused with 400, 405, 414, 431 or 501: no rule was asked, or a key that the rule demands is missing.
+    /// Refused with 400, 405, 414, 431 or 501: no rule has checked it, or a key that its rule demands is missing.
     Rejected,
 }
 
@@ -243,15 +243,15 @@ impl ProxyMeter {
 /// Where a decision came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// The store was asked.
+    /// The store decided.
     Store,
-    /// A refusal that was remembered: the store was not asked.
+    /// A refusal that was remembered, without the store.
     DeniedCache,
-    /// The store gave no answer, and this instance's part of the limit decided.
+    /// The store made no decision, and this instance's part of the limit decided.
     Local,
-    /// The store gave no answer, and the request was let through.
+    /// The store made no decision, and the request was forwarded.
     Open,
-    /// The store gave no answer, and the request was refused.
+    /// The store made no decision, and the request was refused.
     Closed,
 }
 

@@ -70,15 +70,15 @@ pub enum Mode {
     Off,
 }
 
-/// What a rule does when the store gives no answer in time.
+/// What a rule does when the store makes no decision in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnOutage {
-    /// Decides with this instance's share of the limit, in memory.
+    /// Decides with this instance's part of the limit, in memory.
     #[default]
     Local,
     /// Forwards without a check.
     Open,
-    /// Answers 503 with Retry-After.
+    /// Responds with 503 and Retry-After.
     Closed,
 }
 

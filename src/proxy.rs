@@ -178,8 +178,8 @@ impl Proxy {
 }
 
 impl<'p> Cost<'p> {
-    /// Returns what a planned request costs, with the name of the rule or bypass that decides if no other rule does:
-    /// the bypass, the endpoint rule, or the first global rule.
+    /// Returns what a planned request costs, and the name of the rule or bypass under which it is counted unless another
+    /// rule refuses it: the bypass, the endpoint rule, or the first global rule.
     fn of(plan: Plan<'p>) -> Result<(&'p str, Self), Refusal<'p>> {
         match plan {
             Plan::Bypass(bypass) => Ok((&bypass.name, Self::Free(Outcome::Bypassed))),

@@ -85,7 +85,7 @@ where
             }
         };
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
-            Bound::Connections.exceeded();
+            Bound::Connections.count_exceeded();
             continue;
         };
         let (acceptor, http, handle, drain) =
@@ -131,7 +131,7 @@ impl Acceptor {
         // All clients on a Unix socket have the same address, so it cannot tell them apart.
         let own = (peer != LOCAL).then(|| self.per_client.try_acquire(peer.ip())).transpose();
         let Ok(own) = own else {
-            Bound::ConnectionsPerClient.exceeded();
+            Bound::ConnectionsPerClient.count_exceeded();
             return None;
         };
         let Accepted { stream, read, http2, names, secure } = self.handshake.accept(socket).await?;

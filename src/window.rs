@@ -60,7 +60,7 @@ impl Limit {
     pub const MAX_WINDOW_MS: i64 = 366 * 24 * 3_600_000;
     /// The most slices that a window may be cut into.
     pub const MAX_SLICES: i64 = 64;
-    /// One that has room for whoever only wants to know whether there is a store.
+    /// The limit that probes of a store are charged to. It always has room.
     pub const PROBE: Self = Self { quota: 1_000_000, burst: 0, window_ms: 1_000, slices: 1 };
 
     /// A limit of `quota` units per `window_ms` milliseconds, with an allowance of `burst` units.
@@ -177,9 +177,10 @@ impl Bucket {
 /// at once and keeps the counts, as each bucket has its own span. (A changed window is another counter.)
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counter {
-    /// Oldest first, at most [`Counter::MAX_BUCKETS`]. Each is of one slice, of those at the time.
+    /// Oldest first, at most [`Counter::MAX_BUCKETS`]. Each is one slice, of the slices in force when it was written.
     buckets: Vec<Bucket>,
-    /// Burst units spent, times the window: it is paid back at `burst` per millisecond.
+    /// The burst units that are spent, each times the window in milliseconds. Every millisecond pays back `burst` of this,
+    /// so that a whole burst takes one window.
     debt: i64,
     /// When the counter last admitted something.
     last_ms: i64,

@@ -10,7 +10,7 @@ use crate::window::Charge;
 /// Units that a request costs.
 const COST: i64 = 1;
 
-/// The end of each counter's key, which the build before reads: see `upgrade.rs`.
+/// The end of each counter's key, which the previous version reads: see `upgrade.rs`.
 pub(super) const KEY_END: &str = ":4";
 
 /// All charges of one request: one for each limit of each rule that applies to it.

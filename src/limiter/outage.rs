@@ -1,6 +1,6 @@
 //! What the limiter does about outages of the store. It takes part in each check with three calls:
 //!
-//! 1. [`Outage::may_check`] before the check: a store that is back after an outage may lack so much of a counter that it
+//! 1. [`Outage::store_may_decide`] before the check: a store that is back after an outage may lack so much of a counter that it
 //!    must not decide before the counter is settled.
 //! 2. [`Outage::observe`] after the check: what the store decided shows which part of a client's traffic comes through
 //!    this instance.
@@ -46,16 +46,16 @@ impl Outage {
     }
 
     /// Returns whether the store may decide about the charges. If it lacks something of their counters, starts to settle
-    /// them. If it lacks too much, it must not decide: rules that can decide locally do so at once, and for others the
-    /// check waits a moment for the settlement.
-    pub(super) async fn may_check(
+    /// them. If it lacks too much, and all rules can decide locally, it may not. For other rules it decides all the same,
+    /// after a wait for the settlements that this call has started.
+    pub(super) async fn store_may_decide(
         &self,
         store: &RedisStore,
         charges: &[PendingCharge<'_>],
         generation: Generation,
     ) -> bool {
         if store.is_down() {
-            // Nothing can be settled now. The check fails at once, and its error says why.
+            // Nothing can be settled now. The store then fails at once, with the error that says why.
             return true;
         }
         let (due, is_blocked) = self.ledger.unsettled_keys(charges, generation);
@@ -66,7 +66,7 @@ impl Outage {
         if charges.iter().all(|charge| charge.rule.on_outage == OnOutage::Local) {
             return false;
         }
-        // Half of the time of a check, so that the other half is left for the check itself.
+        // This comes before the check and has a time of its own: half of what the check itself may take.
         let _ = timeout(store.timeout() / 2, join_all(settlements)).await;
         true
     }

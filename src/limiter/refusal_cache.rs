@@ -63,7 +63,9 @@ impl RefusalCache {
         let last = self.refusals.get(keyed.key.as_str());
         let last = last.filter(|last| last.limit == limit && last.cost == cost);
         if last.is_some_and(|last| sent < last.expires) {
-            return; // The charge was sent while an earlier refusal was in force: this one is no newer.
+            // The charge was sent while an earlier refusal was in force. That one must expire in time, so that the store
+            // decides again.
+            return;
         }
         let is_stable = now_ms - decision.counter.last_ms() >= UNSTABLE_MS;
         let max_age_ms = match self.early_room {

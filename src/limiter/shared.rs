@@ -31,14 +31,15 @@ impl SharedLimiter {
         Self { store, outage }
     }
 
-    /// Decides about the charges of one request, within the time that the store has for a check.
+    /// Decides about the charges of one request. A settlement may come before the check: then the wait is up to one and a
+    /// half times the timeout of a check.
     pub(super) async fn decide<'c, 'p>(
         &self,
         charges: &'c [PendingCharge<'p>],
     ) -> (Vec<DecidedCharge<'c, 'p>>, Decider) {
         let Self { store, outage } = self;
         let before = store.generation();
-        let mut charges = if outage.may_check(store, charges, before).await {
+        let mut charges = if outage.store_may_decide(store, charges, before).await {
             let charges = DecidedCharge::join(charges, store.take(charges).await);
             outage.observe(&charges, GenerationSpan { before, after: store.generation() });
             charges
@@ -49,7 +50,7 @@ impl SharedLimiter {
         (charges, decider)
     }
 
-    /// Returns the charges together with those of the counters of the build before, if it has others.
+    /// Returns the charges together with those of the counters of the previous version, if it has others.
     pub(super) fn with_former<'p>(&self, charges: &Charges<'p>) -> Option<Charges<'p>> {
         charges.with_former(|window_ms| self.outage.had_other_builds(window_ms))
     }

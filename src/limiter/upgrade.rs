@@ -1,8 +1,8 @@
-//! Counters that instances of the build before share with this one while both are running.
+//! Counters that instances of the previous version share with this one while both are running.
 //!
-//! That build had the number of slices at the end of a counter's key, 4 unless the rule set it. The key ends with 4 for all
-//! now, so most counters are shared as they are: scripts of both builds read buckets of any slices. A rule that sets another
-//! number had a key of its own. While an instance of that build is alive, and for a window after, both counters are charged,
+//! That version had the number of slices at the end of a counter's key, 4 unless the rule set it. The key ends with 4 for all
+//! now, so most counters are shared as they are: scripts of both versions read buckets of any slices. A rule that sets another
+//! number had a key of its own. While an instance of that version is alive, and for a window after, both counters are charged,
 //! so that no client gets the limit from each.
 
 use super::charges::{Charges, KEY_END, PendingCharge};
@@ -10,7 +10,7 @@ use crate::store::KeyedCharge;
 use crate::window::Slices;
 
 impl<'p> PendingCharge<'p> {
-    /// Returns the same charge to the counter of the build before, if that has another key.
+    /// Returns the same charge to the counter of the previous version, if that has another key.
     fn former(&self) -> Option<Self> {
         let slices = match self.limit.slices {
             Slices::Auto | Slices::Exactly(4) => return None,
@@ -23,7 +23,7 @@ impl<'p> PendingCharge<'p> {
 }
 
 impl<'p> Charges<'p> {
-    /// Returns these charges together with those of the counters of the build before, where `is_shared` returns for a
+    /// Returns these charges together with those of the counters of the previous version, where `is_shared` returns for a
     /// window in milliseconds whether that build may have counted in it. None: there are no such counters.
     pub(super) fn with_former(&self, is_shared: impl Fn(i64) -> bool) -> Option<Self> {
         let former = |pending: &PendingCharge<'p>| {

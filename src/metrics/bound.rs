@@ -109,7 +109,7 @@ impl Bound {
     }
 
     /// Counts it.
-    pub(crate) fn exceeded(self) {
+    pub(crate) fn count_exceeded(self) {
         counter!(EXCEEDED, "bound" => self.label()).increment(1);
     }
 }

@@ -18,7 +18,7 @@ const SETTLED: &str = "tidegate_settled_units_total";
 
 pub(super) fn describe() {
     describe_histogram!(STORE_SECONDS, "Time of a check in the store, by store and result.");
-    describe_gauge!(STORE_UP, "1 while all servers of the store are asked, 0 while one is down.");
+    describe_gauge!(STORE_UP, "1 while all servers of the store are used, 0 while one is down.");
     describe_counter!(STORE_OUTAGES, "How often a server of the store went down.");
     describe_gauge!(STORE_KEYS, "Counters in the memory store.");
     describe_counter!(STORE_EVICTIONS, "Live counters that the memory store dropped to make room.");
@@ -30,7 +30,7 @@ pub(super) fn describe() {
     describe_gauge!(INSTANCES, "Instances that share the limits, as last seen in Redis.");
     describe_counter!(
         FALLBACK_EVICTIONS,
-        "Counters that were forgotten here, and would have to be decided about without Redis like unknown ones."
+        "Counters that this instance forgot: in an outage of Redis their clients get an equal part of the limit."
     );
     describe_counter!(SETTLED, "Units admitted without Redis that were added to its counters afterwards.");
     // All appear from the start, so that the first outage is seen as an increase. Without a shared store they stay so.

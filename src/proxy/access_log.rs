@@ -1,4 +1,4 @@
-//! The access log: a request is counted when it is decided, and logged when it ends.
+//! The access log: a request is counted when it is decided, and logged when its response begins.
 
 use std::net::SocketAddr;
 
@@ -38,7 +38,7 @@ impl<'m> AccessLog<'m> {
     pub(super) fn refused(&mut self, refusal: &Refusal<'_>) {
         self.decided(refusal.rule(), refusal.outcome());
         self.reason = refusal.bound();
-        self.reason.inspect(|bound| bound.exceeded());
+        self.reason.inspect(|bound| bound.count_exceeded());
     }
 
     fn decided(&mut self, rule: &str, outcome: Outcome) {

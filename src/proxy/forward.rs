@@ -35,7 +35,7 @@ impl Proxy {
             Ok(response) => response,
             Err(error) => {
                 error.fault().inspect(|fault| fault.count());
-                error.bound().inspect(|bound| bound.exceeded());
+                error.bound().inspect(|bound| bound.count_exceeded());
                 tracing::debug!(%error, "the upstream gave no response");
                 response::upstream_failed(&error)
             }

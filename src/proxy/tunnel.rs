@@ -157,7 +157,7 @@ async fn relay(client: Upgraded, upstream: Upgraded, idle_timeout: Duration) {
     tokio::select! {
         ended = &mut up => if ended.is_ok() { let _ = timeout(HALF_OPEN_TIMEOUT, down).await; },
         ended = &mut down => if ended.is_ok() { let _ = timeout(HALF_OPEN_TIMEOUT, up).await; },
-        () = last_byte.lasts(idle_timeout) => Bound::StreamIdle.exceeded(),
+        () = last_byte.lasts(idle_timeout) => Bound::StreamIdle.count_exceeded(),
     }
 }
 

@@ -91,7 +91,7 @@ impl<F: Future> Future for WatchedStream<F> {
         loop {
             let Some(waiting) = this.progress.waits_since() else { return Poll::Pending };
             if waiting >= *this.timeout {
-                Bound::BodyIdle.exceeded();
+                Bound::BodyIdle.count_exceeded();
                 return Poll::Ready(());
             }
             let left = this.timeout.saturating_sub(waiting);

@@ -67,11 +67,11 @@ impl Handshake {
             Ok(Ok(client)) => Some(client.unwrap_or(peer)),
             Ok(Err(error)) => {
                 tracing::debug!(%peer, %error, "closed: there is no valid header of the PROXY protocol");
-                Bound::ProxyHeader.exceeded();
+                Bound::ProxyHeader.count_exceeded();
                 None
             }
             Err(_) => {
-                Bound::ProxyHeader.exceeded();
+                Bound::ProxyHeader.count_exceeded();
                 None
             }
         }
@@ -91,7 +91,7 @@ impl Handshake {
                         return None;
                     }
                     Err(_) => {
-                        Bound::Handshake.exceeded();
+                        Bound::Handshake.count_exceeded();
                         return None;
                     }
                 };
@@ -101,7 +101,7 @@ impl Handshake {
             }
         };
         let Ok(first) = timeout(self.bounds.first_byte_timeout, first_bytes(&mut stream)).await else {
-            Bound::FirstByte.exceeded();
+            Bound::FirstByte.count_exceeded();
             return None;
         };
         let (read, http2) = first?;

@@ -71,7 +71,7 @@ impl HttpConnection {
             let version = request.version();
             let (under_way, at_once) = requests.begin();
             if http2 && at_once == streams {
-                Bound::Streams.exceeded();
+                Bound::Streams.count_exceeded();
             }
             if http2 && request.method() == Method::CONNECT {
                 request.extensions_mut().insert(ConnectionGuards(Arc::new(requests.begin().0)));
@@ -119,7 +119,7 @@ impl HttpConnection {
         };
         if let Err(error) = ended {
             if is_flood(&*error) {
-                Bound::Resets.exceeded();
+                Bound::Resets.count_exceeded();
             }
             tracing::debug!(%peer, error, "the connection ended early");
         }
@@ -137,7 +137,7 @@ fn mark_stand_in(request: &mut Request<Incoming>, reader: &ReaderState, peer: So
             metrics::handshake_failed();
         }
         if let Some(bound) = bound(fault) {
-            bound.exceeded();
+            bound.count_exceeded();
         }
         let status = StatusCode::from_u16(fault.status()).unwrap_or(StatusCode::BAD_REQUEST);
         request.extensions_mut().insert(Unreadable { status, reason: fault.to_string() });

@@ -19,7 +19,7 @@ pub struct RedisSettings {
     pub sentinel_credentials: Credentials,
     /// TLS to servers and sentinels. None: connections are in plain text.
     pub tls: Option<ClientTls>,
-    /// How long a check may take in all, before the outage policy decides.
+    /// How long a check may take, before the outage policy decides. What is given back after a refusal has the same time.
     pub timeout: Duration,
     /// The beginning of each key's name.
     pub key_prefix: String,

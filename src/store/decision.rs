@@ -7,8 +7,8 @@ use crate::window::{Charge, Counter, Limit, Taken};
 /// more beside it.
 #[derive(Clone, Debug)]
 pub struct KeyedCharge {
-    /// The counter's key: `{client}:rule:window:4`. Because of the braces a Redis Cluster keeps the counters of one
-    /// client in one slot.
+    /// The counter's key: `{client}:rule:window:4`, with the braces, so that a Redis Cluster keeps the counters of one
+    /// client in one slot, and with the 4, which an earlier version reads.
     pub key: String,
     /// The charge.
     pub charge: Charge,

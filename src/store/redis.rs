@@ -32,7 +32,7 @@ use wire::call::Calls;
 use wire::dialer::Dialer;
 use wire::keyspace::Keyspace;
 
-/// How long calls may take that no request waits for, at least.
+/// How long settlements and heartbeats may take, at least.
 const MIN_SETTLE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The store that all instances share.
@@ -139,7 +139,8 @@ impl RedisStore {
         self.nodes.timeout
     }
 
-    /// Returns how long [`Self::settle`] may take. No request waits for it, so this may be longer than for a check.
+    /// Returns how long [`Self::settle`] may take. It may be longer than for a check, as a request does not wait for the
+    /// whole of it.
     #[must_use]
     pub fn settle_timeout(&self) -> Duration {
         MIN_SETTLE_TIMEOUT.max(self.nodes.timeout)

@@ -97,7 +97,7 @@ impl Body for RequestBody {
                 progress.set_request_body(RequestBodyState::AwaitsClient);
                 std::task::ready!(stall_timer.poll(progress, context));
                 progress.set_request_body(RequestBodyState::TimedOut);
-                Bound::BodyIdle.exceeded();
+                Bound::BodyIdle.count_exceeded();
                 Poll::Ready(Some(Err(BodyError::Stalled)))
             }
         }

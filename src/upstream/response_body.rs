@@ -84,7 +84,7 @@ impl Body for ResponseBody {
         if let Some(deadline) = &mut self.deadline
             && deadline.as_mut().poll(context).is_ready()
         {
-            Bound::Request.exceeded();
+            Bound::Request.count_exceeded();
             return Poll::Ready(Some(Err(BodyError::RequestTimeout)));
         }
         let polled = Pin::new(&mut self.body).poll_frame(context);
@@ -106,7 +106,7 @@ impl Body for ResponseBody {
             Poll::Pending => {
                 let Self { stall_timer, progress, stall_bound, .. } = &mut *self;
                 std::task::ready!(stall_timer.poll(progress, context));
-                stall_bound.exceeded();
+                stall_bound.count_exceeded();
                 Poll::Ready(Some(Err(BodyError::Stalled)))
             }
         }

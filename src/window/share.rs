@@ -1,15 +1,16 @@
-//! A limit that several instances share, cut into parts for the time when they cannot ask each other.
+//! A limit that several instances share, cut into parts for the time when Redis cannot count for all of them.
 //!
-//! An instance that has seen a client's traffic takes the part of the limit that came through it: those parts add up
-//! to the limit, and a client that sticks to one instance keeps its whole limit. Where nothing is known the parts are
-//! equal, and add up too.
+//! An instance that has seen a client's traffic takes a part in proportion to the traffic that came through it: these
+//! parts add up to the limit, and a client that stays at one instance keeps its whole limit. Where nothing is known the
+//! parts are equal, and add up too. A client that moves to an instance which has not seen it gets an equal part there
+//! beside the part of the instance that it left: for that time it has more than its limit.
 
 use super::{Bucket, Counter, Limit};
 
 impl Limit {
-    /// The part of the instance at `place` among so many, when nothing is known of a client. What cannot be divided
-    /// goes to the first of them, and of the burst to the last. Everyone gets at least 1, so the parts of a quota
-    /// below the number of instances add up to more than it.
+    /// Returns the part of the instance at `place` among `instances`, where nothing is known of a client. Units that
+    /// cannot be divided go to the first instances, and those of the burst to the last ones. Each instance gets at least
+    /// 1 unit, so the parts of a quota below the number of instances add up to more than the quota.
     #[must_use]
     pub fn equal_part(&self, place: i64, instances: i64) -> Self {
         let instances = instances.max(1);
@@ -22,11 +23,11 @@ impl Limit {
         }
     }
 
-    /// The part of an instance through which that traffic came; `equal` would be its part if nothing were known.
+    /// Returns the part of an instance through which `traffic` came. `equal` is its part where nothing is known.
     ///
-    /// With room left the part is at least the equal one, and larger by twice the square root of it, for the chance in
-    /// how arrivals are spread; but by no more than the others' part of that room: a client that was at its limit gets
-    /// its limit and no more.
+    /// The part is `quota * own / all`, plus an allowance for the chance by which arrivals spread over instances: up to
+    /// `equal` where that is larger, plus `2 * sqrt(part)`. The allowance is at most `room * (all - own) / all`, the room
+    /// that the other instances' traffic would use: a client that was at its limit has no room, and gets no allowance.
     #[must_use]
     pub fn part_of_traffic(&self, traffic: Traffic, equal: &Self) -> Self {
         let Traffic { own, all, room } = traffic;

@@ -87,8 +87,9 @@ impl SharedCounter {
     ) -> Self {
         let limit = keyed.charge.limit;
         let mut counter = Self::unknown(limit, generations.before);
-        // Other instances have admitted units before. A part of them may have come through an instance that is gone and
-        // whose index this one has. For the first few requests of a new client the difference does not matter.
+        // Others have admitted units of this counter before. Some may have come through an instance that this one replaces:
+        // they then count neither for it nor for any other, so the ratio of traffic begins now. For the first few requests
+        // of a new client the difference does not matter.
         if decision.before.used(&limit, decision.now.as_i64()) * FEW_UNITS_DIVISOR > limit.quota() {
             counter.complete_since = decision.now;
         }
@@ -128,6 +129,8 @@ impl SharedCounter {
         self.limit = *limit;
         // While some instances have not settled the counter, the store reports too few units of others, from which each
         // instance would compute too large a part.
+        // A part is out of date when the store has decided again: long enough after the part's last use, or after its
+        // beginning.
         let is_stale =
             |part: &Part| decided - part.used > SETTLED_BY_ALL_MS || decided - part.since > MEMORY_MS;
         let part = match self.part.filter(|part| !is_stale(part)) {

@@ -54,7 +54,7 @@ fn the_asterisk_is_for_options_only() {
 }
 
 #[test]
-fn a_target_and_a_host_field_must_name_one_host() {
+fn a_host_field_must_name_the_host_of_the_target() {
     for (uri, host, is_one) in [
         ("http://a/", "a", true),
         ("http://a/", "A", true),

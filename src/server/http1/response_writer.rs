@@ -88,7 +88,7 @@ impl ResponseWriter {
             return polled;
         }
         std::task::ready!(self.stall_timer.poll(self.timeout, context));
-        Bound::BodyIdle.exceeded();
+        Bound::BodyIdle.count_exceeded();
         Poll::Ready(Err(io::Error::new(
             io::ErrorKind::TimedOut,
             "the client takes nothing of what it is sent",

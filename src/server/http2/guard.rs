@@ -47,7 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FloodGuard<S> {
     /// The clock is read only if there is something to count.
     fn spend(&mut self, received: Received) {
         if received.control > 0 && !self.budget.spend(received.control, self.watch.millis()) {
-            Bound::ControlFrames.exceeded();
+            Bound::ControlFrames.count_exceeded();
             self.state = State::Flooded;
         }
     }

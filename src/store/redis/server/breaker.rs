@@ -82,12 +82,12 @@ impl Breaker {
     }
 
     /// Waits until a failure is reported.
-    pub(crate) async fn failed(&self) {
+    pub(crate) async fn wait_for_failure(&self) {
         self.failed.notified().await;
     }
 
     /// Waits until the breaker opens.
-    pub(crate) async fn opened(&self) {
+    pub(crate) async fn wait_until_open(&self) {
         self.opened.notified().await;
     }
 

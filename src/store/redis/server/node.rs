@@ -35,7 +35,7 @@ const STARVED: Duration = Duration::from_millis(3);
 /// What the nodes of one store have in common.
 #[derive(Debug)]
 pub(crate) struct Nodes {
-    /// How long a check may take in all.
+    /// How long a check may take.
     pub(crate) timeout: Duration,
     /// The maximum number of connections to each server.
     pub(crate) connections: u32,
@@ -85,7 +85,7 @@ pub(crate) struct Node {
     breaker: Arc<Breaker>,
     /// The slot of the last failed call, for probes.
     failed_slot: Arc<AtomicU16>,
-    /// How long a check may take in all.
+    /// How long a check may take.
     timeout: Duration,
     _supervisor: AbortOnDropHandle<()>,
 }

@@ -99,7 +99,7 @@ impl Dispatcher {
                 connection = self.pool.get_owned() => if let Ok(connection) = connection {
                     return Some(connection);
                 },
-                () = self.breaker.opened() => return None,
+                () = self.breaker.wait_until_open() => return None,
             }
         }
         None
@@ -116,6 +116,6 @@ async fn trip(
 ) {
     tokio::select! {
         _ = timeout(TRIP_TIMEOUT.max(trips.timeout), trips.send(&mut connection, &mut batch)) => {}
-        () = breaker.opened() => {}
+        () = breaker.wait_until_open() => {}
     }
 }

@@ -88,7 +88,7 @@ impl Supervisor {
 
     async fn closed(&self) -> State {
         backoff::pause(CLOSED_PAUSE).await;
-        self.breaker.failed().await;
+        self.breaker.wait_for_failure().await;
         State::Suspect
     }
 
