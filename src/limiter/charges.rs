@@ -30,7 +30,7 @@ pub(super) struct PendingCharge<'p> {
 #[derive(Debug)]
 pub(super) struct DecidedCharge<'c, 'p> {
     pub(super) pending: &'c PendingCharge<'p>,
-    /// An error means that there is no decision.
+    /// An error means that the store made no decision.
     pub(super) decision: Result<Decision, StoreError>,
 }
 

@@ -9,7 +9,7 @@ use super::charges::{DecidedCharge, PendingCharge};
 use super::verdict::{Limited, Standing, Verdict};
 use crate::policy::{OnOutage, Rule};
 
-/// Returns the verdict on a request with these charges. If there is no decision about a charge of an enforced rule, the
+/// Returns the verdict on a request with these charges. If the store made no decision about a charge of an enforced rule, the
 /// rule's outage policy counts: `closed` refuses the request, and `open` lets it pass. So does `local` if not even this
 /// instance could decide.
 pub(super) fn decide<'p>(charges: &[DecidedCharge<'_, 'p>]) -> Verdict<'p> {

@@ -20,7 +20,7 @@ pub(crate) enum Given {
     Fits(i64),
     /// It has no room for this many milliseconds.
     Exceeds(i64),
-    /// There is no decision.
+    /// The store made no decision.
     Undecided,
 }
 

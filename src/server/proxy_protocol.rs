@@ -60,7 +60,7 @@ impl From<io::Error> for ProxyHeaderError {
 /// no address.
 ///
 /// # Errors
-/// When there is no header, or an invalid one.
+/// When the header is missing or invalid.
 pub(in crate::server) async fn read_header<S: AsyncRead + Unpin>(
     stream: &mut S,
 ) -> Result<Option<SocketAddr>, ProxyHeaderError> {

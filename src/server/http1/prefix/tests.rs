@@ -40,7 +40,7 @@ fn is_acceptable(head: &[u8]) -> bool {
 }
 
 /// Whether the proxy reads a target and hosts in it, as `proxy::target` does, which belongs to another layer. That there
-/// is no host, or another one in the target, is left to it.
+/// is not a valid host, or another one in the target, is left to it.
 fn is_forwarded(head: &[u8]) -> bool {
     let text = String::from_utf8_lossy(head);
     let mut lines = text.trim_start_matches("\r\n").split("\r\n");

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! - Only probes open and close the breaker: no request is ever sacrificed to find out how the server is.
-//! - A process that is short of CPU misses the deadlines of its requests, and that is no outage. Probes run on a thread
+//! - A process that is short of CPU misses the deadlines of its requests: that is not an outage. Probes run on a thread
 //!   and a connection of their own; only a server that misses their deadlines too is down.
 //! - A server that goes down again and again is used again after a longer time each time: rules that switch between
 //!   the shared and the local limit twice a second are worse than either.
