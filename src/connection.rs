@@ -5,7 +5,7 @@ mod interim;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
 pub(crate) use interim::InterimResponses;
 
@@ -16,6 +16,8 @@ pub(crate) struct Connection {
     /// The address of the peer, or the one that a trusted load balancer gives for it (PROXY protocol). Behind a Unix
     /// socket it is 127.0.0.1, port 0.
     pub peer: SocketAddr,
+    /// The peer's IP address as text: each request is forwarded with it.
+    pub peer_address: HeaderValue,
     /// Whether the connection uses TLS.
     pub secure: bool,
     /// The names in the client's certificate, which is verified: URIs first, then DNS names.
@@ -25,6 +27,15 @@ pub(crate) struct Connection {
     /// The permits of the connection, given back when its last part has ended.
     #[expect(dead_code, reason = "held for its drop")]
     pub guards: ConnectionGuards,
+}
+
+impl Connection {
+    /// Returns the text of a peer's IP address. An IPv4 address that the socket has as IPv6 is written as IPv4.
+    pub(crate) fn address_text(peer: SocketAddr) -> HeaderValue {
+        let text = peer.ip().to_canonical().to_string();
+        // Each address is a valid value. `unknown` is the word of RFC 7239, section 6.2.
+        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown"))
+    }
 }
 
 /// Guards of a connection, which are dropped with the last clone. A request that may become a tunnel has them in its

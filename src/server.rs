@@ -148,7 +148,8 @@ impl Acceptor {
         };
         let interim = (!http2).then(|| stream.interim());
         let guards = ConnectionGuards(Arc::new((guards, own)));
-        let connection = Connection { peer, secure, names, interim, guards };
+        let peer_address = Connection::address_text(peer);
+        let connection = Connection { peer, peer_address, secure, names, interim, guards };
         Some(HttpConnection { stream, http2, connection: Arc::new(connection) })
     }
 }

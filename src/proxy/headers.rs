@@ -1,7 +1,7 @@
 //! Removes, adds and keeps header fields of requests and responses.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -99,7 +99,7 @@ pub(super) fn set_origin(
         _ => drop(headers.remove(header::HOST)),
     }
     headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(proto));
-    append_forwarded_for(headers, connection.peer);
+    append_forwarded_for(headers, &connection.peer_address);
 }
 
 /// Adds an element of `Forwarded` (RFC 7239, section 4): an IPv6 address in brackets and quotes.
@@ -202,17 +202,20 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-fn append_forwarded_for(headers: &mut HeaderMap, peer: SocketAddr) {
-    let mut list = String::new();
+fn append_forwarded_for(headers: &mut HeaderMap, peer: &HeaderValue) {
+    let mut list = Vec::new();
     for line in headers.get_all(X_FORWARDED_FOR) {
-        if let Ok(line) = line.to_str() {
-            list.push_str(line);
-            list.push_str(", ");
+        if line.to_str().is_ok() {
+            list.extend_from_slice(line.as_bytes());
+            list.extend_from_slice(b", ");
         }
     }
-    // Writing to a String cannot fail.
-    let _ = write!(list, "{}", peer.ip().to_canonical());
-    if let Ok(list) = HeaderValue::from_str(&list) {
+    if list.is_empty() {
+        headers.insert(X_FORWARDED_FOR, peer.clone());
+        return;
+    }
+    list.extend_from_slice(peer.as_bytes());
+    if let Ok(list) = HeaderValue::try_from(list) {
         headers.insert(X_FORWARDED_FOR, list);
     }
 }
