@@ -17,7 +17,7 @@ pub(crate) const X_RATELIMIT_EXCEEDED: HeaderName = HeaderName::from_static("x-r
 
 /// Fields that speak of one connection only (RFC 9110, section 7.6.1), besides those that Connection names. They are
 /// removed from requests and responses; of TE, `trailers` is passed on.
-pub(crate) const HOP_BY_HOP: [HeaderName; 8] = [
+pub(crate) static HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -30,7 +30,7 @@ pub(crate) const HOP_BY_HOP: [HeaderName; 8] = [
 
 /// Fields that are removed from every request besides those. (Whether an expectation is passed on depends on the
 /// connection to the upstream.)
-pub(crate) const REMOVED: [HeaderName; 2] = [header::EXPECT, X_RATELIMIT_EXCEEDED];
+pub(crate) static REMOVED: [HeaderName; 2] = [header::EXPECT, X_RATELIMIT_EXCEEDED];
 
 /// Whether tidegate removes the field from every request before it looks for a rule, so that none may read it.
 #[must_use]
@@ -42,7 +42,7 @@ pub(crate) fn is_hidden(name: &HeaderName) -> bool {
 /// can be spelled in such a way.)
 #[must_use]
 pub(crate) fn imitates_ours(name: &HeaderName) -> bool {
-    const OURS: [HeaderName; 3] =
+    static OURS: [HeaderName; 3] =
         [header::CONTENT_LENGTH, HeaderName::from_static("x-real-ip"), X_RATELIMIT_EXCEEDED];
     if !is_odd(name) {
         return false;
@@ -76,6 +76,16 @@ impl FieldNames {
             _ => None,
         });
         keys.chain(conditions).chain(secrets).collect()
+    }
+
+    /// Returns whether tidegate removes the field from a request whose rules read these: it is not for the upstream, or an
+    /// upstream could read it as one of tidegate's own or as one that a rule reads (`X_Api_Key` beside `X-Api-Key`).
+    #[must_use]
+    pub fn removes(&self, name: &HeaderName) -> bool {
+        HOP_BY_HOP.contains(name)
+            || REMOVED.contains(name)
+            // Hardly any name is odd, and only odd ones need the slower checks.
+            || ((self.odd || is_odd(name)) && (self.imitated_by(name) || imitates_ours(name)))
     }
 
     /// Whether `name` is another spelling of one of them, and none of them itself.

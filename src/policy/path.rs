@@ -115,7 +115,7 @@ pub fn matched<'c>(canonical: &'c str, policy: &PathPolicy) -> Cow<'c, str> {
 }
 
 fn see_through(canonical: &str) -> Cow<'_, str> {
-    if !canonical.contains(['%', ';']) {
+    if !canonical.bytes().any(|b| matches!(b, b'%' | b';')) {
         return Cow::Borrowed(canonical);
     }
     let mut out = String::with_capacity(canonical.len());
@@ -142,18 +142,38 @@ fn see_through(canonical: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Most paths are, and then need no copy. What stands after a slash and is no name is left to the long way.
+/// Returns whether a path is in canonical form, as most are: they need no copy. One pass, as every request takes it. What
+/// follows a slash and is no name is left to the long way.
 fn is_canonical(raw: &str) -> bool {
-    let plain = raw.bytes().all(|b| b == b'/' || (is_path_char(b) && b != b'%'));
-    raw.starts_with('/') && plain && !["//", "/.", "/;"].iter().any(|odd| raw.contains(odd))
+    let mut after_slash = false;
+    let canonical = raw.bytes().all(|b| {
+        let odd = after_slash && matches!(b, b'/' | b'.' | b';');
+        after_slash = b == b'/';
+        !odd && PLAIN.get(usize::from(b)).copied().unwrap_or_default()
+    });
+    raw.starts_with('/') && canonical
 }
 
+/// The bytes that a canonical path may hold without an escape.
+const PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        #[allow(clippy::indexing_slicing, reason = "when compiled, and a byte is always below 256")]
+        {
+            table[byte as usize] = byte == b'/' || is_path_char(byte);
+        }
+        byte += 1;
+    }
+    table
+};
+
 /// `pchar` of RFC 3986 but for escapes.
-fn is_path_char(b: u8) -> bool {
+const fn is_path_char(b: u8) -> bool {
     is_unreserved(b) || matches!(b, b'!' | b'$' | b'&'..=b',' | b':' | b';' | b'=' | b'@')
 }
 
-fn is_unreserved(b: u8) -> bool {
+const fn is_unreserved(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~')
 }
 

@@ -55,8 +55,8 @@ impl ParsedRequest {
     ) -> Facts<'a> {
         Facts {
             method: request.method(),
-            host: &self.target.host,
-            path: &self.target.path,
+            host: self.target.host(),
+            path: self.target.path(),
             query: self.target.path_and_query.query().unwrap_or_default(),
             headers: request.headers(),
             websocket: self.upgrade.is_some(),

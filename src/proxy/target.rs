@@ -3,8 +3,10 @@
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
 
 use crate::bounds::Bounds;
 use crate::metrics::Bound;
@@ -74,17 +76,18 @@ impl RequestError {
     }
 }
 
-/// The target of a request: the part that rules match, and the part that is forwarded.
+/// The target of a request: the part that rules match, and the part that is forwarded. What is the same in both is held
+/// once, and shares its bytes with the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     /// The host as the client sent it, with its port if it has one. Empty: a request over HTTP/1.0 without a host.
-    pub(super) authority: String,
-    /// The host in lower case, without port and trailing dot.
-    pub(super) host: String,
+    pub(super) authority: HeaderValue,
+    /// The host that rules match. None: it is the `authority`.
+    host: Option<String>,
     /// The part that is forwarded: the canonical path, and the query as it arrived.
     pub(super) path_and_query: PathAndQuery,
-    /// The path that rules match: see [`matched`].
-    pub(super) path: String,
+    /// The path that rules match. None: it is the one that is forwarded.
+    path: Option<String>,
 }
 
 impl Target {
@@ -108,38 +111,57 @@ impl Target {
             return Err(RequestError::Form);
         }
         let authority = authority(request)?;
-        let host = host::name(authority).ok_or(RequestError::BadHost)?.to_ascii_lowercase();
+        let text = authority.to_str().map_err(|_| RequestError::BadHost)?;
+        let name = host::name(text).ok_or(RequestError::BadHost)?;
+        let same = name.len() == text.len() && !name.bytes().any(|b| b.is_ascii_uppercase());
+        let host = (!same).then(|| name.to_ascii_lowercase());
         // The empty path of an absolute-form target means the root (RFC 9112, section 3.2.1).
         let raw = if uri.path().is_empty() { "/" } else { uri.path() };
         if raw == "*" && request.method() != Method::OPTIONS {
             return Err(Ambiguous::NotAbsolute.into());
         }
         let path = canonical(raw, reading)?;
-        let path_and_query = match uri.query() {
-            Some(query) if query.bytes().any(|b| b.is_ascii_control()) => return Err(RequestError::Query),
-            Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
-            None => PathAndQuery::try_from(&*path),
+        if uri.query().is_some_and(|query| query.bytes().any(|b| b.is_ascii_control())) {
+            return Err(RequestError::Query);
+        }
+        let path_and_query = match (&path, uri.path_and_query(), uri.query()) {
+            // Nothing of the target changes: the clone shares its bytes.
+            (Cow::Borrowed(path), Some(target), _) if *path == target.path() => Ok(target.clone()),
+            (path, _, Some(query)) => PathAndQuery::try_from(format!("{path}?{query}")),
+            (path, _, None) => PathAndQuery::try_from(&**path),
         };
         // Escapes make the target longer.
         let path_and_query = path_and_query.map_err(|_| RequestError::LongTarget)?;
-        let path = matched(&path, reading).into_owned();
-        Ok(Self { authority: authority.to_owned(), host, path_and_query, path })
+        let matched = matched(&path, reading);
+        let path = (*matched != *path_and_query.path()).then(|| matched.into_owned());
+        Ok(Self { authority, host, path_and_query, path })
+    }
+
+    /// Returns the host that rules match: in lower case, without port and trailing dot.
+    pub(super) fn host(&self) -> &str {
+        self.host.as_deref().unwrap_or_else(|| self.authority.to_str().unwrap_or_default())
+    }
+
+    /// Returns the path that rules match: see [`matched`].
+    pub(super) fn path(&self) -> &str {
+        self.path.as_deref().unwrap_or(self.path_and_query.path())
     }
 }
 
 /// Returns the one host of the request.
-fn authority<B>(request: &Request<B>) -> Result<&str, RequestError> {
+fn authority<B>(request: &Request<B>) -> Result<HeaderValue, RequestError> {
     let from_header = host_header(request.headers())?;
     let from_target = request.uri().authority().map(http::uri::Authority::as_str);
     match (from_target, from_header) {
-        (Some(target), Some(header)) if !same_host(target, header, request.uri().scheme_str()) => {
+        (Some(target), Some((header, _))) if !same_host(target, header, request.uri().scheme_str()) => {
             Err(RequestError::TwoHosts)
         }
         // Host is required beside an absolute URI too (RFC 9112, section 3.2).
         (Some(_), None) if request.version() == Version::HTTP_11 => Err(RequestError::NoHost),
-        (_, Some("")) => Err(RequestError::BadHost),
-        (Some(one), _) | (None, Some(one)) => Ok(one),
-        (None, None) if request.version() == Version::HTTP_10 => Ok(""),
+        (_, Some(("", _))) => Err(RequestError::BadHost),
+        (Some(target), _) => HeaderValue::from_str(target).map_err(|_| RequestError::BadHost),
+        (None, Some((_, value))) => Ok(value.clone()),
+        (None, None) if request.version() == Version::HTTP_10 => Ok(HeaderValue::from_static("")),
         (None, None) => Err(RequestError::NoHost),
     }
 }
@@ -152,11 +174,13 @@ fn same_host(one: &str, other: &str, scheme: Option<&str>) -> bool {
     one.eq_ignore_ascii_case(other) || bare(one) == bare(other)
 }
 
-fn host_header(headers: &HeaderMap) -> Result<Option<&str>, RequestError> {
+/// Returns the value of the Host field, as text and as it is.
+fn host_header(headers: &HeaderMap) -> Result<Option<(&str, &HeaderValue)>, RequestError> {
     let mut values = headers.get_all(header::HOST).iter();
     let Some(first) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return Err(RequestError::TwoHosts);
     }
-    first.to_str().map(Some).map_err(|_| RequestError::BadHost)
+    let text = first.to_str().map_err(|_| RequestError::BadHost)?;
+    Ok(Some((text, first)))
 }
