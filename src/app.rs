@@ -218,8 +218,7 @@ async fn serve(
     let logged = Arc::clone(&proxy);
     let ClientListener { listener, handshake, socket, .. } = clients;
     let serving = server::run(listener, handshake, drain.clone(), move |request, connection| {
-        let proxy = Arc::clone(&proxy);
-        async move { proxy.handle(request, connection).await }
+        Arc::clone(&proxy).handle(request, connection)
     });
     let serving = tokio::spawn(serving);
     tracing::info!(listen = %address, ops_listen = %ops_address, upstream = %settings.upstream, rules, "serving");

@@ -95,26 +95,33 @@ impl Proxy {
     }
 
     /// Handles one request, which came over `connection`.
-    pub(crate) async fn handle(
-        &self,
+    #[expect(clippy::manual_async_fn, reason = "the future of an async function holds each argument twice")]
+    pub(crate) fn handle(
+        self: Arc<Self>,
         mut request: Request<Incoming>,
         connection: Arc<Connection>,
-    ) -> Response<Body> {
-        let mut access_log = AccessLog::new(&self.meter, connection.peer, request.method().clone());
-        let policy = self.policy.load();
-        let response = match self.admit(&mut request, &connection, &policy, &mut access_log).await {
-            Ok(admitted) => {
-                access_log.admitted(&admitted.passed);
-                // Boxed, so that the future of a request stays small where it is moved.
-                Box::pin(self.forward(request, admitted, connection, &policy)).await
-            }
-            Err(refusal) => {
-                access_log.refused(&refusal);
-                refusal.into_response(request, &policy)
-            }
-        };
-        access_log.responded(response.status());
-        response
+    ) -> impl Future<Output = Response<Body>> + Send {
+        async move {
+            let mut access_log = AccessLog::new(&self.meter, connection.peer, request.method().clone());
+            let policy = self.policy.load();
+            let (outgoing, forwarded) =
+                match self.admit(&mut request, &connection, &policy, &mut access_log).await {
+                    Ok(admitted) => {
+                        access_log.admitted(&admitted.passed);
+                        self.prepare(request, admitted, connection, &policy)
+                    }
+                    Err(refusal) => {
+                        access_log.refused(&refusal);
+                        let response = refusal.into_response(request, &policy);
+                        access_log.responded(response.status());
+                        return response;
+                    }
+                };
+            let sent = self.upstream.send(outgoing).await;
+            let response = self.finish(sent, forwarded, &policy);
+            access_log.responded(response.status());
+            response
+        }
     }
 
     /// Decides whether a request is forwarded, and takes what it needs for that. A refused request holds nothing, and

@@ -9,25 +9,24 @@ mod progress;
 mod request_body;
 mod response_body;
 
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, Version, header};
-use hyper::body::{Body as _, Incoming};
-use tokio::time::Sleep;
+use hyper::body::Incoming;
 
 use crate::bounds::Bounds;
 use crate::clock::Stopwatch;
-use crate::grpc::is_grpc;
 use crate::metrics::{self, Bound};
 use crate::settings::{UpstreamProtocol, UpstreamSettings};
 use attempt::AttemptError;
 use connect::ConnectStage;
 pub(crate) use connect::{ConnectionKind, Protocol, UpstreamTls};
 pub(crate) use error::UpstreamError;
+use outgoing::Exchange;
 pub(crate) use outgoing::{OnInterim, Outgoing};
 pub(crate) use pool::Reservation;
 use pool::{Pool, PooledConnection, RequestPermit, Sender};
@@ -77,96 +76,98 @@ impl Upstream {
     ///
     /// # Errors
     /// When the upstream gives no valid response in time.
-    pub(crate) async fn send(&self, outgoing: Outgoing) -> Result<Response<ResponseBody>, UpstreamError> {
-        let Some(timeout) = self.bounds.request_timeout else { return self.send_until(outgoing, None).await };
-        let deadline = Box::pin(tokio::time::sleep(timeout));
-        tokio::time::timeout(timeout, self.send_until(outgoing, Some(deadline)))
-            .await
-            .unwrap_or(Err(UpstreamError::RequestTimeout))
-    }
-
-    /// Sends a request. The body of the response breaks off at the `deadline`.
-    async fn send_until(
+    pub(crate) fn send(
         &self,
         outgoing: Outgoing,
-        deadline: Option<Pin<Box<Sleep>>>,
-    ) -> Result<Response<ResponseBody>, UpstreamError> {
-        let Outgoing {
-            request,
-            path_and_query,
-            expects_continue,
-            kind,
-            interim,
-            secret_fields,
-            reservation,
-            guards,
-        } = outgoing;
-        let (stall_timeout, stall_bound) = match is_grpc(request.headers()) {
-            true => (self.bounds.stream_idle_timeout, Bound::StreamIdle),
-            false => (self.bounds.body_idle_timeout, Bound::BodyIdle),
-        };
-        let progress = Progress::start(stall_timeout, expects_continue);
-        let bodiless = request.body().is_end_stream();
-        let safe = request.method().is_safe() && bodiless;
-        let mut request = request.map(|body| RequestBody::new(body, Arc::clone(&progress), secret_fields));
-        request.extensions_mut().clear();
-        if expects_continue {
-            request.headers_mut().insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+    ) -> impl Future<Output = Result<Response<ResponseBody>, UpstreamError>> + Send {
+        let exchange = Exchange::new(outgoing, &self.bounds);
+        async move {
+            match self.bounds.request_timeout {
+                None => self.exchange(exchange).await,
+                // Boxed, so that the future stays small where there is no such timeout.
+                Some(timeout) => Box::pin(tokio::time::timeout(timeout, self.exchange(exchange)))
+                    .await
+                    .unwrap_or(Err(UpstreamError::RequestTimeout)),
+            }
         }
-        let (permit, mut waited) = self.acquire(reservation).await?;
-        let (mut attempts, mut spare_head) = (0, None);
-        let (response, mut sender) = loop {
-            let mut sender = self.connect(waited, attempts > 0, kind).await?;
-            self.set_target(&mut request, &path_and_query, &sender)?;
-            if expects_continue || interim.is_some() {
-                handle_interim(&mut request, Arc::clone(&progress), interim.clone());
-            }
-            let http2 = matches!(sender, Sender::Http2 { .. });
-            let reused = matches!(sender, Sender::Http1 { reused: true, .. });
-            if attempts == 0 && self.settings.retry && ((reused && safe) || (http2 && bodiless)) {
-                spare_head = Some((request.method().clone(), request.headers().clone()));
-            }
-            match attempt::send(&mut sender, request, &progress, self.settings.response_timeout).await {
-                Ok(response) => break (response, sender),
-                Err(AttemptError::NotSent(unsent)) if attempts < MAX_RETRIES => request = *unsent,
-                Err(AttemptError::NotSent(_)) => {
-                    let closed = "each connection was closed before the request was sent";
-                    return Err(UpstreamError::Unreachable(std::io::Error::other(closed)));
+    }
+
+    /// Sends a request, and returns its response.
+    #[expect(clippy::manual_async_fn, reason = "the future of an async function holds each argument twice")]
+    fn exchange(
+        &self,
+        mut exchange: Exchange,
+    ) -> impl Future<Output = Result<Response<ResponseBody>, UpstreamError>> + Send {
+        async move {
+            let (permit, mut waited) = self.acquire(exchange.reservation).await?;
+            let (mut attempts, mut spare_head) = (0, None);
+            let (response, mut sender) = loop {
+                let mut sender = self.connect(waited, attempts > 0, exchange.kind).await?;
+                self.set_target(&mut exchange.request, &exchange.path_and_query, &sender)?;
+                if exchange.expects_continue || exchange.interim.is_some() {
+                    let interim = exchange.interim.clone();
+                    handle_interim(&mut exchange.request, Arc::clone(&exchange.progress), interim);
                 }
-                Err(AttemptError::Lost(error))
-                    if spare_head.is_some() && (!http2 || attempt::is_unprocessed(&error)) =>
-                {
-                    // Only the head is sent again: the request has no body.
-                    request = Request::new(RequestBody::none(Arc::clone(&progress)));
-                    let (method, headers) = spare_head.take().unwrap_or_default();
-                    (*request.method_mut(), *request.headers_mut()) = (method, headers);
+                let http2 = matches!(sender, Sender::Http2 { .. });
+                let reused = matches!(sender, Sender::Http1 { reused: true, .. });
+                let repeatable = (reused && exchange.safe) || (http2 && exchange.bodiless);
+                if attempts == 0 && self.settings.retry && repeatable {
+                    spare_head =
+                        Some((exchange.request.method().clone(), exchange.request.headers().clone()));
                 }
-                Err(AttemptError::Lost(error) | AttemptError::Final(error)) => return Err(error),
+                let sending = pin!(attempt::send(&mut sender, exchange.request, &exchange.progress));
+                match attempt::response(sending, &exchange.progress, self.settings.response_timeout).await {
+                    Ok(response) => break (response, sender),
+                    Err(AttemptError::NotSent(unsent)) if attempts < MAX_RETRIES => {
+                        exchange.request = *unsent
+                    }
+                    Err(AttemptError::NotSent(_)) => {
+                        let closed = "each connection was closed before the request was sent";
+                        return Err(UpstreamError::Unreachable(std::io::Error::other(closed)));
+                    }
+                    Err(AttemptError::Lost(error))
+                        if spare_head.is_some() && (!http2 || attempt::is_unprocessed(&error)) =>
+                    {
+                        // Only the head is sent again: the request has no body.
+                        exchange.request = Request::new(RequestBody::none(Arc::clone(&exchange.progress)));
+                        let (method, headers) = spare_head.take().unwrap_or_default();
+                        (*exchange.request.method_mut(), *exchange.request.headers_mut()) = (method, headers);
+                    }
+                    Err(AttemptError::Lost(error) | AttemptError::Final(error)) => return Err(error),
+                }
+                metrics::upstream_retry();
+                (waited, attempts) = (Duration::ZERO, attempts + 1);
+            };
+            check_response(&response, exchange.kind)?;
+            let stall_bound = match is_event_stream(response.headers()) {
+                true => {
+                    exchange.progress.set_stall_timeout(self.bounds.stream_idle_timeout);
+                    Bound::StreamIdle
+                }
+                false => exchange.stall_bound,
+            };
+            if let (StatusCode::SWITCHING_PROTOCOLS, Sender::Http1 { task, .. }) =
+                (response.status(), &mut sender)
+            {
+                task.detach();
             }
-            metrics::upstream_retry();
-            (waited, attempts) = (Duration::ZERO, attempts + 1);
-        };
-        check_response(&response, kind)?;
-        let stall_bound = match is_event_stream(response.headers()) {
-            true => {
-                progress.set_stall_timeout(self.bounds.stream_idle_timeout);
-                Bound::StreamIdle
-            }
-            false => stall_bound,
-        };
-        if let (StatusCode::SWITCHING_PROTOCOLS, Sender::Http1 { task, .. }) =
-            (response.status(), &mut sender)
-        {
-            task.detach();
+            let connection = PooledConnection::new(Arc::clone(&self.pool), sender, permit, exchange.guards);
+            let (progress, deadline) = (exchange.progress, exchange.deadline);
+            Ok(response.map(|body| ResponseBody::new(body, progress, stall_bound, deadline, connection)))
         }
-        let connection = PooledConnection::new(Arc::clone(&self.pool), sender, permit, guards);
-        Ok(response.map(|body| ResponseBody::new(body, progress, stall_bound, deadline, connection)))
     }
 
     /// Waits until the request may be sent, and returns how long that took: it counts as a part of connecting.
     async fn acquire(&self, reservation: Reservation) -> Result<(RequestPermit, Duration), UpstreamError> {
+        // Most requests need not wait, and then need neither the clock nor a timer.
+        let reservation = match self.pool.try_acquire(reservation) {
+            Ok(permit) => return Ok((permit, Duration::ZERO)),
+            Err(reservation) => reservation,
+        };
         let watch = Stopwatch::start();
-        match tokio::time::timeout(self.settings.connect_timeout, self.pool.acquire(reservation)).await {
+        // Boxed, as few requests wait.
+        let acquiring = Box::pin(self.pool.acquire(reservation));
+        match tokio::time::timeout(self.settings.connect_timeout, acquiring).await {
             Ok(Some(permit)) => {
                 Ok((permit, Duration::from_millis(u64::try_from(watch.millis()).unwrap_or_default())))
             }
@@ -182,6 +183,23 @@ impl Upstream {
         fresh: bool,
         kind: ConnectionKind,
     ) -> Result<Sender, UpstreamError> {
+        let ready = if fresh || kind == ConnectionKind::Upgrade { None } else { self.pool.try_checkout() };
+        let connected = match ready {
+            Some(sender) => Ok(sender),
+            // Boxed, as few requests need it.
+            None => Box::pin(self.wait_for_connection(waited, fresh, kind)).await,
+        };
+        self.note_reachable(connected.as_ref().err());
+        connected
+    }
+
+    /// Waits for a connection that becomes ready, or opens one.
+    async fn wait_for_connection(
+        &self,
+        waited: Duration,
+        fresh: bool,
+        kind: ConnectionKind,
+    ) -> Result<Sender, UpstreamError> {
         let stage = ConnectStage::default();
         let connecting = async {
             let sender = match kind {
@@ -191,22 +209,25 @@ impl Upstream {
             sender.map_err(UpstreamError::unreachable)
         };
         let left = self.settings.connect_timeout.saturating_sub(waited);
-        let connected = tokio::time::timeout(left, connecting);
-        let connected = connected.await.unwrap_or_else(|_| match stage.is_in_tls_handshake() {
+        tokio::time::timeout(left, connecting).await.unwrap_or_else(|_| match stage.is_in_tls_handshake() {
             true => Err(UpstreamError::HandshakeTimeout),
             false => Err(UpstreamError::ConnectTimeout),
-        });
-        let reached = connected.is_ok();
-        // Each change is logged once, however many requests notice it.
-        if self.reachable.swap(reached, Ordering::Relaxed) != reached {
-            match &connected {
-                Ok(_) => tracing::info!("the upstream can be reached again"),
-                Err(error) => {
-                    tracing::warn!(error = %error::chain(error), "the upstream cannot be reached")
-                }
-            }
+        })
+    }
+
+    /// Logs whether the upstream can be reached, each change once, however many requests notice it.
+    fn note_reachable(&self, error: Option<&UpstreamError>) {
+        let reached = error.is_none();
+        // The load is cheaper than the swap, and almost always enough.
+        if self.reachable.load(Ordering::Relaxed) == reached
+            || self.reachable.swap(reached, Ordering::Relaxed) == reached
+        {
+            return;
         }
-        connected
+        match error {
+            None => tracing::info!("the upstream can be reached again"),
+            Some(error) => tracing::warn!(error = %error::chain(error), "the upstream cannot be reached"),
+        }
     }
 
     /// Writes the request's target in the form of the connection's protocol.

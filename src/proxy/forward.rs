@@ -6,57 +6,46 @@ use http::{Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full as Text};
 use hyper::body::Incoming;
 
-use super::parsed::ParsedRequest;
-use super::reserve::Reserved;
 use super::response::{self, Body};
-use super::tunnel::{self, TunnelGuards, UpgradeOutcome};
+use super::tunnel::{self, TunnelGuards, UpgradeOutcome, UpgradeRequest};
 use super::{Admitted, Proxy, headers};
 use crate::clock::Stopwatch;
 use crate::connection::Connection;
+use crate::limiter::Standing;
 use crate::policy::{Policy, bypass};
-use crate::upstream::{ConnectionKind, OnInterim, Outgoing, UpstreamError};
+use crate::upstream::{ConnectionKind, OnInterim, Outgoing, ResponseBody, UpstreamError};
 
+/// A request that is forwarded, besides what is sent.
+pub(super) struct Forwarded {
+    since: Stopwatch,
+    /// The tightest of the enforced limits.
+    standing: Option<Standing>,
+    /// None: the request is not one for a tunnel.
+    tunnel: Option<(UpgradeRequest, TunnelGuards)>,
+}
+
+// Forwarding is one call of the upstream between these two, neither of which waits. The future of a request is smaller
+// than if one async function did all of it.
 impl Proxy {
-    /// Forwards an admitted request. If the upstream gives no response, the response is tidegate's own.
-    pub(super) async fn forward(
+    /// Prepares an admitted request for the upstream.
+    pub(super) fn prepare(
         &self,
         mut request: Request<Incoming>,
         admitted: Admitted<'_>,
         connection: Arc<Connection>,
         policy: &Policy,
-    ) -> Response<Body> {
+    ) -> (Outgoing, Forwarded) {
         let Admitted { request: parsed, reserved, passed } = admitted;
         bypass::remove_secrets(policy.bypasses(), request.headers_mut());
         let trusted = parsed.client.trusted_peer;
         headers::set_origin(request.headers_mut(), &parsed.target, &connection, trusted, policy.forwarded());
         headers::note_via(request.headers_mut(), parsed.version);
         headers::mark_exceeded(request.headers_mut(), &passed.exceeded);
-        let mut response = match self.send(request, parsed, reserved, connection).await {
-            Ok(response) => response,
-            Err(error) => {
-                error.fault().inspect(|fault| fault.count());
-                error.bound().inspect(|bound| bound.count_exceeded());
-                tracing::debug!(%error, "the upstream gave no response");
-                response::upstream_failed(&error)
-            }
-        };
-        if let Some(standing) = &passed.standing {
-            headers::advertise(response.headers_mut(), standing, policy.x_ratelimit_headers());
-        }
-        response
-    }
-
-    /// Sends a request to the upstream, and returns the response for the client. A response that accepts an upgrade
-    /// opens the tunnel.
-    async fn send(
-        &self,
-        mut request: Request<Incoming>,
-        parsed: ParsedRequest,
-        reserved: Reserved,
-        connection: Arc<Connection>,
-    ) -> Result<Response<Body>, UpstreamError> {
         let interim = (parsed.version == Version::HTTP_11).then(|| pass_interim(&connection)).flatten();
+        let idle_timeout = self.bounds.stream_idle_timeout;
         let tunnel = parsed.upgrade.zip(reserved.tunnel);
+        let tunnel =
+            tunnel.map(|(upgrade, permit)| (upgrade, TunnelGuards { connection, permit, idle_timeout }));
         let kind = match &tunnel {
             Some(_) => ConnectionKind::Upgrade,
             None => ConnectionKind::Pooled,
@@ -74,29 +63,54 @@ impl Proxy {
             reservation: reserved.upstream,
             guards: Box::new(reserved.request),
         };
-        let watch = Stopwatch::start();
-        // Boxed, so that the future of a request stays small where it is moved.
-        let response = Box::pin(self.upstream.send(outgoing)).await?;
-        self.meter.upstream_responded(watch.seconds());
-        let mut response = match tunnel {
-            None => response.map(Either::Right),
-            Some((upgrade, permit)) => {
-                let idle_timeout = self.bounds.stream_idle_timeout;
-                match upgrade.complete(response, TunnelGuards { connection, permit, idle_timeout }) {
-                    UpgradeOutcome::Tunnel(response) => response.map(|()| Either::Left(Text::default())),
-                    UpgradeOutcome::Declined(response) => response.map(Either::Right),
-                    UpgradeOutcome::Invalid => return Err(UpstreamError::Unsolicited),
-                }
-            }
-        };
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            headers::clean_response(response.headers_mut());
-        }
-        let version = response.version();
-        headers::note_via(response.headers_mut(), version);
-        *response.version_mut() = Version::HTTP_11;
-        Ok(response)
+        (outgoing, Forwarded { since: Stopwatch::start(), standing: passed.standing, tunnel })
     }
+
+    /// Returns the response for the client. If the upstream gave no response, it is tidegate's own.
+    pub(super) fn finish(
+        &self,
+        sent: Result<Response<ResponseBody>, UpstreamError>,
+        forwarded: Forwarded,
+        policy: &Policy,
+    ) -> Response<Body> {
+        let Forwarded { since, standing, tunnel } = forwarded;
+        let responded = sent.and_then(|response| {
+            self.meter.upstream_responded(since.seconds());
+            pass_response(response, tunnel)
+        });
+        let mut response = responded.unwrap_or_else(|error| {
+            error.fault().inspect(|fault| fault.count());
+            error.bound().inspect(|bound| bound.count_exceeded());
+            tracing::debug!(%error, "the upstream gave no response");
+            response::upstream_failed(&error)
+        });
+        if let Some(standing) = &standing {
+            headers::advertise(response.headers_mut(), standing, policy.x_ratelimit_headers());
+        }
+        response
+    }
+}
+
+/// Returns the upstream's response as the client gets it. A response that accepts an upgrade opens the tunnel.
+fn pass_response(
+    response: Response<ResponseBody>,
+    tunnel: Option<(UpgradeRequest, TunnelGuards)>,
+) -> Result<Response<Body>, UpstreamError> {
+    let mut response = match tunnel {
+        None => response.map(Either::Right),
+        Some((upgrade, guards)) => match upgrade.complete(response, guards) {
+            UpgradeOutcome::Tunnel(response) => response.map(|()| Either::Left(Text::default())),
+            UpgradeOutcome::Declined(response) => response.map(Either::Right),
+            UpgradeOutcome::Invalid => return Err(UpstreamError::Unsolicited),
+        },
+    };
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        headers::clean_response(response.headers_mut());
+    }
+    let version = response.version();
+    headers::note_via(response.headers_mut(), version);
+    *response.version_mut() = Version::HTTP_11;
+    Ok(response)
 }
 
 /// Returns the function that passes interim responses to the client, or `None` if the client cannot receive any.

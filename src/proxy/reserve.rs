@@ -33,7 +33,8 @@ impl Proxy {
             Some(permit) => Some(permit),
             None => {
                 access_log.waits(rule);
-                let permit = self.requests.acquire(client).await;
+                // Boxed, as few requests wait.
+                let permit = Box::pin(self.requests.acquire(client)).await;
                 access_log.waits_no_longer();
                 permit
             }

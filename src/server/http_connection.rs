@@ -42,6 +42,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection without a request stays open after its graceful shutdown has begun: the client may have sent a
 /// request before it noticed.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// The maximum number of fields of a request, unless hyper is configured otherwise.
+const HYPER_MAX_HEADERS: usize = 100;
 /// The size of the rest of a head, besides target and fields: method, version and line ends.
 const HEAD_SLACK: usize = 8 * 1024;
 
@@ -78,12 +80,12 @@ impl HttpConnection {
             }
             mark_stand_in(&mut request, &reader, peer);
             connection.interim.as_ref().inspect(|interim| interim.begin_request());
-            let handling = handle(request, Arc::clone(&connection));
+            // Boxed, as hyper moves the future of a request several times.
+            let handling = Box::pin(handle(request, Arc::clone(&connection)));
             let connection = Arc::clone(&connection);
             let (leaving, reader) = (leaving.clone(), Arc::clone(&reader));
             let cut_short = (version == Version::HTTP_10).then(|| Arc::clone(&cut_short));
-            // Boxed, as hyper moves the future of a request several times.
-            Box::pin(async move {
+            async move {
                 let mut response = handling.await;
                 connection.interim.as_ref().inspect(|interim| interim.begin_final_response());
                 let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -92,7 +94,7 @@ impl HttpConnection {
                     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response.map(|body| TrackedBody::new(body, under_way, cut_short)))
-            })
+            }
         });
         let builder = if http2 { http.builder.http2_only() } else { http.builder.http1_only() };
         let mut serving = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
@@ -176,8 +178,11 @@ impl HttpConfig {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(None)
-            .max_headers(bounds.header_fields)
             .max_buf_size(bounds.header_bytes + bounds.target_bytes + HEAD_SLACK);
+        // The strict reader counts the fields. For any bound of its own but the default hyper allocates for each request.
+        if bounds.header_fields > HYPER_MAX_HEADERS {
+            builder.http1().max_headers(bounds.header_fields);
+        }
         // HTTP/2 counts the target as a field, and 32 bytes more for each field (RFC 9113, section 6.5.2). hyper
         // refuses longer lists before tidegate counts them.
         let header_list = bounds.header_bytes + bounds.target_bytes + 32 * bounds.header_fields + HEAD_SLACK;

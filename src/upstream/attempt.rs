@@ -1,9 +1,12 @@
 //! One attempt to send a request, on one connection.
 
+use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::future::Either;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 
 use super::error::UpstreamError;
 use super::pool::Sender;
@@ -21,27 +24,34 @@ pub(super) enum AttemptError {
     Final(UpstreamError),
 }
 
-/// Sends the request, and waits for the head of the response. The `timeout` runs while the request's body does not
-/// move.
-pub(super) async fn send(
+/// What hyper returns for a request.
+type Sent = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>;
+
+/// Sends the request. The future returns the head of the response.
+pub(super) fn send(
     sender: &mut Sender,
     request: Request<RequestBody>,
     progress: &Progress,
+) -> impl Future<Output = Sent> + use<> {
+    match sender {
+        Sender::Http1 { sender, .. } => Either::Left(sender.try_send_request(request)),
+        Sender::Http2 { sender, .. } => {
+            // The expectation of 100 (Continue) is not sent over HTTP/2, so nothing would release the body.
+            progress.release_body();
+            Either::Right(sender.try_send_request(request))
+        }
+    }
+}
+
+/// Waits for the head of the response. The `timeout` runs while the request's body does not move.
+pub(super) async fn response(
+    mut sending: Pin<&mut impl Future<Output = Sent>>,
+    progress: &Progress,
     timeout: Duration,
 ) -> Result<Response<Incoming>, AttemptError> {
-    let mut sending = std::pin::pin!(async {
-        match sender {
-            Sender::Http1 { sender, .. } => sender.try_send_request(request).await,
-            Sender::Http2 { sender, .. } => {
-                // The expectation of 100 (Continue) is not sent over HTTP/2, so nothing would release the body.
-                progress.release_body();
-                sender.try_send_request(request).await
-            }
-        }
-    });
     let mut left = timeout;
     let response = loop {
-        if let Ok(response) = tokio::time::timeout(left, &mut sending).await {
+        if let Ok(response) = tokio::time::timeout(left, sending.as_mut()).await {
             break response;
         }
         // The upstream need not respond while a long upload moves. A client that does not continue its upload is

@@ -26,8 +26,7 @@ const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 /// HTTP/2 connections are pinged, to detect an upstream that has left without closing them.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// The maximum size of the head of a response.
-const MAX_HEADER_FIELDS: usize = 200;
+/// The maximum size of the head of a response over HTTP/1.1. (hyper bounds the number of its fields.)
 const MAX_HEADER_BYTES: usize = 256 * 1024;
 
 /// All connections to the upstream.
@@ -137,7 +136,7 @@ impl PooledConnection {
             && !sender.is_closed()
             && !self.pool.idle_timeout.is_zero()
         {
-            self.pool.idle().push(IdleConnection { sender, task, since: self.pool.started.millis() });
+            self.pool.keep(sender, task);
         }
     }
 }
@@ -171,10 +170,35 @@ impl Pool {
         Arc::clone(&self.reservations).try_acquire_owned().ok().map(Reservation)
     }
 
+    /// Turns a reservation into the permit to be under way, if one is free.
+    pub(super) fn try_acquire(
+        &self,
+        Reservation(reservation): Reservation,
+    ) -> Result<RequestPermit, Reservation> {
+        match Arc::clone(&self.under_way).try_acquire_owned() {
+            Ok(under_way) => Ok(RequestPermit { _under_way: under_way, _reservation: reservation }),
+            Err(_) => Err(Reservation(reservation)),
+        }
+    }
+
     /// Waits for the permit to be under way. (`None` would mean that the pool is closed.)
     pub(super) async fn acquire(&self, Reservation(reservation): Reservation) -> Option<RequestPermit> {
         let under_way = Arc::clone(&self.under_way).acquire_owned().await.ok()?;
         Some(RequestPermit { _under_way: under_way, _reservation: reservation })
+    }
+
+    /// Returns a connection that is ready for a request now, if there is one.
+    pub(super) fn try_checkout(&self) -> Option<Sender> {
+        if self.last_was_http2.load(Ordering::Relaxed) {
+            return if self.may_share() { self.share() } else { None };
+        }
+        let (sender, task) = self.pop_idle()?;
+        if sender.is_ready() {
+            return Some(Sender::Http1 { sender, reused: true, task });
+        }
+        // Its task has not yet noticed that the last response has ended.
+        self.keep(sender, task);
+        None
     }
 
     /// Returns a connection that is ready for a request, dialing one if none is, or if it must be `fresh`.
@@ -186,9 +210,7 @@ impl Pool {
                 return Ok(Sender::Http1 { sender, reused: true, task });
             }
         }
-        let may_share =
-            !matches!(self.protocol, Protocol::Http1) && self.last_was_http2.load(Ordering::Relaxed);
-        if fresh || !may_share {
+        if fresh || !self.may_share() {
             return self.dial(ConnectionKind::Pooled, stage).await;
         }
         if let Some(sender) = self.share() {
@@ -199,6 +221,16 @@ impl Pool {
             Some(sender) => Ok(sender),
             None => self.dial(ConnectionKind::Pooled, stage).await,
         }
+    }
+
+    /// Returns whether requests share connections: over HTTP/2.
+    fn may_share(&self) -> bool {
+        !matches!(self.protocol, Protocol::Http1) && self.last_was_http2.load(Ordering::Relaxed)
+    }
+
+    /// Keeps a connection over HTTP/1.1 for later requests.
+    fn keep(&self, sender: http1::SendRequest<RequestBody>, task: ConnectionTask) {
+        self.idle().push(IdleConnection { sender, task, since: self.started.millis() });
     }
 
     /// Takes the idle connection that was used last, so that connections that are not needed reach their idle timeout.
@@ -285,7 +317,8 @@ impl Pool {
             return Ok(Sender::Http2 { sender, _stream: streams });
         }
         let mut builder = http1::Builder::new();
-        builder.max_headers(MAX_HEADER_FIELDS).max_buf_size(MAX_HEADER_BYTES);
+        // The number of fields keeps hyper's bound of 100: for any other, hyper allocates memory for each response.
+        builder.max_buf_size(MAX_HEADER_BYTES);
         let (sender, connection) = builder.handshake(io).await.map_err(io::Error::other)?;
         let task = tokio::spawn(async move {
             let _counted = counted;
