@@ -10,6 +10,9 @@ use tidegate::cli::{self, Command};
 const EX_USAGE: u8 = 64;
 const EX_CONFIG: u8 = 78;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let done = match cli::parse(std::env::args_os()).map(|cli| cli.command) {
         Ok(Command::Run(run)) => app::run(run.config.clone(), &run.overrides(), &run.log.log),
