@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod tests;
 
+use memchr::memchr;
+
 use super::malformed::Malformed;
 use crate::bounds::Bounds;
 
@@ -68,7 +70,7 @@ pub(in crate::server) fn end_of_head(bytes: &[u8]) -> Option<usize> {
     if let Some(end) = empty(at) {
         return Some(end);
     }
-    while let Some(line) = bytes.get(at..)?.iter().position(|b| *b == b'\n') {
+    while let Some(line) = memchr(b'\n', bytes.get(at..)?) {
         at += line + 1;
         if let Some(end) = empty(at) {
             return Some(end);
@@ -122,7 +124,7 @@ pub(in crate::server) fn judge(head: &[u8], bounds: &HeadBounds) -> Result<Follo
 
 /// Returns the first line without its CR LF, and the bytes after it.
 fn first_line(bytes: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
-    let end = bytes.iter().position(|b| *b == b'\n').ok_or(Malformed::LineEnd)?;
+    let end = memchr(b'\n', bytes).ok_or(Malformed::LineEnd)?;
     let (line, rest) = bytes.split_at_checked(end + 1).ok_or(Malformed::LineEnd)?;
     Ok((line.strip_suffix(b"\r\n").ok_or(Malformed::LineEnd)?, rest))
 }
@@ -159,19 +161,7 @@ fn request_line(line: &[u8], bounds: &HeadBounds) -> Result<Request, Malformed> 
     if target.len() > bounds.target_bytes {
         return Err(Malformed::LongTarget);
     }
-    // This accepts some characters that RFC 3986 forbids: clients send them, and they have one meaning only. Those
-    // beyond ASCII must be UTF-8, and are forwarded as escapes.
-    if target.iter().any(|b| b.is_ascii_control()) || std::str::from_utf8(target).is_err() {
-        return Err(fault(line, Malformed::Target));
-    }
-    if target.contains(&b'#') {
-        return Err(Malformed::Fragment);
-    }
-    // hyper's parser would refuse these targets without a helpful message.
-    let plain = target.starts_with(b"/") && target.iter().all(|b| is_plain(*b));
-    if !plain && http::Uri::try_from(target).is_err() {
-        return Err(Malformed::Target);
-    }
+    check_target(line, target)?;
     let http11 = match version {
         b"HTTP/1.1" => true,
         b"HTTP/1.0" => false,
@@ -186,6 +176,23 @@ fn request_line(line: &[u8], bounds: &HeadBounds) -> Result<Request, Malformed> 
     Ok(Request { http11, connect: method == b"CONNECT", ..Request::default() })
 }
 
+/// Checks the characters of a target. This accepts some that RFC 3986 forbids: clients send them, and they have one
+/// meaning only. Those beyond ASCII must be UTF-8, and are forwarded as escapes.
+fn check_target(line: &[u8], target: &[u8]) -> Result<(), Malformed> {
+    // Most targets have only characters that every parser accepts.
+    if target.starts_with(b"/") && target.iter().all(|b| is_plain(*b)) {
+        return Ok(());
+    }
+    if target.iter().any(|b| b.is_ascii_control()) || std::str::from_utf8(target).is_err() {
+        return Err(fault(line, Malformed::Target));
+    }
+    if target.contains(&b'#') {
+        return Err(Malformed::Fragment);
+    }
+    // hyper's parser would refuse these targets without a helpful message.
+    if http::Uri::try_from(target).is_err() { Err(Malformed::Target) } else { Ok(()) }
+}
+
 /// Returns the name and the value of a field line. The value has no white space around it.
 fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     let end = line.iter().position(|b| !is_token(*b));
@@ -195,7 +202,8 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     let blank = rest.starts_with(b" ") || rest.starts_with(b"\t");
     match rest.strip_prefix(b":") {
         Some(value) if !name.is_empty() => {
-            if !value.iter().all(|b| is_value(*b)) {
+            // No early end: so the compiler checks many bytes at once.
+            if !value.iter().fold(true, |valid, b| valid & is_value(*b)) {
                 return Err(fault(value, Malformed::FieldValue));
             }
             // `trim_ascii` removes control characters too, but `is_value` has refused them.
@@ -210,28 +218,34 @@ fn field(line: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
 
 /// Returns whether a byte is one of those that most targets consist of. Each parser accepts these in a path.
 fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'/' | b'-' | b'.' | b'_' | b'?' | b'=' | b'&' | b'%' | b'+' | b',')
+    PLAIN.get(usize::from(byte)).copied().unwrap_or_default()
 }
+
+const PLAIN: [bool; 256] = table(b"/-._?=&%+,");
 
 /// Returns whether a byte is a `tchar` (RFC 9110, section 5.6.2).
 pub(super) fn is_token(byte: u8) -> bool {
     TOKEN.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
-const TOKEN: [bool; 256] = {
+const TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
+
+/// Returns a table with letters, digits and these bytes.
+#[allow(clippy::indexing_slicing, reason = "when compiled, where an index out of range is an error")]
+const fn table(others: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0_u8;
     while byte < 128 {
-        let odd = matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~');
-        #[allow(clippy::indexing_slicing, reason = "when compiled, and a byte is always below 256")]
-        {
-            table[byte as usize] = odd || byte.is_ascii_alphanumeric();
-        }
+        table[byte as usize] = byte.is_ascii_alphanumeric();
         byte += 1;
     }
+    let mut index = 0;
+    while index < others.len() {
+        table[others[index] as usize] = true;
+        index += 1;
+    }
     table
-};
+}
 
 /// Returns whether a byte may be in a field's value (RFC 9110, section 5.5). Bytes beyond ASCII may: they have no
 /// meaning.
