@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::h2_stall::{self, ClientProgress};
@@ -22,14 +22,22 @@ pub(super) struct TrackedBody<B> {
 }
 
 /// A part of a body. hyper drops it when it is written: until then the request is under way, though its body has ended.
-struct TrackedData {
+pub(super) struct TrackedData {
     bytes: Bytes,
     _under_way: UnderWay,
 }
 
-impl AsRef<[u8]> for TrackedData {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
+impl Buf for TrackedData {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
     }
 }
 
@@ -42,13 +50,13 @@ impl<B: Body<Data = Bytes>> TrackedBody<B> {
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for TrackedBody<B> {
-    type Data = Bytes;
+    type Data = TrackedData;
     type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<TrackedData>, B::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         match &self.progress {
             Some(progress) if polled.is_ready() => progress.handed(),
@@ -59,8 +67,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for TrackedBody<B> {
             cut_short.store(true, Ordering::Relaxed);
         }
         let under_way = &self.under_way;
-        let track = |bytes| Bytes::from_owner(TrackedData { bytes, _under_way: under_way.clone() });
-        polled.map_ok(|frame| frame.map_data(track))
+        polled.map_ok(|frame| frame.map_data(|bytes| TrackedData { bytes, _under_way: under_way.clone() }))
     }
 
     fn is_end_stream(&self) -> bool {
