@@ -62,7 +62,7 @@ where
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
 {
     let permits = Arc::new(Semaphore::new(handshake.bounds.connections));
-    let http = HttpConfig::new(&handshake.bounds);
+    let http = Arc::new(HttpConfig::new(&handshake.bounds));
     let acceptor = Arc::new(Acceptor::new(handshake));
     let open = TaskTracker::new();
     let mut backlog_drained = pin!(async {
@@ -89,17 +89,20 @@ where
             continue;
         };
         let (acceptor, http, handle, drain) =
-            (Arc::clone(&acceptor), http.clone(), handle.clone(), drain.clone());
+            (Arc::clone(&acceptor), Arc::clone(&http), handle.clone(), drain.clone());
         let guards = (open.token(), permit, metrics::client_connection());
         open.spawn(async move {
-            let mut accepting = pin!(acceptor.accept(socket, peer, guards));
-            let accepted = tokio::select! {
-                accepted = &mut accepting => accepted,
-                // A request that is just arriving is served. A client that has sent none loses nothing.
-                () = drain.closing.cancelled() => timeout(HANDSHAKE_DRAIN, accepting).await.ok().flatten(),
-            };
-            if let Some(connection) = accepted {
-                connection.serve(http, drain, handle).await;
+            // Boxed, so that the connection does not keep the memory of its handshake.
+            let accepted = Box::pin(async {
+                let mut accepting = pin!(acceptor.accept(socket, peer, guards));
+                tokio::select! {
+                    accepted = &mut accepting => accepted,
+                    // A request that is just arriving is served. A client that has sent none loses nothing.
+                    () = drain.closing.cancelled() => timeout(HANDSHAKE_DRAIN, accepting).await.ok().flatten(),
+                }
+            });
+            if let Some(connection) = accepted.await {
+                connection.serve(&http, drain, handle).await;
             }
         });
     }

@@ -3,18 +3,19 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::{Body, Incoming};
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio_util::either::Either;
+use tokio_util::sync::CancellationToken;
 
 use super::Drain;
 use super::body::TrackedBody;
@@ -42,10 +43,10 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection without a request stays open after its graceful shutdown has begun: the client may have sent a
 /// request before it noticed.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
-/// The maximum number of fields of a request, unless hyper is configured otherwise.
-const HYPER_MAX_HEADERS: usize = 100;
 /// The size of the rest of a head, besides target and fields: method, version and line ends.
 const HEAD_SLACK: usize = 8 * 1024;
+/// The number of fields that hyper accepts over HTTP/1 where no other is set.
+const HYPER_FIELDS: usize = 100;
 
 /// A connection on which HTTP begins.
 pub(super) struct HttpConnection {
@@ -56,62 +57,79 @@ pub(super) struct HttpConnection {
 
 impl HttpConnection {
     /// Serves the connection to its end. A tunnel outlives this.
-    pub(super) async fn serve<H, F, B>(self, http: HttpConfig, drain: Drain, handle: H)
+    pub(super) fn serve<H, F, B>(
+        self,
+        http: &HttpConfig,
+        drain: Drain,
+        handle: H,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>>
     where
-        H: Fn(Request<Incoming>, Arc<Connection>) -> F + Clone + Send + Sync + 'static,
+        H: Fn(Request<Incoming>, Arc<Connection>) -> F + Send + Sync + 'static,
         F: Future<Output = Response<B>> + Send + 'static,
         B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static,
     {
         let Self { stream, http2, connection } = self;
         let Drain { leaving, closing } = drain;
-        let (reader, cut_short, peer) = (stream.state(), stream.cut_short(), connection.peer);
         let idle_tracker = IdleTracker::start(stream.flushed());
-        let (streams, next_number) = (http.streams, AtomicU64::new(0));
-        let requests = Arc::clone(&idle_tracker);
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            let number = next_number.fetch_add(1, Ordering::Relaxed);
-            let version = request.version();
-            let (under_way, at_once) = requests.begin();
-            if http2 && at_once == streams {
-                Bound::Streams.count_exceeded();
-            }
-            if http2 && request.method() == Method::CONNECT {
-                request.extensions_mut().insert(ConnectionGuards(Arc::new(requests.begin().0)));
-            }
-            mark_stand_in(&mut request, &reader, peer);
-            connection.interim.as_ref().inspect(|interim| interim.begin_request());
-            // Boxed, as hyper moves the future of a request several times.
-            let handling = Box::pin(handle(request, Arc::clone(&connection)));
-            let connection = Arc::clone(&connection);
-            let (leaving, reader) = (leaving.clone(), Arc::clone(&reader));
-            let cut_short = (version == Version::HTTP_10).then(|| Arc::clone(&cut_short));
-            async move {
-                let mut response = handling.await;
-                connection.interim.as_ref().inspect(|interim| interim.begin_final_response());
-                let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-                reader.begin_response(number, switches);
-                if leaving.is_cancelled() && !http2 && !switches {
-                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                }
-                Ok::<_, Infallible>(response.map(|body| TrackedBody::new(body, under_way, cut_short)))
-            }
+        let watch = ConnectionWatch {
+            peer: connection.peer,
+            closing,
+            idle_tracker: Arc::clone(&idle_tracker),
+            idle_timeout: http.idle_timeout,
+        };
+        let requests = Arc::new(Requests {
+            handle,
+            connection,
+            reader: stream.state(),
+            cut_short: stream.cut_short(),
+            idle_tracker,
+            next_number: AtomicU64::new(0),
+            leaving,
+            http2,
+            streams: http.streams,
         });
-        let builder = if http2 { http.builder.http2_only() } else { http.builder.http1_only() };
-        let mut serving = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        let service = service_fn(move |request| requests.respond(request));
+        let io = TokioIo::new(stream);
+        // The future of hyper's connection is boxed before it is used, so that its bytes are not kept a second time
+        // where they were moved from.
+        if http2 {
+            let serving = Box::pin(http.http2.serve_connection(io, service));
+            Box::pin(watch.run(serving, http2::Connection::graceful_shutdown))
+        } else {
+            let serving = Box::pin(http.http1.serve_connection(io, service).with_upgrades());
+            Box::pin(watch.run(serving, http1::UpgradeableConnection::graceful_shutdown))
+        }
+    }
+}
+
+/// What ends a connection from this side.
+struct ConnectionWatch {
+    peer: SocketAddr,
+    closing: CancellationToken,
+    idle_tracker: Arc<IdleTracker>,
+    idle_timeout: Duration,
+}
+
+impl ConnectionWatch {
+    /// Runs hyper's connection to its end. `shut_down` begins its graceful shutdown.
+    async fn run<C>(self, mut serving: Pin<Box<C>>, shut_down: fn(Pin<&mut C>))
+    where
+        C: Future<Output = hyper::Result<()>>,
+    {
         let ended = tokio::select! {
             // The connection first, so that requests which have already arrived get a response before it is shut down.
             biased;
             ended = serving.as_mut() => Some(ended),
-            () = closing.cancelled() => None,
-            () = idle_tracker.idle_for(http.idle_timeout) => None,
+            () = self.closing.cancelled() => None,
+            () = self.idle_tracker.idle_for(self.idle_timeout) => None,
         };
         let ended = match ended {
             Some(ended) => ended,
             None => {
-                serving.as_mut().graceful_shutdown();
+                shut_down(serving.as_mut());
                 let idle = async {
                     tokio::time::sleep(CLOSE_GRACE).await;
-                    idle_tracker.idle_for(CLOSE_GRACE).await;
+                    self.idle_tracker.idle_for(CLOSE_GRACE).await;
                 };
                 tokio::select! {
                     ended = serving.as_mut() => ended,
@@ -120,10 +138,64 @@ impl HttpConnection {
             }
         };
         if let Err(error) = ended {
-            if is_flood(&*error) {
+            if is_flood(&error) {
                 Bound::Resets.count_exceeded();
             }
+            let (peer, error): (_, &(dyn Error + 'static)) = (self.peer, &error);
             tracing::debug!(%peer, error, "the connection ended early");
+        }
+    }
+}
+
+/// What the requests of one connection share.
+struct Requests<H> {
+    handle: H,
+    connection: Arc<Connection>,
+    reader: Arc<ReaderState>,
+    cut_short: Arc<AtomicBool>,
+    idle_tracker: Arc<IdleTracker>,
+    next_number: AtomicU64,
+    leaving: CancellationToken,
+    http2: bool,
+    /// The number of streams that a client may have open.
+    streams: usize,
+}
+
+impl<H> Requests<H> {
+    /// Returns the future of the response to a request. It is small, as hyper moves it several times: only the
+    /// handler's future is boxed.
+    fn respond<F, B>(
+        self: &Arc<Self>,
+        mut request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<TrackedBody<B>>, Infallible>> + Send + use<H, F, B>
+    where
+        H: Fn(Request<Incoming>, Arc<Connection>) -> F + Send + Sync + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        let http10 = request.version() == Version::HTTP_10;
+        let (under_way, at_once) = self.idle_tracker.begin();
+        if self.http2 && at_once == self.streams {
+            Bound::Streams.count_exceeded();
+        }
+        if self.http2 && request.method() == Method::CONNECT {
+            request.extensions_mut().insert(ConnectionGuards(Arc::new(self.idle_tracker.begin().0)));
+        }
+        mark_stand_in(&mut request, &self.reader, self.connection.peer);
+        self.connection.interim.as_ref().inspect(|interim| interim.begin_request());
+        let handling = Box::pin((self.handle)(request, Arc::clone(&self.connection)));
+        let requests = Arc::clone(self);
+        async move {
+            let mut response = handling.await;
+            requests.connection.interim.as_ref().inspect(|interim| interim.begin_final_response());
+            let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+            requests.reader.begin_response(number, switches);
+            if !requests.http2 && !switches && requests.leaving.is_cancelled() {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            let cut_short = http10.then(|| Arc::clone(&requests.cut_short));
+            Ok(response.map(|body| TrackedBody::new(body, under_way, cut_short)))
         }
     }
 }
@@ -163,31 +235,28 @@ fn is_flood(error: &(dyn Error + 'static)) -> bool {
 }
 
 /// The configuration of HTTP on a listener.
-#[derive(Clone)]
 pub(super) struct HttpConfig {
-    builder: auto::Builder<StreamExecutor>,
+    http1: http1::Builder,
+    http2: http2::Builder<StreamExecutor>,
     streams: usize,
     idle_timeout: Duration,
 }
 
 impl HttpConfig {
     pub(super) fn new(bounds: &Bounds) -> Self {
-        let mut builder = auto::Builder::new(StreamExecutor { timeout: bounds.body_idle_timeout });
         // The strict reader and the idle tracker have the timeouts: hyper has only one, for header and idle connection.
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(None)
-            .max_buf_size(bounds.header_bytes + bounds.target_bytes + HEAD_SLACK);
-        // The strict reader counts the fields. For any bound of its own but the default hyper allocates for each request.
-        if bounds.header_fields > HYPER_MAX_HEADERS {
-            builder.http1().max_headers(bounds.header_fields);
+        let mut http1 = http1::Builder::new();
+        http1.header_read_timeout(None).max_buf_size(bounds.header_bytes + bounds.target_bytes + HEAD_SLACK);
+        // The strict reader has the exact bound. Where it is set for hyper, hyper makes the list of fields in a way
+        // that costs more.
+        if bounds.header_fields > HYPER_FIELDS {
+            http1.max_headers(bounds.header_fields);
         }
         // HTTP/2 counts the target as a field, and 32 bytes more for each field (RFC 9113, section 6.5.2). hyper
         // refuses longer lists before tidegate counts them.
         let header_list = bounds.header_bytes + bounds.target_bytes + 32 * bounds.header_fields + HEAD_SLACK;
-        builder
-            .http2()
+        let mut http2 = http2::Builder::new(StreamExecutor { timeout: bounds.body_idle_timeout });
+        http2
             .timer(TokioTimer::new())
             .enable_connect_protocol()
             .keep_alive_interval(PING_EVERY)
@@ -199,6 +268,6 @@ impl HttpConfig {
             .max_header_list_size(u32::try_from(header_list).unwrap_or(u32::MAX))
             .max_pending_accept_reset_streams(bounds.resets);
         let streams = usize::try_from(bounds.streams).unwrap_or(usize::MAX);
-        Self { builder, streams, idle_timeout: bounds.idle_timeout }
+        Self { http1, http2, streams, idle_timeout: bounds.idle_timeout }
     }
 }
