@@ -166,10 +166,8 @@ impl Bucket {
         if cut_ms >= self.last_ms {
             return 0;
         }
-        // Wider than needed for what a Limit lets in: a damaged record in Redis must not overflow either.
-        let gone = i128::from(cut_ms - self.first_ms) * i128::from(self.count - 1)
-            / i128::from(self.last_ms - self.first_ms);
-        self.count - 1 - i64::try_from(gone).unwrap_or(self.count - 1)
+        let others = self.count - 1;
+        others - scaled(others, cut_ms - self.first_ms, self.last_ms - self.first_ms, Round::Down)
     }
 }
 
@@ -294,6 +292,29 @@ impl Counter {
                 bucket.first_ms -= shift;
                 bucket.last_ms -= shift;
             }
+        }
+    }
+}
+
+/// In which direction a quotient is rounded.
+#[derive(Clone, Copy)]
+enum Round {
+    Down,
+    Up,
+}
+
+/// `count * part / whole`, none of them negative.
+fn scaled(count: i64, part: i64, whole: i64, round: Round) -> i64 {
+    let more = match round {
+        Round::Down => 0,
+        Round::Up => whole - 1,
+    };
+    match count.checked_mul(part).and_then(|product| product.checked_add(more)) {
+        Some(product) => product / whole,
+        // No Limit lets in so much, but a damaged record in Redis may hold it.
+        None => {
+            let product = i128::from(count) * i128::from(part) + i128::from(more);
+            i64::try_from(product / i128::from(whole)).unwrap_or(count)
         }
     }
 }

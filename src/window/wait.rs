@@ -1,58 +1,70 @@
 //! How long a client has to wait.
 
-use super::{Bucket, Counter, Limit};
+use super::{Counter, Limit, Round, needs, scaled};
 
 impl Counter {
     /// Milliseconds from `now_ms` until `cost` units fit if nothing else arrives: refused one millisecond
     /// before, admitted then. `None`: they never fit. `Some(0)`: they fit now.
     #[must_use]
     pub fn retry_after(&self, limit: &Limit, now_ms: i64, cost: i64) -> Option<i64> {
-        if cost > limit.quota + limit.burst {
+        let most_used = limit.quota + limit.burst - cost;
+        if most_used < 0 {
             return None;
         }
-        if self.fits(limit, now_ms, cost) {
-            return Some(0);
-        }
-        // Buckets expire one after the other, and while nothing arrives, use and debt only fall. So one walk finds the
-        // bucket during whose expiry the units begin to fit, and a bisection the millisecond.
-        let mut whole: i64 = self.buckets.iter().map(|bucket| bucket.count).sum();
-        let mut full_ms = now_ms;
-        let mut rest = &self.buckets[..];
-        while let [bucket, newer @ ..] = rest {
-            let expired_ms = bucket.last_ms + limit.window_ms;
-            let fits = |at_ms| self.has_room(limit, at_ms, self.left_of(rest, whole, limit, at_ms), cost);
-            if expired_ms > full_ms {
-                if fits(expired_ms) {
-                    return Some(first(full_ms, expired_ms, fits) - now_ms);
-                }
-                full_ms = expired_ms;
-            }
-            whole -= bucket.count;
-            rest = newer;
-        }
-        // What is left is debt, which is paid one window after the last write.
-        let paid_ms = now_ms.max(self.last_ms) + limit.window_ms;
-        Some(first(full_ms, paid_ms, |at_ms| self.has_room(limit, at_ms, 0, cost)) - now_ms)
-    }
-
-    /// Units that count at `at_ms`, when all buckets before `rest` have expired and `whole` came in `rest`. It looks
-    /// only at those that have begun to expire.
-    fn left_of(&self, rest: &[Bucket], whole: i64, limit: &Limit, at_ms: i64) -> i64 {
-        let cut_ms = at_ms.max(self.last_ms) - limit.window_ms;
-        let expiring = rest.iter().take_while(|bucket| bucket.first_ms <= cut_ms);
-        whole - expiring.map(|bucket| bucket.count - bucket.survivors(cut_ms)).sum::<i64>()
-    }
-}
-
-/// The first time after `low` at which `fits` holds. It does not at `low`, and from some time until `high` on it does.
-fn first(mut low: i64, mut high: i64, fits: impl Fn(i64) -> bool) -> i64 {
-    while high - low > 1 {
-        let middle = i64::midpoint(low, high);
-        if fits(middle) {
-            high = middle;
+        // While nothing arrives, use and debt only fall. The more units have expired, the less the burst allowance has to
+        // lend, and the less of the debt has to be paid before.
+        let expired = |used| self.first_use_of(limit, now_ms, used);
+        let paid = |used| self.first_debt_below(limit, now_ms, needs(limit, used, cost));
+        let (mut low, mut high) = ((limit.quota - cost).max(0), most_used);
+        let soonest = expired(high);
+        let fits = if soonest >= paid(high) {
+            // Without debt it is always so.
+            soonest
+        } else if expired(low) <= paid(low) {
+            paid(low)
         } else {
-            low = middle;
-        }
+            while high - low > 1 {
+                let middle = i64::midpoint(low, high);
+                if expired(middle) >= paid(middle) {
+                    low = middle;
+                } else {
+                    high = middle;
+                }
+            }
+            expired(low).min(paid(high))
+        };
+        Some(fits - now_ms)
     }
-    high
+
+    /// The first time from `now_ms` on at which at most `used` units count, if nothing arrives.
+    fn first_use_of(&self, limit: &Limit, now_ms: i64, used: i64) -> i64 {
+        let mut newer: i64 = self.buckets.iter().map(|bucket| bucket.count).sum();
+        if newer <= used {
+            return now_ms;
+        }
+        for bucket in &self.buckets {
+            newer -= bucket.count;
+            if newer <= used {
+                // Buckets expire one after the other, so all older ones have. Of this one, the first unit expires at its
+                // first arrival, and the others evenly until its last.
+                let (others, steps) = (bucket.count - (used - newer) - 1, (bucket.count - 1).max(1));
+                let after_first_ms = scaled(others, bucket.last_ms - bucket.first_ms, steps, Round::Up);
+                let expired_ms = bucket.first_ms + after_first_ms + limit.window_ms;
+                // A clock that stepped back stands still until it has caught up.
+                return if expired_ms <= now_ms.max(self.last_ms) { now_ms } else { expired_ms };
+            }
+        }
+        now_ms
+    }
+
+    /// The first time from `now_ms` on at which the burst allowance can lend `lent` units, if nothing arrives.
+    fn first_debt_below(&self, limit: &Limit, now_ms: i64, lent: i64) -> i64 {
+        let owed = self.debt.min(limit.burst * limit.window_ms) - (limit.burst - lent) * limit.window_ms;
+        if owed <= 0 {
+            return now_ms;
+        }
+        // Every millisecond pays back `burst`. Without a burst nothing is owed.
+        let paid_ms = self.last_ms + (owed - 1) / limit.burst.max(1) + 1;
+        paid_ms.max(now_ms)
+    }
 }

@@ -81,6 +81,24 @@ proptest! {
     }
 
     #[test]
+    fn retry_after_is_what_a_bisection_finds(
+        limit in limits(1..=8), arrivals in arrivals(), later in -30_000..30_000i64, cost in 1..100i64,
+    ) {
+        let (counter, now, _) = offer(&limit, &arrivals);
+        let now = now + later;
+        let fits = |wait| counter.fits(&limit, now + wait, cost);
+        // The clock may be behind the last arrival: then nothing falls until it has caught up.
+        let longest = 2 * limit.window_ms() + 30_000;
+        let (mut low, mut high) = (0, longest);
+        while low < high {
+            let middle = i64::midpoint(low, high);
+            (low, high) = if fits(middle) { (low, middle) } else { (middle + 1, high) };
+        }
+        let bisected = (cost <= limit.quota() + limit.burst()).then_some(low);
+        prop_assert_eq!(counter.retry_after(&limit, now, cost), bisected);
+    }
+
+    #[test]
     fn a_clock_that_steps_back_frees_nothing(
         limit in limits(1..=8), arrivals in arrivals(), back in 1..500_000i64, cost in 1..4i64,
     ) {
