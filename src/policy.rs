@@ -9,6 +9,7 @@ pub mod counter_key;
 pub(crate) mod fields;
 pub(crate) mod header;
 pub(crate) mod host;
+pub(crate) mod limit;
 pub(crate) mod live;
 pub(crate) mod matcher;
 pub mod path;
@@ -17,12 +18,13 @@ pub mod template;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use smallvec::SmallVec;
 
-use crate::window::{Limit, Slices};
 use bypass::Bypass;
 use client::{Client, ClientIdentity};
 use counter_key::{HashKey, KeySpec, Resolved};
 use fields::FieldNames;
+pub use limit::NamedLimit;
 use matcher::{Index, Match};
 use path::PathPolicy;
 
@@ -93,17 +95,6 @@ pub struct CustomResponse {
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// One limit of a rule, with the name that clients see in `RateLimit-Policy`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedLimit {
-    /// The rule's name; where a rule has several limits, the window follows: `login:60s`.
-    pub name: Arc<str>,
-    /// The arithmetic's part.
-    pub limit: Limit,
-    /// The slices as the rule sets them. [`NamedLimit::limit`] has their number.
-    pub slices: Slices,
-}
-
 /// One endpoint rule, or one global rule.
 #[derive(Clone, Debug)]
 pub struct Rule {
@@ -149,7 +140,7 @@ pub enum Plan<'p> {
         /// The endpoint rule that matched, even if it has nothing to check.
         rule: Option<&'p Rule>,
         /// The endpoint rule's check and those of the global rules; may be empty.
-        checks: Vec<Check<'p>>,
+        checks: SmallVec<[Check<'p>; 1]>,
     },
 }
 
@@ -250,13 +241,9 @@ impl Policy {
     /// The endpoint rule for a request: the first that matches.
     #[must_use]
     pub fn rule(&self, facts: &Facts<'_>) -> Option<&Rule> {
-        let matches =
-            |&index: &usize| self.parts.rules.get(index).is_some_and(|rule| rule.matches.admits(facts));
-        self.index
-            .candidates(facts.path)
-            .into_iter()
-            .find(matches)
-            .and_then(|index| self.parts.rules.get(index))
+        let admits =
+            |index: usize| self.parts.rules.get(index).is_some_and(|rule| rule.matches.admits(facts));
+        self.index.first(facts.path, admits).and_then(|index| self.parts.rules.get(index))
     }
 
     /// What is to be done with a request.
@@ -267,7 +254,7 @@ impl Policy {
         }
         let rule = self.rule(facts);
         let global = self.parts.global.iter().filter(|rule| rule.matches.matches(facts));
-        let mut checks = Vec::new();
+        let mut checks = SmallVec::new();
         for rule in global.chain(rule).filter(|rule| rule.mode != Mode::Off) {
             match rule.key.resolve(
                 facts,

@@ -9,7 +9,7 @@ pub(super) fn lines(policy: &Policy) -> Vec<String> {
     rules.flat_map(|rule| rule.limits.iter().flat_map(|limit| lines_of(rule, limit))).collect()
 }
 
-fn lines_of(rule: &Rule, NamedLimit { name, limit, slices }: &NamedLimit) -> Vec<String> {
+fn lines_of(rule: &Rule, NamedLimit { name, limit, slices, .. }: &NamedLimit) -> Vec<String> {
     let mode = match rule.mode {
         Mode::Enforce => "",
         Mode::Shadow => " (shadow: refuses nothing)",

@@ -7,7 +7,7 @@ use crate::policy::counter_key::KeySpec;
 use crate::policy::matcher::Match;
 use crate::policy::{Check, CustomResponse, Mode, NamedLimit, OnOutage, Rule};
 use crate::store::{Decision, StoreError, StoreMs};
-use crate::window::{Counter, Limit, Slices, Taken};
+use crate::window::{Counter, Limit, Taken};
 
 /// The quota of each limit, in units per minute.
 pub(crate) const QUOTA: i64 = 10;
@@ -27,8 +27,7 @@ pub(crate) enum Given {
 /// Returns a rule with one limit of [`QUOTA`], which has the name of the rule.
 pub(crate) fn rule(name: &str, mode: Mode, on_outage: OnOutage) -> Rule {
     let name: Arc<str> = Arc::from(name);
-    let limit = Limit::auto(QUOTA, 0, WINDOW_MS).expect("a valid limit");
-    let limits = vec![NamedLimit { name: Arc::clone(&name), limit, slices: Slices::Auto }];
+    let limits = vec![NamedLimit::example(&name, QUOTA, WINDOW_MS)];
     let (matches, key, custom_response) = (Match::default(), KeySpec::default(), CustomResponse::default());
     Rule { name, matches, key, limits, mode, on_outage, custom_response }
 }

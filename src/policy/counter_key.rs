@@ -110,6 +110,10 @@ pub enum Resolved {
 
 /// The longest value that stands as it is.
 const PLAIN: usize = 64;
+/// How much of a hash stands for a value.
+const HASH_BYTES: usize = 12;
+/// Room for the counter's key, which the client's part becomes, where its values are of the usual length.
+const KEY_BYTES: usize = 96;
 
 impl KeySpec {
     /// The key of one request. `path` is the rule's template.
@@ -121,7 +125,7 @@ impl KeySpec {
         ipv6_prefix: u8,
         hash_key: &HashKey,
     ) -> Resolved {
-        let mut text = String::with_capacity(40);
+        let mut text = String::with_capacity(KEY_BYTES);
         for part in &self.parts {
             if !text.is_empty() {
                 text.push(',');
@@ -171,11 +175,18 @@ impl Value<'_> {
             Self::Secret(bytes) => bytes,
         };
         text.push('~');
-        for byte in blake3::keyed_hash(hash_key.0.expose(), bytes).as_bytes().iter().take(12) {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
+        let hash = blake3::keyed_hash(hash_key.0.expose(), bytes);
+        let mut digits = [0; 2 * HASH_BYTES];
+        for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(hash.as_bytes()) {
+            *pair = [hex_digit(byte >> 4), hex_digit(byte & 15)];
         }
+        // Digits are text.
+        text.push_str(str::from_utf8(&digits).unwrap_or_default());
     }
+}
+
+fn hex_digit(value: u8) -> u8 {
+    if value < 10 { b'0' + value } else { b'a' + value - 10 }
 }
 
 fn is_plain(value: &str) -> bool {
@@ -184,11 +195,21 @@ fn is_plain(value: &str) -> bool {
 }
 
 fn push_address(text: &mut String, address: IpAddr, ipv6_prefix: u8) {
-    // Writing to a String cannot fail.
-    let _ = match network(address, ipv6_prefix) {
-        IpAddr::V4(v4) => write!(text, "{v4}"),
-        IpAddr::V6(v6) => write!(text, "{v6}/{ipv6_prefix}"),
-    };
+    match network(address, ipv6_prefix) {
+        IpAddr::V4(v4) => {
+            let mut digits = itoa::Buffer::new();
+            for (place, octet) in v4.octets().into_iter().enumerate() {
+                if place > 0 {
+                    text.push('.');
+                }
+                text.push_str(digits.format(octet));
+            }
+        }
+        IpAddr::V6(v6) => {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{v6}/{ipv6_prefix}");
+        }
+    }
 }
 
 /// HEAD counts as GET, and case does not: see `matcher::Match`.

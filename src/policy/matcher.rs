@@ -128,26 +128,40 @@ impl Index {
         root
     }
 
-    /// Returns the indices of all templates that match the canonical `path`, lowest first.
+    /// Returns the lowest index of a template that matches the canonical `path` and that `admits` admits.
     #[must_use]
-    pub(crate) fn candidates(&self, path: &str) -> Vec<usize> {
-        let mut found = Vec::new();
-        self.collect(split(path), &mut found);
-        found.sort_unstable();
-        found
+    pub(crate) fn first(&self, path: &str, admits: impl Fn(usize) -> bool) -> Option<usize> {
+        self.first_below(split(path), None, &admits)
     }
 
-    fn collect<'a>(&self, mut rest: impl Iterator<Item = &'a str> + Clone, found: &mut Vec<usize>) {
-        found.extend(&self.open);
-        let Some(segment) = rest.next() else {
-            found.extend(&self.exact);
-            return;
+    /// Returns the lowest such index below this node, or `found` if that is lower.
+    fn first_below<'a>(
+        &self,
+        mut rest: impl Iterator<Item = &'a str> + Clone,
+        found: Option<usize>,
+        admits: &impl Fn(usize) -> bool,
+    ) -> Option<usize> {
+        // The indices at a node are in ascending order.
+        let lowest = |found: Option<usize>, indices: &[usize]| {
+            for &index in indices {
+                if found.is_some_and(|found| found < index) {
+                    return found;
+                }
+                if admits(index) {
+                    return Some(index);
+                }
+            }
+            found
         };
-        if let Some(node) = self.literals.get(segment) {
-            node.collect(rest.clone(), found);
-        }
-        if let Some(node) = self.param.as_deref().filter(|_| !segment.is_empty()) {
-            node.collect(rest, found);
+        let found = lowest(found, &self.open);
+        let Some(segment) = rest.next() else { return lowest(found, &self.exact) };
+        let found = match self.literals.get(segment) {
+            Some(node) => node.first_below(rest.clone(), found, admits),
+            None => found,
+        };
+        match self.param.as_deref().filter(|_| !segment.is_empty()) {
+            Some(node) => node.first_below(rest, found, admits),
+            None => found,
         }
     }
 }

@@ -150,22 +150,27 @@ impl Template {
     /// The values of the parameters, in order, if `path` matches.
     #[must_use]
     pub fn captures<'a>(&'a self, path: &'a str) -> Option<Vec<(&'a str, &'a str)>> {
-        let mut parts = split(path);
         let mut captures = Vec::new();
-        for segment in &self.segments {
-            match (segment, parts.next()?) {
-                (Segment::Literal(literal), part) if **literal == *part => {}
-                (Segment::Param(name), part) if !part.is_empty() => captures.push((&**name, part)),
-                _ => return None,
-            }
-        }
-        (self.open || parts.next().is_none()).then_some(captures)
+        self.walk(path, |name, part| captures.push((name, part))).then_some(captures)
     }
 
     /// Whether `path` matches.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
-        self.captures(path).is_some()
+        self.walk(path, |_, _| ())
+    }
+
+    /// Returns whether `path` matches, and calls `capture` with each parameter up to the segment that does not.
+    fn walk<'a>(&'a self, path: &'a str, mut capture: impl FnMut(&'a str, &'a str)) -> bool {
+        let mut parts = split(path);
+        for segment in &self.segments {
+            match (segment, parts.next()) {
+                (Segment::Literal(literal), Some(part)) if **literal == *part => {}
+                (Segment::Param(name), Some(part)) if !part.is_empty() => capture(name, part),
+                _ => return false,
+            }
+        }
+        self.open || parts.next().is_none()
     }
 
     /// Whether every path that matches `other` matches this one too.

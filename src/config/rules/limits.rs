@@ -21,7 +21,7 @@ pub(super) fn read(section: &mut Section<'_>, name: &str) -> Vec<NamedLimit> {
     let Some(list) = section.value("limits", Kind::List, "") else {
         let named = |at: Spanned<(Limit, Slices)>| {
             let (limit, slices) = at.value;
-            NamedLimit { name: name.into(), limit, slices }
+            NamedLimit::new(name.into(), limit, slices)
         };
         return single.into_iter().map(named).collect();
     };
@@ -60,7 +60,7 @@ fn distinct(limits: Vec<Spanned<(Limit, Slices)>>, name: &str) -> Vec<NamedLimit
             true => name.into(),
             false => format!("{name}:{}", rate::label(window_ms)).into(),
         };
-        named.push(NamedLimit { name, limit, slices });
+        named.push(NamedLimit::new(name, limit, slices));
     }
     named
 }
