@@ -87,8 +87,14 @@ impl Timeline {
     /// Returns the time. That of the real clock never runs backwards.
     #[must_use]
     pub fn now(&self) -> LocalMs {
+        self.at(Stopwatch::start())
+    }
+
+    /// Returns the time at which `watch` was started; of a driven clock, the time that it shows now.
+    #[must_use]
+    pub fn at(&self, watch: Stopwatch) -> LocalMs {
         LocalMs(match &self.clock {
-            Clock::Real => self.begun.millis(),
+            Clock::Real => self.begun.millis_to(Deadline(watch.0)),
             Clock::Driven(driven) => driven.now_ms(),
         })
     }

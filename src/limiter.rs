@@ -14,11 +14,13 @@ mod shared;
 mod upgrade;
 mod verdict;
 
-use crate::clock::{Clock, LocalMs, Timeline};
+use smallvec::SmallVec;
+
+use crate::clock::{Clock, LocalMs, Stopwatch, Timeline};
 use crate::metrics::{Origin, Origins};
-use crate::store::{MemoryStore, RedisStore, Store};
+use crate::store::{Decided, MemoryStore, RedisStore, Store};
 pub use charges::Charges;
-use charges::{DecidedCharge, Decider};
+use charges::{ChargeOutcome, DecidedCharge, Decider, PendingCharge};
 use decide::{decide, refusal};
 use refusal_cache::{EarlyRoom, RefusalCache};
 use shared::SharedLimiter;
@@ -93,61 +95,80 @@ impl Limiter {
         let binding = charges.as_slice().iter().filter(|pending| pending.is_binding());
         let refused = binding.filter_map(|pending| {
             let (remaining, reset_ms) = self.refusals.get(&pending.keyed, now)?;
-            Some((pending, pending.standing(remaining, reset_ms)))
+            Some((pending.rule, pending.standing(remaining, reset_ms)))
         });
-        let limited = refusal(refused.collect())?;
+        let limited = refusal(refused)?;
         self.origins.count(Origin::DeniedCache);
         Some(limited)
     }
 
     /// Decides about one request, and charges it if it is admitted. The wait for the store has a deadline.
     pub async fn charge<'p>(&self, charges: &Charges<'p>) -> Verdict<'p> {
-        let with_former = match &self.backend {
-            Backend::Local(_) => None,
-            Backend::Shared(shared) => shared.with_former(charges),
-        };
-        let charges = with_former.as_ref().unwrap_or(charges).as_slice();
-        if charges.is_empty() {
+        if charges.as_slice().is_empty() {
             return Verdict::Pass { standing: None, exceeded: Vec::new() };
         }
-        let sent = self.timeline.now();
-        let (charges, decider) = match &self.backend {
-            Backend::Local(store) => {
-                (DecidedCharge::join(charges, store.take(charges).into_iter().map(Ok)), Decider::Store)
+        match &self.backend {
+            Backend::Local(store) => self.charge_locally(store, charges.as_slice()),
+            Backend::Shared(shared) => {
+                let with_former = shared.with_former(charges);
+                self.charge_together(shared, with_former.as_ref().unwrap_or(charges).as_slice()).await
             }
-            Backend::Shared(shared) => shared.decide(charges).await,
-        };
-        let verdict = decide(&charges);
+        }
+    }
+
+    /// Decides in this process. Nothing is ever to be given back: all is charged or nothing.
+    fn charge_locally<'p>(&self, store: &MemoryStore, charges: &[PendingCharge<'p>]) -> Verdict<'p> {
+        let begun = Stopwatch::start();
+        let mut decided: SmallVec<[_; 1]> = SmallVec::new();
+        store.decide(
+            charges,
+            begun,
+            |_| (),
+            |pending, Decided { now, taken, counter }| {
+                let outcome = ChargeOutcome::read(taken.fits, counter, &pending.keyed.charge.limit, now);
+                decided.push((pending, Some(outcome)));
+            },
+        );
+        let verdict = decide(decided.iter().copied());
+        self.origins.count(origin(&verdict, Decider::Store));
+        if let Verdict::Refuse(_) = verdict {
+            self.remember(decided, self.timeline.at(begun));
+        }
+        verdict
+    }
+
+    /// Decides in the store that all instances share, or without it during an outage.
+    async fn charge_together<'p>(
+        &self,
+        shared: &SharedLimiter,
+        charges: &[PendingCharge<'p>],
+    ) -> Verdict<'p> {
+        let sent = self.timeline.now();
+        let (charges, decider) = shared.decide(charges).await;
+        let decided = || charges.iter().map(DecidedCharge::outcome);
+        let verdict = decide(decided());
         self.origins.count(origin(&verdict, decider));
         match (&verdict, decider) {
             (Verdict::Pass { .. } | Verdict::Unchecked, _) => {}
-            (Verdict::Refuse(_), Decider::Store) => self.remember(&charges, sent),
+            (Verdict::Refuse(_), Decider::Store) => self.remember(decided(), sent),
             (Verdict::Refuse(_), Decider::Instance) | (Verdict::Unavailable { .. }, _) => {
-                self.give_back(&charges).await;
+                shared.give_back(&charges).await;
             }
         }
         verdict
     }
 
     /// Remembers the refusals among decisions of the store. The charges were sent to it at `sent`.
-    fn remember(&self, charges: &[DecidedCharge<'_, '_>], sent: LocalMs) {
+    fn remember<'c, 'p: 'c>(
+        &self,
+        decided: impl IntoIterator<Item = (&'c PendingCharge<'p>, Option<ChargeOutcome>)>,
+        sent: LocalMs,
+    ) {
         let replied = self.timeline.now();
-        for DecidedCharge { pending, decision } in charges {
-            if let Ok(decision) = decision
-                && !decision.taken.fits
-                && pending.is_binding()
-            {
-                self.refusals.insert(&pending.keyed, decision, sent, replied);
+        for (pending, outcome) in decided {
+            if let Some(outcome) = outcome.filter(|outcome| !outcome.fits && pending.is_binding()) {
+                self.refusals.insert(&pending.keyed, &outcome, sent, replied);
             }
-        }
-    }
-
-    /// Takes back what the store charged for a request that is refused because the store did not decide about all of it.
-    async fn give_back(&self, charges: &[DecidedCharge<'_, '_>]) {
-        match &self.backend {
-            // It charges all or nothing, and decides about everything.
-            Backend::Local(_) => {}
-            Backend::Shared(shared) => shared.give_back(charges).await,
         }
     }
 }

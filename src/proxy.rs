@@ -60,7 +60,7 @@ struct Passed<'p> {
     rule: &'p str,
     outcome: Outcome,
     /// The tightest of the enforced limits.
-    standing: Option<Standing>,
+    standing: Option<Standing<'p>>,
     /// The shadow rules that had no room for the request.
     exceeded: Vec<&'p Rule>,
 }
@@ -102,8 +102,8 @@ impl Proxy {
         connection: Arc<Connection>,
     ) -> impl Future<Output = Response<Body>> + Send {
         async move {
-            let mut access_log = AccessLog::new(&self.meter, connection.peer, request.method().clone());
             let policy = self.policy.load();
+            let mut access_log = AccessLog::new(&self.meter, connection.peer, request.method().clone());
             let (outgoing, forwarded) =
                 match self.admit(&mut request, &connection, &policy, &mut access_log).await {
                     Ok(admitted) => {
@@ -131,7 +131,7 @@ impl Proxy {
         request: &mut Request<Incoming>,
         connection: &Connection,
         policy: &'p Policy,
-        access_log: &mut AccessLog<'_>,
+        access_log: &mut AccessLog<'p>,
     ) -> Result<Admitted<'p>, Refusal<'p>> {
         if let Some(unreadable) = request.extensions_mut().remove::<Unreadable>() {
             return Err(Refusal::Unreadable(unreadable));
@@ -195,7 +195,7 @@ impl<'p> Cost<'p> {
                 let named = rule.or(checks.first().map(|check| check.rule));
                 let cost = match checks.is_empty() {
                     true => Self::Free(Outcome::Unlimited),
-                    false => Self::Charges(Charges::of(&checks)),
+                    false => Self::Charges(Charges::of(checks)),
                 };
                 Ok((named.map_or("", |rule| &rule.name), cost))
             }

@@ -18,6 +18,7 @@ pub use error::StoreError;
 pub use generation::{AtomicGeneration, Generation, GenerationSpan};
 pub use health::{ServerHealth, StateChange, StoreHealth};
 pub use instances::Instances;
+pub(crate) use memory::Decided;
 pub use memory::MemoryStore;
 pub use redis::{Access, RedisStore, StoreTls};
 pub use settlement::Settlement;

@@ -21,6 +21,7 @@ mod wait;
 
 pub use share::Traffic;
 pub use slices::Slices;
+pub(crate) use take::RefusedGroups;
 pub use take::{Charge, Taken, take_all};
 
 /// What a client may use: `quota` units per window, and `burst` units above it after a pause.

@@ -1,11 +1,11 @@
 //! What one request charges: a list from the rules that apply to it to the decisions about them. Pure.
 
-use std::sync::Arc;
+use smallvec::SmallVec;
 
 use super::verdict::Standing;
 use crate::policy::{Check, Mode, NamedLimit, Rule};
-use crate::store::{Decision, KeyedCharge, StoreError};
-use crate::window::Charge;
+use crate::store::{Decision, KeyedCharge, StoreError, StoreMs};
+use crate::window::{Charge, Counter, Limit};
 
 /// Units that a request costs.
 const COST: i64 = 1;
@@ -15,7 +15,7 @@ pub(super) const KEY_END: &str = ":4";
 
 /// All charges of one request: one for each limit of each rule that applies to it.
 #[derive(Debug)]
-pub struct Charges<'p>(Vec<PendingCharge<'p>>);
+pub struct Charges<'p>(SmallVec<[PendingCharge<'p>; 1]>);
 
 /// A charge about which nothing is decided yet.
 #[derive(Clone, Debug)]
@@ -34,6 +34,19 @@ pub(super) struct DecidedCharge<'c, 'p> {
     pub(super) decision: Result<Decision, StoreError>,
 }
 
+/// What was decided about a charge, and what the counter holds afterwards.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ChargeOutcome {
+    /// Whether there was room for it.
+    pub(super) fits: bool,
+    /// Units that would be admitted now.
+    pub(super) remaining: i64,
+    /// Milliseconds until more than `remaining` units would be admitted, if no other request arrives.
+    pub(super) reset_ms: i64,
+    /// Milliseconds since the counter was last charged.
+    pub(super) idle_ms: i64,
+}
+
 /// The side that decided about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decider {
@@ -47,22 +60,27 @@ impl<'p> Charges<'p> {
     /// Lists the charges of these checks. Those of all enforced rules are charged together or not at all; each shadow rule
     /// is charged by itself.
     #[must_use]
-    pub fn of(checks: &[Check<'p>]) -> Self {
-        let mut charges = Vec::with_capacity(checks.len());
+    pub fn of(checks: impl IntoIterator<Item = Check<'p>>) -> Self {
+        let mut charges = SmallVec::new();
         for (group, Check { rule, client }) in (Charge::BINDING + 1..).zip(checks) {
             let group = if rule.mode == Mode::Enforce { Charge::BINDING } else { group };
-            for named in &rule.limits {
+            let mut charge = |client: String, named: &'p NamedLimit| {
                 let limit = named.limit;
-                let key = format!("{{{client}}}:{}:{}{KEY_END}", rule.name, limit.window_ms());
+                let key = counter_key(client, &rule.name, limit.window_ms());
                 let keyed = KeyedCharge { key, charge: Charge { limit, cost: COST, group } };
                 charges.push(PendingCharge { keyed, rule, limit: named });
+            };
+            // Most rules have one limit: its key takes the place of the client's part.
+            if let Some((last, others)) = rule.limits.split_last() {
+                others.iter().for_each(|named| charge(client.clone(), named));
+                charge(client, last);
             }
         }
         Self(charges)
     }
 
     pub(super) fn from_pending(charges: Vec<PendingCharge<'p>>) -> Self {
-        Self(charges)
+        Self(charges.into())
     }
 
     pub(super) fn as_slice(&self) -> &[PendingCharge<'p>] {
@@ -70,26 +88,28 @@ impl<'p> Charges<'p> {
     }
 }
 
-impl PendingCharge<'_> {
+impl<'p> PendingCharge<'p> {
     /// Returns whether the charge belongs to an enforced rule, so that it decides about the request.
     pub(super) fn is_binding(&self) -> bool {
         self.keyed.charge.group == Charge::BINDING
     }
 
     /// Returns how the client stands with the limit.
-    pub(super) fn standing(&self, remaining: i64, reset_ms: i64) -> Standing {
-        let NamedLimit { name, limit, .. } = self.limit;
-        let (policy, quota) = (Arc::clone(name), limit.quota());
-        Standing { policy, quota, window_ms: limit.window_ms(), remaining, reset_ms }
+    pub(super) fn standing(&self, remaining: i64, reset_ms: i64) -> Standing<'p> {
+        Standing { limit: self.limit, remaining, reset_ms }
     }
+}
 
-    /// Returns how the client stands with the limit after a decision.
-    pub(super) fn standing_after(&self, decision: &Decision) -> Standing {
-        let Decision { limit, now, counter, .. } = decision;
-        let remaining = counter.remaining(limit, now.as_i64());
-        let reset_ms = counter.retry_after(limit, now.as_i64(), remaining + COST);
-        self.standing(remaining, reset_ms.unwrap_or_default())
-    }
+/// Returns the key of a counter: see [`KeyedCharge::key`].
+fn counter_key(client: String, rule: &str, window_ms: i64) -> String {
+    let mut key = client;
+    key.insert(0, '{');
+    key.push_str("}:");
+    key.push_str(rule);
+    key.push(':');
+    key.push_str(itoa::Buffer::new().format(window_ms));
+    key.push_str(KEY_END);
+    key
 }
 
 impl AsRef<KeyedCharge> for PendingCharge<'_> {
@@ -98,7 +118,25 @@ impl AsRef<KeyedCharge> for PendingCharge<'_> {
     }
 }
 
+impl ChargeOutcome {
+    /// Reads the counter as the decision at `now` left it.
+    pub(super) fn read(fits: bool, counter: &Counter, limit: &Limit, now: StoreMs) -> Self {
+        let now_ms = now.as_i64();
+        let remaining = counter.remaining(limit, now_ms);
+        let reset_ms = counter.retry_after(limit, now_ms, remaining + COST).unwrap_or_default();
+        Self { fits, remaining, reset_ms, idle_ms: now_ms - counter.last_ms() }
+    }
+}
+
 impl<'c, 'p> DecidedCharge<'c, 'p> {
+    /// Returns the charge and what was decided about it. None: nothing was.
+    pub(super) fn outcome(&self) -> (&'c PendingCharge<'p>, Option<ChargeOutcome>) {
+        let outcome = |Decision { taken, counter, limit, now, .. }: &Decision| {
+            ChargeOutcome::read(taken.fits, counter, limit, *now)
+        };
+        (self.pending, self.decision.as_ref().ok().map(outcome))
+    }
+
     /// Joins charges and the decisions about them, which are in the same order.
     pub(super) fn join(
         charges: &'c [PendingCharge<'p>],

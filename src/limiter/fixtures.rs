@@ -34,9 +34,8 @@ pub(crate) fn rule(name: &str, mode: Mode, on_outage: OnOutage) -> Rule {
 
 /// Calls `test` with the charges of rules, each with the decision given about it.
 pub(crate) fn decided<R>(given: &[(&Rule, Given)], test: impl FnOnce(&[DecidedCharge<'_, '_>]) -> R) -> R {
-    let checks: Vec<Check<'_>> =
-        given.iter().map(|(rule, _)| Check { rule, client: "203.0.113.7".to_owned() }).collect();
-    let charges = Charges::of(&checks);
+    let checks = given.iter().map(|(rule, _)| Check { rule, client: "203.0.113.7".to_owned() });
+    let charges = Charges::of(checks);
     let limits = charges.as_slice().iter().map(|pending| pending.keyed.charge.limit);
     let decisions: Vec<_> = limits.zip(given).map(|(limit, (_, given))| decision(limit, *given)).collect();
     test(&DecidedCharge::join(charges.as_slice(), decisions))

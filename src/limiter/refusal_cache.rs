@@ -5,8 +5,9 @@ use foldhash::fast::RandomState;
 use quick_cache::UnitWeighter;
 use quick_cache::sync::Cache;
 
+use super::charges::ChargeOutcome;
 use crate::clock::LocalMs;
-use crate::store::{Decision, KeyedCharge};
+use crate::store::KeyedCharge;
 use crate::window::Limit;
 
 /// The maximum number of refusals. The least used one makes room for a new one.
@@ -57,9 +58,15 @@ impl RefusalCache {
     }
 
     /// Remembers a refusal of a charge that was sent to the store at `sent`. The reply was there at `replied`.
-    pub(super) fn insert(&self, keyed: &KeyedCharge, decision: &Decision, sent: LocalMs, replied: LocalMs) {
-        let (limit, cost, now_ms) = (keyed.charge.limit, keyed.charge.cost, decision.now.as_i64());
-        let Some(left_ms) = decision.counter.retry_after(&limit, now_ms, cost) else { return };
+    pub(super) fn insert(
+        &self,
+        keyed: &KeyedCharge,
+        outcome: &ChargeOutcome,
+        sent: LocalMs,
+        replied: LocalMs,
+    ) {
+        let (limit, cost) = (keyed.charge.limit, keyed.charge.cost);
+        let ChargeOutcome { remaining, reset_ms: left_ms, idle_ms, .. } = *outcome;
         let last = self.refusals.get(keyed.key.as_str());
         let last = last.filter(|last| last.limit == limit && last.cost == cost);
         if last.is_some_and(|last| sent < last.expires) {
@@ -67,7 +74,7 @@ impl RefusalCache {
             // decides again.
             return;
         }
-        let is_stable = now_ms - decision.counter.last_ms() >= UNSTABLE_MS;
+        let is_stable = idle_ms >= UNSTABLE_MS;
         let max_age_ms = match self.early_room {
             EarlyRoom::Never => i64::MAX,
             EarlyRoom::GiveBack if !is_stable => UNSTABLE_MS,
@@ -76,7 +83,7 @@ impl RefusalCache {
         let refusal = Refusal {
             limit,
             cost,
-            remaining: decision.counter.remaining(&limit, now_ms),
+            remaining,
             // The store decided at some time in between: the later time is named to clients, so that none comes back too
             // early, and from the earlier one on the store decides again.
             room: replied + left_ms,
@@ -98,43 +105,42 @@ impl RefusalCache {
 mod tests {
     use super::{EarlyRoom, RefusalCache};
     use crate::clock::LocalMs;
-    use crate::store::{Decision, KeyedCharge, StoreMs};
-    use crate::window::{Charge, Counter, Limit, Taken};
+    use crate::limiter::charges::ChargeOutcome;
+    use crate::store::{KeyedCharge, StoreMs};
+    use crate::window::{Charge, Counter, Limit};
 
     /// Returns a charge that is refused `after_ms` milliseconds after the last one that was admitted.
-    fn refused(after_ms: i64) -> (KeyedCharge, Decision) {
+    fn refused(after_ms: i64) -> (KeyedCharge, ChargeOutcome) {
         let limit = Limit::new(1, 0, 60_000, 4).expect("a valid limit");
         let charge = Charge { limit, cost: 1, group: Charge::BINDING };
         let mut counter = Counter::default();
         counter.take(&limit, 1_000, 1);
-        let taken = Taken { fits: false, charged: false };
-        let now = StoreMs::new(1_000 + after_ms);
-        let decision = Decision { limit, now, taken, before: counter.clone(), counter };
-        (KeyedCharge { key: "{a}:r:60000:4".to_owned(), charge }, decision)
+        let outcome = ChargeOutcome::read(false, &counter, &limit, StoreMs::new(1_000 + after_ms));
+        (KeyedCharge { key: "{a}:r:60000:4".to_owned(), charge }, outcome)
     }
 
     #[test]
     fn a_refusal_of_a_local_counter_lasts_until_there_is_room() {
-        let (cache, (keyed, decision)) = (RefusalCache::new(EarlyRoom::Never), refused(0));
-        cache.insert(&keyed, &decision, LocalMs::new(10), LocalMs::new(10));
+        let (cache, (keyed, outcome)) = (RefusalCache::new(EarlyRoom::Never), refused(0));
+        cache.insert(&keyed, &outcome, LocalMs::new(10), LocalMs::new(10));
         assert_eq!(cache.get(&keyed, LocalMs::new(60_009)), Some((0, 1)));
         assert_eq!(cache.get(&keyed, LocalMs::new(60_010)), None);
     }
 
     #[test]
     fn a_refusal_in_redis_lasts_for_five_seconds() {
-        let (cache, (keyed, decision)) = (RefusalCache::new(EarlyRoom::Deletion), refused(0));
-        cache.insert(&keyed, &decision, LocalMs::new(10), LocalMs::new(10));
+        let (cache, (keyed, outcome)) = (RefusalCache::new(EarlyRoom::Deletion), refused(0));
+        cache.insert(&keyed, &outcome, LocalMs::new(10), LocalMs::new(10));
         assert_eq!(cache.get(&keyed, LocalMs::new(20)), Some((0, 59_990)));
         assert_eq!(cache.get(&keyed, LocalMs::new(5_010)), None);
     }
 
     #[test]
     fn a_refusal_soon_after_a_charge_that_may_be_given_back_lasts_for_a_moment() {
-        let (cache, (keyed, decision)) = (RefusalCache::new(EarlyRoom::GiveBack), refused(99));
+        let (cache, (keyed, outcome)) = (RefusalCache::new(EarlyRoom::GiveBack), refused(99));
         for sent in [10, 200].map(LocalMs::new) {
-            cache.insert(&keyed, &decision, sent, sent);
-            cache.insert(&keyed, &decision, sent + 1, sent + 1);
+            cache.insert(&keyed, &outcome, sent, sent);
+            cache.insert(&keyed, &outcome, sent + 1, sent + 1);
             assert_eq!(cache.get(&keyed, sent + 99), Some((0, 59_802)));
             assert_eq!(cache.get(&keyed, sent + 100), None, "it may have been full for a moment each time");
         }
@@ -142,15 +148,15 @@ mod tests {
 
     #[test]
     fn a_refusal_long_after_a_charge_that_may_be_given_back_lasts_for_five_seconds() {
-        let (cache, (keyed, decision)) = (RefusalCache::new(EarlyRoom::GiveBack), refused(100));
-        cache.insert(&keyed, &decision, LocalMs::new(10), LocalMs::new(10));
+        let (cache, (keyed, outcome)) = (RefusalCache::new(EarlyRoom::GiveBack), refused(100));
+        cache.insert(&keyed, &outcome, LocalMs::new(10), LocalMs::new(10));
         assert_eq!(cache.get(&keyed, LocalMs::new(5_009)), Some((0, 54_901)));
     }
 
     #[test]
     fn the_named_time_is_not_before_there_is_room_where_the_reply_was_slow() {
-        let (cache, (keyed, decision)) = (RefusalCache::new(EarlyRoom::Never), refused(0));
-        cache.insert(&keyed, &decision, LocalMs::new(10), LocalMs::new(30));
+        let (cache, (keyed, outcome)) = (RefusalCache::new(EarlyRoom::Never), refused(0));
+        cache.insert(&keyed, &outcome, LocalMs::new(10), LocalMs::new(30));
         assert_eq!(cache.get(&keyed, LocalMs::new(40)), Some((0, 59_990)));
         assert_eq!(cache.get(&keyed, LocalMs::new(60_010)), None, "the store may have room");
     }

@@ -1,18 +1,14 @@
 //! The verdict on a request. Pure.
 
-use std::sync::Arc;
+use smallvec::SmallVec;
 
-use crate::policy::Rule;
+use crate::policy::{NamedLimit, Rule};
 
 /// How a client stands with one limit: what `RateLimit` and `RateLimit-Policy` report.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// The limit's public name.
-    pub policy: Arc<str>,
-    /// Units per window.
-    pub quota: i64,
-    /// Length of the window in milliseconds.
-    pub window_ms: i64,
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'p> {
+    /// The limit.
+    pub limit: &'p NamedLimit,
     /// Units that would be admitted now, the burst allowance included.
     pub remaining: i64,
     /// Milliseconds until more than `remaining` units would be admitted, if no other request arrives. After a refusal the
@@ -26,7 +22,7 @@ pub enum Verdict<'p> {
     /// Forward it.
     Pass {
         /// The tightest of the enforced limits.
-        standing: Option<Standing>,
+        standing: Option<Standing<'p>>,
         /// The shadow rules that had no room for it.
         exceeded: Vec<&'p Rule>,
     },
@@ -47,7 +43,7 @@ pub struct Limited<'p> {
     /// The rule that refused; of several the one whose limit has room last.
     pub rule: &'p Rule,
     /// How the client stands with that limit.
-    pub standing: Standing,
-    /// The public names of all limits that had no room.
-    pub violated: Vec<Arc<str>>,
+    pub standing: Standing<'p>,
+    /// All limits that had no room.
+    pub violated: SmallVec<[&'p NamedLimit; 1]>,
 }

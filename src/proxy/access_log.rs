@@ -10,12 +10,13 @@ use crate::clock::Stopwatch;
 use crate::metrics::{Bound, Outcome, ProxyMeter};
 
 /// The record of one request. Dropping it writes its line, so a request whose client has left is logged too.
-pub(super) struct AccessLog<'m> {
-    meter: &'m ProxyMeter,
+pub(super) struct AccessLog<'p> {
+    meter: &'p ProxyMeter,
     peer: SocketAddr,
     method: Method,
     watch: Stopwatch,
-    rule: String,
+    /// The name of the rule or bypass that decided, or empty.
+    rule: &'p str,
     outcome: Option<Outcome>,
     /// Whether the request waits for a permit of its client, so that it is not decided yet.
     waiting: bool,
@@ -23,34 +24,34 @@ pub(super) struct AccessLog<'m> {
     status: Option<StatusCode>,
 }
 
-impl<'m> AccessLog<'m> {
-    pub(super) fn new(meter: &'m ProxyMeter, peer: SocketAddr, method: Method) -> Self {
-        let (watch, rule) = (Stopwatch::start(), String::new());
+impl<'p> AccessLog<'p> {
+    pub(super) fn new(meter: &'p ProxyMeter, peer: SocketAddr, method: Method) -> Self {
+        let (watch, rule) = (Stopwatch::start(), "");
         Self { meter, peer, method, watch, rule, outcome: None, waiting: false, reason: None, status: None }
     }
 
     /// Counts a request that is forwarded.
-    pub(super) fn admitted(&mut self, passed: &Passed<'_>) {
+    pub(super) fn admitted(&mut self, passed: &Passed<'p>) {
         self.decided(passed.rule, passed.outcome);
     }
 
     /// Counts a request that is refused, and the bound that it reached if it reached one.
-    pub(super) fn refused(&mut self, refusal: &Refusal<'_>) {
+    pub(super) fn refused(&mut self, refusal: &Refusal<'p>) {
         self.decided(refusal.rule(), refusal.outcome());
         self.reason = refusal.bound();
         self.reason.inspect(|bound| bound.count_exceeded());
     }
 
-    fn decided(&mut self, rule: &str, outcome: Outcome) {
+    fn decided(&mut self, rule: &'p str, outcome: Outcome) {
         self.meter.request(rule, outcome);
-        rule.clone_into(&mut self.rule);
+        self.rule = rule;
         self.outcome = Some(outcome);
     }
 
     /// Notes that the request waits for a permit of its client. If the client leaves meanwhile, the request is counted
     /// as overloaded.
-    pub(super) fn waits(&mut self, rule: &str) {
-        rule.clone_into(&mut self.rule);
+    pub(super) fn waits(&mut self, rule: &'p str) {
+        self.rule = rule;
         self.waiting = true;
     }
 
@@ -74,8 +75,7 @@ impl<'m> AccessLog<'m> {
 impl Drop for AccessLog<'_> {
     fn drop(&mut self) {
         if self.waiting {
-            let rule = std::mem::take(&mut self.rule);
-            self.decided(&rule, Outcome::Overloaded);
+            self.decided(self.rule, Outcome::Overloaded);
             self.reason = Some(Bound::RequestsPerClient);
         }
         tracing::info!(

@@ -16,10 +16,10 @@ use crate::policy::{Policy, bypass};
 use crate::upstream::{ConnectionKind, OnInterim, Outgoing, ResponseBody, UpstreamError};
 
 /// A request that is forwarded, besides what is sent.
-pub(super) struct Forwarded {
+pub(super) struct Forwarded<'p> {
     since: Stopwatch,
     /// The tightest of the enforced limits.
-    standing: Option<Standing>,
+    standing: Option<Standing<'p>>,
     /// None: the request is not one for a tunnel.
     tunnel: Option<(UpgradeRequest, TunnelGuards)>,
 }
@@ -28,13 +28,13 @@ pub(super) struct Forwarded {
 // than if one async function did all of it.
 impl Proxy {
     /// Prepares an admitted request for the upstream.
-    pub(super) fn prepare(
+    pub(super) fn prepare<'p>(
         &self,
         mut request: Request<Incoming>,
-        admitted: Admitted<'_>,
+        admitted: Admitted<'p>,
         connection: Arc<Connection>,
         policy: &Policy,
-    ) -> (Outgoing, Forwarded) {
+    ) -> (Outgoing, Forwarded<'p>) {
         let Admitted { request: parsed, reserved, passed } = admitted;
         bypass::remove_secrets(policy.bypasses(), request.headers_mut());
         let trusted = parsed.client.trusted_peer;
@@ -70,7 +70,7 @@ impl Proxy {
     pub(super) fn finish(
         &self,
         sent: Result<Response<ResponseBody>, UpstreamError>,
-        forwarded: Forwarded,
+        forwarded: Forwarded<'_>,
         policy: &Policy,
     ) -> Response<Body> {
         let Forwarded { since, standing, tunnel } = forwarded;

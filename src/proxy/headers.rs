@@ -12,6 +12,7 @@ use crate::connection::Connection;
 use crate::limiter::Standing;
 use crate::policy::Rule;
 use crate::policy::fields::{FieldNames, HOP_BY_HOP, X_RATELIMIT_EXCEEDED};
+use crate::policy::limit::whole_seconds;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -170,33 +171,35 @@ fn join_cookies(headers: &mut HeaderMap) {
 /// Sets the fields that report the limit and what is left of it (draft-ietf-httpapi-ratelimit-headers-11). Both fields
 /// are lists, and an element of the upstream's own is kept. The older `X-RateLimit-*` fields were never specified: here
 /// Reset is in seconds from now, the one of its meanings that needs no common clock.
-pub(super) fn advertise(headers: &mut HeaderMap, standing: &Standing, x_ratelimit_headers: bool) {
-    let Standing { policy, quota, window_ms, remaining, reset_ms } = standing;
-    let fields = [
-        (RATELIMIT_POLICY, format!("\"{policy}\";q={quota};w={}", seconds(*window_ms))),
-        (RATELIMIT, format!("\"{policy}\";r={remaining};t={}", seconds(*reset_ms))),
-    ];
-    for (name, value) in fields {
-        // The configuration accepts only plain text as the name of a rule.
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.append(name, value);
+pub(super) fn advertise(headers: &mut HeaderMap, standing: &Standing<'_>, x_ratelimit_headers: bool) {
+    let Standing { limit, remaining, reset_ms } = standing;
+    let reset = whole_seconds(*reset_ms);
+    if let Some(policy) = limit.policy_field() {
+        headers.append(RATELIMIT_POLICY, policy.clone());
+        let (mut remaining_digits, mut reset_digits) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let (remaining, reset) = (remaining_digits.format(*remaining), reset_digits.format(reset));
+        // As long as it becomes: a value with room to spare would be copied.
+        let mut value = String::with_capacity(limit.name.len() + remaining.len() + reset.len() + 8);
+        value.push('"');
+        value.push_str(&limit.name);
+        value.push_str("\";r=");
+        value.push_str(remaining);
+        value.push_str(";t=");
+        value.push_str(reset);
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.append(RATELIMIT, value);
         }
     }
     if x_ratelimit_headers {
         // Each has one value, so the upstream's own is kept.
         for (name, value) in [
-            (HeaderName::from_static("x-ratelimit-limit"), *quota),
+            (HeaderName::from_static("x-ratelimit-limit"), limit.limit.quota()),
             (HeaderName::from_static("x-ratelimit-remaining"), *remaining),
-            (HeaderName::from_static("x-ratelimit-reset"), seconds(*reset_ms)),
+            (HeaderName::from_static("x-ratelimit-reset"), reset),
         ] {
             headers.entry(name).or_insert(HeaderValue::from(value));
         }
     }
-}
-
-/// Returns whole seconds, rounded up, and at least 1, so that a client that waits for them is admitted.
-pub(super) fn seconds(milliseconds: i64) -> i64 {
-    (milliseconds.max(1) - 1) / 1000 + 1
 }
 
 fn accepts_trailers(value: &HeaderValue) -> bool {

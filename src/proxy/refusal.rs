@@ -34,9 +34,9 @@ impl From<RequestError> for Refusal<'_> {
     }
 }
 
-impl Refusal<'_> {
+impl<'p> Refusal<'p> {
     /// Returns the name of the rule or bypass that the refusal is counted under; empty if there is none.
-    pub(super) fn rule(&self) -> &str {
+    pub(super) fn rule(&self) -> &'p str {
         match self {
             Self::Unreadable(_) | Self::Invalid(_) => "",
             Self::MissingKey { rule, .. } | Self::Unavailable { rule } => &rule.name,

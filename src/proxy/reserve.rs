@@ -25,7 +25,7 @@ impl Proxy {
         &self,
         parsed: &ParsedRequest,
         rule: &'p str,
-        access_log: &mut AccessLog<'_>,
+        access_log: &mut AccessLog<'p>,
     ) -> Result<Reserved, Refusal<'p>> {
         let overloaded = |overload| Refusal::Overloaded { rule, overload };
         let client = parsed.client.address;

@@ -91,7 +91,11 @@ impl Counter {
                 bucket.count += cost;
                 bucket.last_ms = now;
             }
-            _ => self.buckets.push(Bucket { count: cost, first_ms: now, last_ms: now }),
+            _ => {
+                // A counter lives for as long as its client comes, so it takes no more memory than it needs.
+                self.buckets.reserve_exact(1);
+                self.buckets.push(Bucket { count: cost, first_ms: now, last_ms: now });
+            }
         }
         self.merge_oldest(limit);
     }

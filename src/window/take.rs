@@ -28,21 +28,45 @@ pub struct Taken {
     pub charged: bool,
 }
 
-/// Checks all `charges`, each against the counter at its place, and counts those that stand.
-pub fn take_all(counters: &mut [Counter], charges: &[Charge], now_ms: i64) -> Vec<Taken> {
-    let mut refused = Vec::new();
-    let mut taken = Vec::with_capacity(charges.len());
-    for (counter, charge) in counters.iter_mut().zip(charges) {
+/// The groups of which a charge has no room.
+#[derive(Debug, Default)]
+pub(crate) struct RefusedGroups(Vec<u32>);
+
+impl RefusedGroups {
+    /// Checks a charge of the request against its counter, and returns whether there is room for it.
+    pub(crate) fn check(&mut self, charge: &Charge, counter: &mut Counter, now_ms: i64) -> bool {
         counter.rebase(&charge.limit, now_ms);
         let fits = counter.fits(&charge.limit, now_ms, charge.cost);
         if !fits {
-            refused.push(charge.group);
+            self.0.push(charge.group);
         }
+        fits
+    }
+
+    /// Returns whether a charge stands, now that all charges of the request have been checked.
+    pub(crate) fn admit(&self, charge: &Charge) -> bool {
+        !self.0.contains(&Charge::BINDING) && !self.0.contains(&charge.group)
+    }
+}
+
+impl Counter {
+    /// Counts a charge that stands.
+    pub(crate) fn count(&mut self, charge: &Charge, now_ms: i64) {
+        self.add(&charge.limit, now_ms, charge.cost);
+    }
+}
+
+/// Checks all `charges`, each against the counter at its place, and counts those that stand.
+pub fn take_all(counters: &mut [Counter], charges: &[Charge], now_ms: i64) -> Vec<Taken> {
+    let mut refused = RefusedGroups::default();
+    let mut taken = Vec::with_capacity(charges.len());
+    for (counter, charge) in counters.iter_mut().zip(charges) {
+        let fits = refused.check(charge, counter, now_ms);
         taken.push(Taken { fits, charged: false });
     }
     for ((counter, charge), taken) in counters.iter_mut().zip(charges).zip(&mut taken) {
-        if !refused.contains(&Charge::BINDING) && !refused.contains(&charge.group) {
-            counter.add(&charge.limit, now_ms, charge.cost);
+        if refused.admit(charge) {
+            counter.count(charge, now_ms);
             taken.charged = true;
         }
     }

@@ -79,7 +79,7 @@ impl New {
 
     async fn admits(&self, client: &str) -> bool {
         let check = Check { rule: &self.policy.rules()[0], client: client.to_owned() };
-        match self.limiter.charge(&Charges::of(&[check])).await {
+        match self.limiter.charge(&Charges::of([check])).await {
             Verdict::Pass { .. } => true,
             Verdict::Refuse(limited) => {
                 assert_eq!(limited.violated.len(), 1, "a limit is named once");

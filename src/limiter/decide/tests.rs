@@ -1,21 +1,23 @@
 use super::decide;
+use crate::limiter::charges::DecidedCharge;
 use crate::limiter::fixtures::{Given, QUOTA, WINDOW_MS, decided, rule};
 use crate::limiter::verdict::Verdict;
-use crate::policy::{Mode, OnOutage, Rule};
+use crate::policy::{Mode, NamedLimit, OnOutage, Rule};
 use Given::{Exceeds, Fits, Undecided};
 
 /// Returns the verdict on charges of rules, as text: the kind, and what it names.
 fn verdict(given: &[(&Rule, Given)]) -> String {
-    decided(given, |charges| match decide(charges) {
+    decided(given, |charges| match decide(charges.iter().map(DecidedCharge::outcome)) {
         Verdict::Pass { standing, exceeded } => {
-            let standing = standing.map(|standing| format!("{}={}", standing.policy, standing.remaining));
+            let standing = standing.map(|standing| format!("{}={}", standing.limit.name, standing.remaining));
             let exceeded: Vec<&str> = exceeded.iter().map(|rule| &*rule.name).collect();
             format!("pass {} [{}]", standing.unwrap_or_default(), exceeded.join(" "))
         }
         Verdict::Refuse(limited) => {
             let standing = limited.standing;
-            let violated = limited.violated.join(" ");
-            format!("refuse {} {}={} [{violated}]", limited.rule.name, standing.policy, standing.reset_ms)
+            let violated: Vec<&str> = limited.violated.iter().map(|limit| &*limit.name).collect();
+            let (rule, limit, violated) = (&limited.rule.name, &standing.limit.name, violated.join(" "));
+            format!("refuse {rule} {limit}={} [{violated}]", standing.reset_ms)
         }
         Verdict::Unchecked => "unchecked".to_owned(),
         Verdict::Unavailable { rule } => format!("unavailable {}", rule.name),
@@ -55,8 +57,10 @@ fn of_equal_standings_the_first_counts() {
 fn the_standing_describes_the_limit() {
     let a = enforced("a");
     decided(&[(&a, Fits(4))], |charges| {
-        let Verdict::Pass { standing: Some(standing), .. } = decide(charges) else { panic!("not passed") };
-        let described = (&*standing.policy, standing.quota, standing.window_ms, standing.remaining);
+        let verdict = decide(charges.iter().map(DecidedCharge::outcome));
+        let Verdict::Pass { standing: Some(standing), .. } = verdict else { panic!("not passed") };
+        let NamedLimit { name, limit, .. } = standing.limit;
+        let described = (&**name, limit.quota(), limit.window_ms(), standing.remaining);
         assert_eq!(described, ("a", QUOTA, WINDOW_MS, 4));
     });
 }

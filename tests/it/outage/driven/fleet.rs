@@ -148,7 +148,7 @@ impl Fleet {
         let limiter = turns.find_map(|instance| self.instances[instance].as_ref());
         let limiter = limiter.expect("no instance is left");
         let check = Check { rule: &self.policy.rules()[0], client: self.plan.clients[client].name.clone() };
-        let charges = Charges::of(&[check]);
+        let charges = Charges::of([check]);
         let status = match limiter.recall(&charges) {
             Some(_) => 429,
             None => match limiter.charge(&charges).await {

@@ -131,7 +131,7 @@ impl Play {
     async fn passes(&self, instance: usize, client: usize) -> bool {
         let check =
             Check { rule: &self.policies[self.policy].rules()[0], client: format!("client-{client}") };
-        match self.instances[instance].charge(&Charges::of(&[check])).await {
+        match self.instances[instance].charge(&Charges::of([check])).await {
             Verdict::Pass { .. } => true,
             Verdict::Refuse(_) => false,
             other => panic!("{other:?}"),

@@ -56,7 +56,7 @@ global: [{{ name: all, rate: {ALL}/h }}]"
             Check { rule: &self.policy.global()[0], client: "*".to_owned() },
             Check { rule: &self.policy.rules()[0], client: client.to_owned() },
         ];
-        let charges = Charges::of(&checks);
+        let charges = Charges::of(checks);
         if self.limiter.recall(&charges).is_some() {
             return false;
         }
