@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bb8_redis::redis::Value;
-
 use super::route::Route;
 use super::server::node::CallError;
 use super::server::round_trip::ReplyReceiver;
 use super::wire::call::{Call, Calls};
+use super::wire::resp::Reply;
 use super::wire::{reply, slot};
 use crate::clock::{Deadline, Stopwatch};
 use crate::metrics::StoreMeter;
@@ -45,7 +44,7 @@ impl Counters {
         let reply = self.route.call(self.calls.take(slot, charges, deadline)).await;
         let decisions = match reply {
             Ok(reply) => {
-                self.decisions(charges, reply).inspect_err(|_| self.route.report_invalid_reply(slot))
+                self.decisions(charges, &reply).inspect_err(|_| self.route.report_invalid_reply(slot))
             }
             Err(CallError { error, outstanding }) => {
                 if let Some(outstanding) = outstanding {
@@ -60,7 +59,7 @@ impl Counters {
         }
     }
 
-    fn decisions(&self, charges: &[&KeyedCharge], reply: Value) -> Result<Vec<Decision>, StoreError> {
+    fn decisions(&self, charges: &[&KeyedCharge], reply: &Reply) -> Result<Vec<Decision>, StoreError> {
         reply::decisions(charges, reply, || self.meter.disagreed())
     }
 
@@ -70,7 +69,7 @@ impl Counters {
         tokio::spawn(async move {
             // If no reply arrives, the wait ends with the connection.
             let Ok(Ok(reply)) = outstanding.await else { return };
-            let Ok(decisions) = counters.decisions(&charges.iter().collect::<Vec<_>>(), reply) else {
+            let Ok(decisions) = counters.decisions(&charges.iter().collect::<Vec<_>>(), &reply) else {
                 return;
             };
             counters.give_back(&charges.iter().zip(&decisions).collect::<Vec<_>>()).await;
@@ -113,10 +112,10 @@ impl Counters {
     ) -> Result<Instances, StoreError> {
         let alive_ms = i64::try_from(alive.as_millis()).unwrap_or(i64::MAX);
         let slot = self.slot_of_key(|| self.calls.keyspace().instances());
-        reply::instances(self.call(self.calls.heartbeat(slot, alive_ms, deadline)).await?)
+        reply::instances(&self.call(self.calls.heartbeat(slot, alive_ms, deadline)).await?)
     }
 
-    async fn call(&self, call: Call) -> Result<Value, StoreError> {
+    async fn call(&self, call: Call) -> Result<Reply, StoreError> {
         self.route.call(call).await.map_err(|failed| {
             self.route.report_failure();
             failed.error

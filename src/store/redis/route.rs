@@ -8,12 +8,12 @@ mod topology;
 
 use std::sync::Arc;
 
-use bb8_redis::redis::Value;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::server::endpoint::{Endpoint, Primary};
 use super::server::node::{CallError, Node, Nodes};
 use super::wire::call::Call;
+use super::wire::resp::Reply;
 use crate::settings::ServerAddress;
 use cluster::Cluster;
 use sentinel::Sentinels;
@@ -54,7 +54,7 @@ impl Route {
     }
 
     /// Makes a call, and waits for its reply until its deadline.
-    pub(super) async fn call(&self, call: Call) -> Result<Value, CallError> {
+    pub(super) async fn call(&self, call: Call) -> Result<Reply, CallError> {
         match self {
             Self::Single { node, .. } => node.call(call, false).await,
             Self::Cluster(cluster) => cluster.call(&call).await,

@@ -9,5 +9,6 @@ pub(super) mod keyspace;
 pub(super) mod link;
 mod packed_counter;
 pub(super) mod reply;
+pub(super) mod resp;
 pub(super) mod scripts;
 pub(super) mod slot;

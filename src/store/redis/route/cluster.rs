@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use bb8_redis::redis::{ErrorKind, ServerErrorKind, Value};
+use bb8_redis::redis::{ErrorKind, ServerErrorKind};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::slot_ranges::redirection;
@@ -14,6 +14,7 @@ use crate::settings::ServerAddress;
 use crate::store::StoreError;
 use crate::store::redis::server::node::{CallError, Nodes};
 use crate::store::redis::wire::call::Call;
+use crate::store::redis::wire::resp::Reply;
 
 /// The number of times that a call may be redirected, within its deadline.
 const REDIRECTIONS: usize = 5;
@@ -34,7 +35,7 @@ impl Cluster {
     }
 
     /// Calls a script in a slot, at the server that owns it now.
-    pub(crate) async fn call(&self, call: &Call) -> Result<Value, CallError> {
+    pub(crate) async fn call(&self, call: &Call) -> Result<Reply, CallError> {
         let slot = call.slot;
         let Some((mut address, mut node)) = self.topology.owner(slot, call.deadline).await else {
             let unknown = || StoreError::Connect(format!("no server is known to own slot {slot}"));

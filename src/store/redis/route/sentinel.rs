@@ -100,7 +100,7 @@ impl Sentinel {
         let queried = timeout(QUERY_TIMEOUT, async {
             let mut link = self.link.lock().await;
             // Taken out: a link with an outstanding reply must not be used again.
-            let mut open = match link.take().filter(Link::is_open) {
+            let mut open = match link.take().and_then(|mut link| link.is_open().then_some(link)) {
                 Some(open) => open,
                 None => dialer.dial_sentinel(&self.address).await?,
             };

@@ -3,12 +3,13 @@
 //! The connections of bb8-redis and redis never report that they are broken: one that the server closed would fail again
 //! and again, or each checkout would have to pay for a PING.
 
-use bb8_redis::redis::{Pipeline, RedisError};
+use bb8_redis::redis::RedisError;
 
 use crate::settings::ServerAddress;
 use crate::store::redis::wire::clock_offset::ClockOffset;
 use crate::store::redis::wire::fault;
-use crate::store::redis::wire::link::{Link, Replies, pipeline};
+use crate::store::redis::wire::link::{Link, pipeline};
+use crate::store::redis::wire::resp::Reply;
 use crate::store::redis::wire::scripts;
 
 /// A connection on which the scripts are loaded.
@@ -34,27 +35,28 @@ impl Connection {
     }
 
     /// Returns whether the connection can be used. This costs no round trip.
-    pub(crate) fn is_open(&self) -> bool {
-        self.link.is_open() && !self.broken
+    pub(crate) fn is_open(&mut self) -> bool {
+        !self.broken && self.link.is_open()
     }
 
     /// Loads the scripts.
     pub(crate) async fn load_scripts(&mut self) -> Result<(), RedisError> {
-        self.send(&pipeline(scripts::load_commands()))
-            .await?
-            .into_iter()
-            .try_for_each(|reply| reply.map(drop))
+        let commands = pipeline(scripts::load_commands());
+        let replies = self.exchange(&commands.get_packed_pipeline(), commands.len()).await?;
+        replies.iter().find_map(Reply::error).map_or(Ok(()), Err)
     }
 
-    /// Sends commands in one round trip. Each has its own reply. Until the replies are here the connection counts as
+    /// Sends commands that are encoded already in one round trip, and returns as many replies. Until the replies are here the connection counts as
     /// broken: if the caller gives up on them, the connection is not used again.
-    pub(crate) async fn send(&mut self, commands: &Pipeline) -> Replies {
+    pub(crate) async fn exchange(
+        &mut self,
+        commands: &[u8],
+        number: usize,
+    ) -> Result<Vec<Reply>, RedisError> {
         self.broken = true;
-        let replies = self.link.send(commands).await;
+        let replies = self.link.exchange(commands, number).await;
         self.broken = match &replies {
-            Ok(replies) => {
-                replies.iter().any(|reply| reply.as_ref().is_err_and(|error| !fault::is_reply(error)))
-            }
+            Ok(replies) => replies.iter().filter_map(Reply::error).any(|error| !fault::is_reply(&error)),
             Err(_) => true,
         };
         replies

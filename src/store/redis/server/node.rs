@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use bb8_redis::bb8::Pool;
-use bb8_redis::redis::Value;
 use tokio::time::{timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -23,6 +22,7 @@ use crate::clock::Stopwatch;
 use crate::metrics::StoreMeter;
 use crate::store::redis::wire::call::{Call, Calls};
 use crate::store::redis::wire::dialer::Dialer;
+use crate::store::redis::wire::resp::Reply;
 use crate::store::redis::wire::{fault, reply};
 use crate::store::{AtomicGeneration, StoreError};
 
@@ -109,7 +109,7 @@ impl Node {
     /// Calls a script, and waits for the reply until the call's deadline; fails at once if the breaker is open. With
     /// `asking`, the server executes it also in a slot that is being moved to it. Dropping the future takes the call back
     /// if it has not been sent.
-    pub(crate) async fn call(&self, call: Call, asking: bool) -> Result<Value, CallError> {
+    pub(crate) async fn call(&self, call: Call, asking: bool) -> Result<Reply, CallError> {
         if let Some(error) = self.breaker.error() {
             return Err(error.into());
         }
@@ -128,7 +128,7 @@ impl Node {
         reply
     }
 
-    async fn reply(&self, call: Call, asking: bool) -> Result<Value, CallError> {
+    async fn reply(&self, call: Call, asking: bool) -> Result<Reply, CallError> {
         let (deadline, timed) = (call.deadline, call.is_timed());
         let mut receiver = self.queue.push(call, asking)?;
         let mut reply = timeout_at(deadline.instant().into(), &mut receiver).await;

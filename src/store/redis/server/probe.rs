@@ -11,7 +11,7 @@ use super::connector::Connector;
 use crate::clock::Stopwatch;
 use crate::store::StoreError;
 use crate::store::redis::wire::call::Calls;
-use crate::store::redis::wire::link::pipeline;
+use crate::store::redis::wire::resp::Reply;
 use crate::store::redis::wire::{fault, reply};
 
 /// The number of attempts while connections break.
@@ -70,13 +70,13 @@ impl Probe {
     }
 
     async fn attempt(&mut self) -> Result<(), StoreError> {
-        let mut connection = match self.connection.take().filter(Connection::is_open) {
+        let mut connection = match self.connection.take().and_then(open) {
             Some(connection) => connection,
             None => self.connect().await?,
         };
         let probed = timeout(self.timeout, self.call(&mut connection)).await;
         let probed = probed.unwrap_or(Err(StoreError::Timeout(self.timeout)));
-        self.connection = Some(connection).filter(Connection::is_open);
+        self.connection = open(connection);
         probed
     }
 
@@ -93,17 +93,23 @@ impl Probe {
     async fn call(&self, connection: &mut Connection) -> Result<(), StoreError> {
         let deadline = Stopwatch::start().deadline(self.timeout);
         let deadline_ms = connection.offset.server_ms(self.local.millis_to(deadline));
-        let mut call = self.calls.probe(self.slot.load(Ordering::Relaxed), deadline);
-        let sent = pipeline([call.take_command(deadline_ms)]);
-        let mut replies = connection.send(&sent).await?;
-        if replies.iter().any(|reply| reply.as_ref().is_err_and(fault::is_unloaded)) {
+        let mut sent = Vec::new();
+        self.calls.probe(self.slot.load(Ordering::Relaxed), deadline).put(&mut sent, deadline_ms);
+        let mut replies = connection.exchange(&sent, 1).await?;
+        if replies.iter().filter_map(Reply::error).any(|error| fault::is_unloaded(&error)) {
             connection.load_scripts().await?;
-            replies = connection.send(&sent).await?;
+            replies = connection.exchange(&sent, 1).await?;
         }
-        match replies.into_iter().next() {
-            Some(Err(error)) if !fault::is_elsewhere(&error) => Err(error.into()),
-            Some(Ok(reply)) => reply::probed(reply),
-            _ => Ok(()),
+        let Some(reply) = replies.first() else { return Ok(()) };
+        match reply.error() {
+            None => reply::probed(reply),
+            Some(error) if fault::is_elsewhere(&error) => Ok(()),
+            Some(error) => Err(error.into()),
         }
     }
+}
+
+/// Returns the connection if it is open.
+fn open(mut connection: Connection) -> Option<Connection> {
+    connection.is_open().then_some(connection)
 }

@@ -3,25 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bb8_redis::redis::{self, Pipeline, RedisError, Value};
+use bb8_redis::redis::RedisError;
 use tokio::sync::oneshot;
 
 use super::connection::Connection;
 use crate::clock::Stopwatch;
 use crate::metrics::StoreMeter;
 use crate::store::redis::wire::call::Call;
-use crate::store::redis::wire::link::pipeline;
+use crate::store::redis::wire::resp::Reply;
 use crate::store::redis::wire::{fault, reply};
 
+/// A server executes the command after this one also in a slot that is being moved to it.
+const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
+
 /// The reply to a call. It closes without one if the call is dropped unsent, or its connection with it.
-pub(crate) type ReplyReceiver = oneshot::Receiver<Result<Value, RedisError>>;
+pub(crate) type ReplyReceiver = oneshot::Receiver<Result<Reply, RedisError>>;
 
 /// A call whose caller waits for the reply.
 #[derive(Debug)]
 pub(super) struct PendingCall {
     call: Call,
     asking: bool,
-    reply: oneshot::Sender<Result<Value, RedisError>>,
+    reply: oneshot::Sender<Result<Reply, RedisError>>,
 }
 
 impl PendingCall {
@@ -36,7 +39,7 @@ impl PendingCall {
         !self.reply.is_closed() && self.call.deadline.passed_by().is_zero()
     }
 
-    fn finish(self, reply: Result<Value, RedisError>) {
+    fn finish(self, reply: Result<Reply, RedisError>) {
         // A caller that gave up has dropped the receiver.
         let _ = self.reply.send(reply);
     }
@@ -63,36 +66,41 @@ impl Trips {
             if batch.is_empty() {
                 return;
             }
-            let sent = self.commands(connection, batch);
+            let (sent, number) = self.commands(connection, batch);
             self.meter.round_trip();
-            let replies = match connection.send(&sent).await {
+            let replies = match connection.exchange(&sent, number).await {
                 Ok(replies) => replies,
                 Err(error) => return fail(batch, &error),
             };
             self.learn_offset(connection, &replies);
-            let unloaded = finish(batch, &sent, replies, attempt);
+            let unloaded = finish(batch, replies, attempt);
             if unloaded && let Err(error) = connection.load_scripts().await {
                 return fail(batch, &error);
             }
         }
     }
 
-    /// Returns the commands of a batch.
-    fn commands(&self, connection: &Connection, batch: &mut [PendingCall]) -> Pipeline {
+    /// Returns the commands of a batch, and their number.
+    fn commands(&self, connection: &Connection, batch: &[PendingCall]) -> (Vec<u8>, usize) {
         // A caller that gives up before the reply arrives decides without it, so a call that is executed late must not
         // count. The last quarter of the time is for the way back, which may be slower than the quickest replies.
         let way_back_ms = i64::try_from(self.timeout.as_millis() / 4).unwrap_or_default();
-        let calls = batch.iter_mut().flat_map(|pending| {
-            let asking = pending.asking.then(|| redis::cmd("ASKING"));
-            let deadline_ms = self.local.millis_to(pending.call.deadline) - way_back_ms;
-            asking.into_iter().chain([pending.call.take_command(connection.offset.server_ms(deadline_ms))])
-        });
-        pipeline(calls)
+        let (mut sent, mut number) = (Vec::new(), 0);
+        for PendingCall { call, asking, .. } in batch {
+            if *asking {
+                sent.extend_from_slice(ASKING);
+                number += 1;
+            }
+            let deadline_ms = self.local.millis_to(call.deadline) - way_back_ms;
+            call.put(&mut sent, connection.offset.server_ms(deadline_ms));
+            number += 1;
+        }
+        (sent, number)
     }
 
-    fn learn_offset(&self, connection: &mut Connection, replies: &[Result<Value, RedisError>]) {
+    fn learn_offset(&self, connection: &mut Connection, replies: &[Reply]) {
         let local_ms = self.local.millis();
-        let server_ms = || replies.iter().rev().find_map(|reply| reply::time(reply.as_ref().ok()?));
+        let server_ms = || replies.iter().rev().find_map(reply::time);
         if self.server_time
             && let Some(server_ms) = server_ms()
         {
@@ -103,20 +111,16 @@ impl Trips {
 
 /// Passes each reply to its caller. Calls that Redis has not executed stay in the batch, as they were before, unless this
 /// was the last attempt. Returns whether scripts were not loaded.
-fn finish(
-    batch: &mut Vec<PendingCall>,
-    sent: &Pipeline,
-    replies: Vec<Result<Value, RedisError>>,
-    attempt: Attempt,
-) -> bool {
+fn finish(batch: &mut Vec<PendingCall>, replies: Vec<Reply>, attempt: Attempt) -> bool {
     let mut again = Vec::new();
     let mut unloaded = false;
-    let mut replies = sent.cmd_iter().zip(replies);
-    for mut pending in batch.drain(..) {
+    let mut replies = replies.into_iter();
+    for pending in batch.drain(..) {
         if pending.asking {
             replies.next();
         }
-        let Some((command, reply)) = replies.next() else { continue };
+        let Some(reply) = replies.next() else { continue };
+        let reply = reply.error().map_or(Ok(reply), Err);
         match Fate::of(&reply) {
             Fate::Executed => pending.finish(reply),
             // The caller has given up, or will at its own deadline.
@@ -124,7 +128,6 @@ fn finish(
             Fate::Unloaded if attempt == Attempt::Last => pending.finish(reply),
             fate => {
                 unloaded |= fate == Fate::Unloaded;
-                pending.call.restore_command(command);
                 again.push(pending);
             }
         }
@@ -156,7 +159,7 @@ enum Fate {
 }
 
 impl Fate {
-    fn of(reply: &Result<Value, RedisError>) -> Self {
+    fn of(reply: &Result<Reply, RedisError>) -> Self {
         match reply {
             Ok(reply) if reply::is_late(reply) => Self::Late,
             Err(error) if fault::is_unloaded(error) => Self::Unloaded,

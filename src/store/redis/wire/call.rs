@@ -1,9 +1,8 @@
 //! Calls of the scripts, ready to be sent.
 
-use bb8_redis::redis::{Arg, Cmd};
-
 use super::keyspace::Keyspace;
 use super::packed_counter;
+use super::resp::{self, Command};
 use super::scripts::{GIVE_BACK, HEARTBEAT, SETTLE, TAKE, evalsha};
 use crate::clock::{Clock, Deadline};
 use crate::store::{Decision, KeyedCharge, Settlement};
@@ -18,7 +17,8 @@ const DRIVEN_TTL_MS: i64 = 600_000;
 /// A call of a script. Its keys share a slot.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    command: Cmd,
+    /// The command, encoded, without the deadline.
+    command: Vec<u8>,
     /// The slot of its keys; 0 where there are no slots.
     pub(crate) slot: u16,
     /// When the caller stops waiting for the reply.
@@ -33,22 +33,11 @@ impl Call {
         self.timed
     }
 
-    /// Takes the command out, for a server whose clock shows `deadline_ms` at the deadline.
-    pub(crate) fn take_command(&mut self, deadline_ms: i64) -> Cmd {
+    /// Appends the command to what is sent to a server whose clock shows `deadline_ms` at the deadline.
+    pub(crate) fn put(&self, sent: &mut Vec<u8>, deadline_ms: i64) {
+        sent.extend_from_slice(&self.command);
         if self.timed {
-            self.command.arg(deadline_ms);
-        }
-        self.command.take()
-    }
-
-    /// Puts the command back as it was before [`Call::take_command`].
-    pub(crate) fn restore_command(&mut self, sent: &Cmd) {
-        let arguments = sent.args_iter();
-        let own = arguments.len() - usize::from(self.timed);
-        for argument in arguments.take(own) {
-            if let Arg::Simple(argument) = argument {
-                self.command.arg(argument);
-            }
+            resp::put_number(sent, deadline_ms);
         }
     }
 }
@@ -76,10 +65,12 @@ impl Calls {
 
     /// Decides about charges, if it is executed before the deadline.
     pub(crate) fn take(&self, slot: u16, charges: &[&KeyedCharge], deadline: Deadline) -> Call {
-        let keys = charges.iter().map(|charge| self.keyspace.counter(&charge.key));
-        let mut command = evalsha(&TAKE, keys);
+        let mut command = evalsha(&TAKE, charges.len(), charges.len() + self.time_arguments());
+        for KeyedCharge { key, .. } in charges {
+            command.word(&self.keyspace.counter_parts(key));
+        }
         for KeyedCharge { charge, .. } in charges {
-            command.arg(packed_counter::charge(charge, self.time_to_live(charge)));
+            packed_counter::put_charge(&mut command, charge, self.time_to_live(charge));
         }
         self.timed(command, slot, deadline)
     }
@@ -87,9 +78,10 @@ impl Calls {
     /// Charges a counter that no client uses, in the same way as any other: the reply shows whether the server that has
     /// the slot is healthy.
     pub(crate) fn probe(&self, slot: u16, deadline: Deadline) -> Call {
-        let mut command = evalsha(&TAKE, std::iter::once(self.keyspace.probe(slot)));
-        command.arg(packed_counter::charge(&PROBE, PROBE.limit.window_ms()));
-        Call { command, slot, deadline, timed: true }
+        let mut command = evalsha(&TAKE, 1, 2);
+        command.word(&[self.keyspace.probe(slot).as_bytes()]);
+        packed_counter::put_charge(&mut command, &PROBE, PROBE.limit.window_ms());
+        Call { command: command.into_bytes(), slot, deadline, timed: true }
     }
 
     /// Takes back a charge about which `decision` was made.
@@ -103,33 +95,37 @@ impl Calls {
         let now_ms = now.as_i64();
         let Charge { limit, cost, .. } = charge;
         let before = before.rebased(limit, now_ms);
-        let mut command = evalsha(&GIVE_BACK, std::iter::once(self.keyspace.counter(key)));
+        let mut command = evalsha(&GIVE_BACK, 1, 3);
         command
-            .arg(packed_counter::encode(&before, limit.window_ms()))
-            .arg(packed_counter::encode(counter, limit.window_ms()));
-        command.arg(packed_counter::returned(charge, before.lent(limit, now_ms, *cost), counter.last_ms()));
-        Call { command, slot, deadline, timed: false }
+            .word(&self.keyspace.counter_parts(key))
+            .word(&[&packed_counter::encode(&before, limit.window_ms())])
+            .word(&[&packed_counter::encode(counter, limit.window_ms())])
+            .word(&[&packed_counter::returned(charge, before.lent(limit, now_ms, *cost), counter.last_ms())]);
+        Call { command: command.into_bytes(), slot, deadline, timed: false }
     }
 
     /// Adds to a counter what it may lack.
     pub(crate) fn settle(&self, slot: u16, settlement: &Settlement<'_>, deadline: Deadline) -> Call {
         let Settlement { key, limit, seen, unsettled, number, now } = settlement;
         let counter = self.keyspace.counter(key);
-        let settlements = self.keyspace.settlements(&counter);
-        let mut command = evalsha(&SETTLE, [counter, settlements].into_iter());
-        command.arg(packed_counter::shape(limit));
+        let mut command = evalsha(&SETTLE, 2, 5 + self.time_arguments());
+        command
+            .word(&[counter.as_bytes()])
+            .word(&[self.keyspace.settlements(&counter).as_bytes()])
+            .word(&[&packed_counter::shape(limit)]);
         for counter in [seen, unsettled] {
-            command.arg(packed_counter::encode(counter, limit.window_ms()));
+            command.word(&[&packed_counter::encode(counter, limit.window_ms())]);
         }
-        command.arg(*number).arg(now.as_i64());
+        command.word(&[number.to_string().as_bytes()]).number(now.as_i64());
         self.timed(command, slot, deadline)
     }
 
     /// Records that this instance is alive for the next `alive_ms` milliseconds.
     pub(crate) fn heartbeat(&self, slot: u16, alive_ms: i64, deadline: Deadline) -> Call {
-        let mut command = evalsha(&HEARTBEAT, std::iter::once(self.keyspace.instances()));
-        command.arg(&self.keyspace.instance().to_be_bytes()).arg(alive_ms);
-        Call { command, slot, deadline, timed: false }
+        let mut command = evalsha(&HEARTBEAT, 1, 2);
+        command.word(&[self.keyspace.instances().as_bytes()]);
+        command.word(&[&self.keyspace.instance().to_be_bytes()]).number(alive_ms);
+        Call { command: command.into_bytes(), slot, deadline, timed: false }
     }
 
     /// Returns for how many milliseconds a counter matters after a charge.
@@ -141,12 +137,20 @@ impl Calls {
         }
     }
 
+    /// Returns the number of arguments that [`Calls::timed`] adds, with the deadline.
+    fn time_arguments(&self) -> usize {
+        match self.clock {
+            Clock::Real => 1,
+            Clock::Driven(_) => 2,
+        }
+    }
+
     /// Returns a call whose script decides at a certain time. A driven clock sets that time; whether the call is late is
     /// still decided by the server's own clock.
-    fn timed(&self, mut command: Cmd, slot: u16, deadline: Deadline) -> Call {
+    fn timed(&self, mut command: Command, slot: u16, deadline: Deadline) -> Call {
         if let Clock::Driven(driven) = &self.clock {
-            command.arg(format!("={}", driven.now_ms()));
+            command.word(&[b"=", driven.now_ms().to_string().as_bytes()]);
         }
-        Call { command, slot, deadline, timed: true }
+        Call { command: command.into_bytes(), slot, deadline, timed: true }
     }
 }

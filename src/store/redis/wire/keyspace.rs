@@ -30,6 +30,11 @@ impl Keyspace {
         format!("{}:{name}", self.prefix)
     }
 
+    /// Returns the parts of the key of a counter.
+    pub(crate) fn counter_parts<'a>(&'a self, name: &'a str) -> [&'a [u8]; 3] {
+        [self.prefix.as_bytes(), b":", name.as_bytes()]
+    }
+
     /// Returns the key that records which settlements of this instance the counter of that key contains.
     pub(crate) fn settlements(&self, counter: &str) -> String {
         format!("{counter}:missed:{:016x}", self.instance)

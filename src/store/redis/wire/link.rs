@@ -1,21 +1,37 @@
 //! One open connection, and the commands that it carries.
 
-use std::sync::Arc;
+mod lent;
 
-use bb8_redis::redis::aio::MultiplexedConnection;
-use bb8_redis::redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisConnectionInfo, RedisError, Value};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+
+use bb8_redis::redis::{Cmd, ErrorKind, Pipeline, RedisConnectionInfo, RedisError, Value};
+use futures_util::FutureExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_rustls::client::TlsStream;
+use tokio_util::io::poll_read_buf;
 
 use super::access::StoreTls;
+use super::resp::Reply;
 use crate::settings::ServerAddress;
 
-/// An open connection, logged in. Dropping it closes it, even while commands are in flight.
+/// Room for the replies of a usual round trip.
+const RECEIVED: usize = 4096;
+
+/// An open connection, logged in. Dropping it closes it, even while replies are outstanding.
 pub(crate) struct Link {
-    inner: MultiplexedConnection,
-    /// Reads and writes for `inner`; it ends when the server closes the connection.
-    driver: AbortOnDropHandle<()>,
+    stream: Stream,
+    /// Bytes of replies; empty between two round trips.
+    received: Vec<u8>,
+}
+
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Link {
@@ -28,42 +44,103 @@ impl Link {
         let stream = TcpStream::connect((&*address.host, address.port)).await?;
         // With Nagle's algorithm a small request would wait for the acknowledgement of the one before.
         stream.set_nodelay(true)?;
-        // Each caller bounds the wait by its own deadline.
-        let config = AsyncConnectionConfig::new().set_response_timeout(None);
-        let (inner, driver) = match tls {
-            None => {
-                let (inner, driver) = MultiplexedConnection::new_with_config(login, stream, config).await?;
-                (inner, tokio::spawn(driver))
-            }
+        let stream = match tls {
+            None => Stream::Plain(lent::log_in(stream, login).await?),
             Some(tls) => {
-                let stream =
-                    TlsConnector::from(Arc::clone(&tls.config)).connect(tls.name(address)?, stream).await?;
-                let (inner, driver) = MultiplexedConnection::new_with_config(login, stream, config).await?;
-                (inner, tokio::spawn(driver))
+                let connector = TlsConnector::from(Arc::clone(&tls.config));
+                let stream = connector.connect(tls.name(address)?, stream).await?;
+                Stream::Tls(Box::new(lent::log_in(stream, login).await?))
             }
         };
-        Ok(Self { inner, driver: AbortOnDropHandle::new(driver) })
+        Ok(Self { stream, received: Vec::new() })
     }
 
     /// Sends commands in one round trip. Each has its own reply.
     pub(crate) async fn send(&mut self, commands: &Pipeline) -> Replies {
-        commands.query_async(&mut self.inner).await
+        let replies = self.exchange(&commands.get_packed_pipeline(), commands.len()).await?;
+        Ok(replies.iter().map(Reply::value).collect())
     }
 
-    /// Returns whether the server has not closed the connection. This costs no round trip.
-    pub(crate) fn is_open(&self) -> bool {
-        !self.driver.is_finished()
+    /// Sends `commands` that are encoded already in one round trip, and returns as many replies.
+    pub(crate) async fn exchange(
+        &mut self,
+        commands: &[u8],
+        number: usize,
+    ) -> Result<Vec<Reply>, RedisError> {
+        let Self { stream, received } = self;
+        received.clear();
+        match stream {
+            Stream::Plain(stream) => exchange(stream, received, commands, number).await,
+            Stream::Tls(stream) => exchange(&mut **stream, received, commands, number).await,
+        }
     }
+
+    /// Returns whether the server has not closed the connection. This costs no round trip. No reply is outstanding, so
+    /// there is nothing to read from an open connection.
+    pub(crate) fn is_open(&mut self) -> bool {
+        let read = &mut [0];
+        match &mut self.stream {
+            Stream::Plain(stream) => stream.read(read).now_or_never().is_none(),
+            // The library may have messages of its own to read.
+            Stream::Tls(stream) => stream.read(read).now_or_never().is_none(),
+        }
+    }
+}
+
+/// Writes and reads at the same time: neither side may wait until the other has read everything.
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    received: &mut Vec<u8>,
+    commands: &[u8],
+    number: usize,
+) -> Result<Vec<Reply>, RedisError> {
+    let (mut unsent, mut is_flushed, mut parsed) = (commands, false, 0);
+    let mut replies = Vec::with_capacity(number);
+    let exchanged = poll_fn(|context| {
+        while !unsent.is_empty() {
+            match Pin::new(&mut *stream).poll_write(context, unsent)? {
+                Poll::Ready(0) => return Poll::Ready(Err(closed())),
+                Poll::Ready(written) => unsent = unsent.get(written..).unwrap_or_default(),
+                Poll::Pending => break,
+            }
+        }
+        if unsent.is_empty() && !is_flushed {
+            is_flushed = Pin::new(&mut *stream).poll_flush(context)?.is_ready();
+        }
+        loop {
+            while replies.len() < number
+                && let Some(reply) = Reply::first(received.get(parsed..).unwrap_or_default())?
+            {
+                parsed += reply.len();
+                replies.push(reply);
+            }
+            if replies.len() == number {
+                return Poll::Ready(Ok::<_, RedisError>(()));
+            }
+            received.reserve(RECEIVED);
+            if ready!(poll_read_buf(Pin::new(&mut *stream), context, received))? == 0 {
+                return Poll::Ready(Err(closed()));
+            }
+        }
+    });
+    exchanged.await?;
+    if parsed < received.len() || !is_flushed {
+        return Err((ErrorKind::Parse, "more replies than commands").into());
+    }
+    Ok(replies)
+}
+
+fn closed() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()
 }
 
 /// The replies of one round trip. The outer error means that the connection broke, so there are none.
 pub(crate) type Replies = Result<Vec<Result<Value, RedisError>>, RedisError>;
 
-/// Returns a pipeline of `commands`. Each has its own reply: the error of one must not hide the replies to the others.
+/// Returns a pipeline of `commands`.
 pub(crate) fn pipeline(commands: impl IntoIterator<Item = Cmd>) -> Pipeline {
     let commands = commands.into_iter();
     let mut pipeline = Pipeline::with_capacity(commands.size_hint().0);
-    pipeline.ignore_errors();
     for command in commands {
         pipeline.add_command(command);
     }

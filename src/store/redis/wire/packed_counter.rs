@@ -1,7 +1,6 @@
 //! Packs and unpacks counters as `take.lua` does, and packs the arguments of the scripts.
 
-use std::io::Write as _;
-
+use super::resp::Command;
 use crate::window::{Bucket, Charge, Counter, Limit};
 
 /// Returns the width in bytes of a gap or span, which are below two windows: see `take.lua`.
@@ -82,19 +81,18 @@ pub(crate) fn encode(counter: &Counter, window_ms: i64) -> Vec<u8> {
     packed
 }
 
-/// Packs a charge for `take.lua`. Its counter expires after `ttl_ms`.
-pub(crate) fn charge(charge: &Charge, ttl_ms: i64) -> Vec<u8> {
+/// Appends a charge for `take.lua` to a command. Its counter expires after `ttl_ms`.
+pub(super) fn put_charge(command: &mut Command, charge: &Charge, ttl_ms: i64) {
     let Charge { limit, cost, group } = charge;
-    let mut packed = Vec::with_capacity(34);
-    put(&mut packed, limit.quota(), 4);
-    put(&mut packed, limit.burst(), 4);
-    put(&mut packed, limit.window_ms(), 5);
-    put(&mut packed, limit.slices(), 1);
-    put(&mut packed, (*cost).min(MOST_COST), 5);
-    put(&mut packed, i64::from(*group), 4);
-    // Writing to a vector does not fail.
-    let _ = write!(packed, "{ttl_ms}");
-    packed
+    command.word(&[
+        &lowest::<4>(limit.quota()),
+        &lowest::<4>(limit.burst()),
+        &lowest::<5>(limit.window_ms()),
+        &lowest::<1>(limit.slices()),
+        &lowest::<5>((*cost).min(MOST_COST)),
+        &lowest::<4>(i64::from(*group)),
+        itoa::Buffer::new().format(ttl_ms).as_bytes(),
+    ]);
 }
 
 /// Packs a limit for `settle.lua`.
@@ -115,6 +113,11 @@ pub(crate) fn returned(charge: &Charge, lent: i64, at_ms: i64) -> Vec<u8> {
     put(&mut packed, lent, 4);
     put(&mut packed, at_ms, 6);
     packed
+}
+
+/// Returns the lowest bytes of a number, little-endian.
+fn lowest<const WIDTH: usize>(number: i64) -> [u8; WIDTH] {
+    number.to_le_bytes().first_chunk().copied().unwrap_or([0; WIDTH])
 }
 
 /// Appends the lowest `width` bytes of a number, little-endian.

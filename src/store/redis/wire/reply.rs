@@ -1,9 +1,10 @@
 //! What the replies of the scripts mean.
 
-use bb8_redis::redis::{FromRedisValue as _, RedisError, Value};
+use bb8_redis::redis::{FromRedisValue as _, RedisError};
 
 use super::call::PROBE;
 use super::packed_counter;
+use super::resp::{Field, Fields, Reply};
 use crate::store::{Decision, Instances, KeyedCharge, StoreError, StoreMs};
 use crate::window::{Charge, Counter, Limit, Taken, take_all};
 
@@ -11,40 +12,40 @@ use crate::window::{Charge, Counter, Limit, Taken, take_all};
 pub(crate) const TIMES: std::ops::Range<i64> = 0..1 << 48;
 
 /// Returns the time in a reply of `take.lua` or `settle.lua`.
-pub(crate) fn time(reply: &Value) -> Option<i64> {
-    match reply {
-        Value::Array(fields) => match fields.first() {
-            Some(Value::Int(now_ms)) => Some(*now_ms).filter(|now_ms| TIMES.contains(now_ms)),
-            _ => None,
-        },
+pub(crate) fn time(reply: &Reply) -> Option<i64> {
+    next_time(&mut reply.fields())
+}
+
+fn next_time(fields: &mut Fields<'_>) -> Option<i64> {
+    match fields.next() {
+        Some(Field::Integer(now_ms)) => Some(now_ms).filter(|now_ms| TIMES.contains(now_ms)),
         _ => None,
     }
 }
 
 /// Returns whether `take.lua` or `settle.lua` reports that the call was late: executed after its deadline, so that nothing
 /// was counted.
-pub(crate) fn is_late(reply: &Value) -> bool {
-    matches!(reply, Value::Array(fields) if fields.len() == 1)
+pub(crate) fn is_late(reply: &Reply) -> bool {
+    reply.fields().left() == 1
 }
 
 /// Returns what `take.lua` decided: the reply holds the counters as they were, and the same arithmetic runs on them
 /// here. Calls `disagreed` for each decision that it does not confirm.
 pub(crate) fn decisions(
     charges: &[&KeyedCharge],
-    reply: Value,
+    reply: &Reply,
     mut disagreed: impl FnMut(),
 ) -> Result<Vec<Decision>, StoreError> {
-    let Some(now_ms) = time(&reply) else { return Err(StoreError::InvalidReply("no time")) };
-    let Value::Array(fields) = reply else { return Err(StoreError::InvalidReply("not an array")) };
-    let mut fields = fields.into_iter().skip(1);
+    let mut fields = reply.fields();
+    let Some(now_ms) = next_time(&mut fields) else { return Err(StoreError::InvalidReply("no time")) };
     let mut before: Vec<Counter> = Vec::with_capacity(charges.len());
     let mut charged: Vec<bool> = Vec::with_capacity(charges.len());
     for KeyedCharge { charge, .. } in charges {
-        let (Some(Value::Int(flag)), Some(Value::BulkString(raw))) = (fields.next(), fields.next()) else {
+        let (Some(Field::Integer(flag)), Some(Field::Text(raw))) = (fields.next(), fields.next()) else {
             return Err(StoreError::InvalidReply("a counter is missing"));
         };
         charged.push(flag == 1);
-        before.push(packed_counter::decode(&raw, charge.limit.window_ms(), now_ms));
+        before.push(packed_counter::decode(raw, charge.limit.window_ms(), now_ms));
     }
     let charges: Vec<Charge> = charges.iter().map(|keyed| keyed.charge).collect();
     let mut counters = before.clone();
@@ -67,10 +68,10 @@ pub(crate) fn decisions(
 }
 
 /// Checks that the reply to a probe is one of `take.lua` about its counter.
-pub(crate) fn probed(reply: Value) -> Result<(), StoreError> {
+pub(crate) fn probed(reply: &Reply) -> Result<(), StoreError> {
     let charge = KeyedCharge { key: String::new(), charge: PROBE };
     // A probe that is late has still shown that the server executes scripts.
-    if is_late(&reply) && time(&reply).is_some() {
+    if is_late(reply) && time(reply).is_some() {
         Ok(())
     } else {
         decisions(&[&charge], reply, || ()).map(drop)
@@ -78,18 +79,17 @@ pub(crate) fn probed(reply: Value) -> Result<(), StoreError> {
 }
 
 /// Returns the counter, of that limit, as `settle.lua` left it.
-pub(crate) fn settled(reply: &Value, limit: &Limit) -> Result<Counter, StoreError> {
-    let Value::Array(fields) = reply else { return Err(StoreError::InvalidReply("not an array")) };
-    match (time(reply), fields.get(1)) {
-        (Some(now_ms), Some(Value::BulkString(raw))) => {
-            Ok(packed_counter::decode(raw, limit.window_ms(), now_ms))
-        }
+pub(crate) fn settled(reply: &Reply, limit: &Limit) -> Result<Counter, StoreError> {
+    let mut fields = reply.fields();
+    match (next_time(&mut fields), fields.next()) {
+        (Some(now_ms), Some(Field::Text(raw))) => Ok(packed_counter::decode(raw, limit.window_ms(), now_ms)),
         _ => Err(StoreError::InvalidReply("no counter")),
     }
 }
 
 /// Returns what `heartbeat.lua` reports.
-pub(crate) fn instances(reply: Value) -> Result<Instances, StoreError> {
-    let (alive, index, others) = <(i64, i64, i64)>::from_redis_value(reply).map_err(RedisError::from)?;
+pub(crate) fn instances(reply: &Reply) -> Result<Instances, StoreError> {
+    let (alive, index, others) =
+        <(i64, i64, i64)>::from_redis_value(reply.value()?).map_err(RedisError::from)?;
     Ok(Instances { alive, index, others })
 }

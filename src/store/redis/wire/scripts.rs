@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use bb8_redis::redis::{self, Cmd, Script};
 
+use super::resp::Command;
+
 const TAKE_CODE: &str = include_str!("scripts/take.lua");
 const GIVE_BACK_CODE: &str =
     concat!(include_str!("scripts/counter_prelude.lua"), include_str!("scripts/give_back.lua"));
@@ -26,14 +28,11 @@ pub(crate) fn load_commands() -> [Cmd; 4] {
         .map(|code| redis::cmd("SCRIPT").arg("LOAD").arg(code).take())
 }
 
-/// Returns the command that calls a script with `keys`, without its arguments.
-pub(super) fn evalsha(script: &Script, keys: impl ExactSizeIterator<Item = String>) -> Cmd {
-    let number = keys.len();
+/// Begins the command that calls a script with this number of keys and then of arguments.
+pub(super) fn evalsha(script: &Script, keys: usize, arguments: usize) -> Command {
     // One allocation, sized for the usual key and charge.
-    let mut command = Cmd::with_capacity(4 + 3 * number, 80 + 160 * number);
-    command.arg("EVALSHA").arg(script.get_hash()).arg(number);
-    for key in keys {
-        command.arg(key);
-    }
+    let mut command = Command::new(3 + keys + arguments, 96 + 160 * keys);
+    command.word(&[b"EVALSHA"]).word(&[script.get_hash().as_bytes()]);
+    command.number(i64::try_from(keys).unwrap_or(i64::MAX));
     command
 }
