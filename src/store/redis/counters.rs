@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::route::Route;
 use super::server::node::CallError;
-use super::server::round_trip::ReplyReceiver;
+use super::server::queue::{Outcome, OutcomeReceiver};
 use super::wire::call::{Call, Calls};
 use super::wire::resp::Reply;
 use super::wire::{reply, slot};
@@ -64,11 +64,11 @@ impl Counters {
     }
 
     /// Gives the charges back if the reply arrives after all: the request is decided without it.
-    fn undo(self: &Arc<Self>, charges: Vec<KeyedCharge>, outstanding: ReplyReceiver) {
+    fn undo(self: &Arc<Self>, charges: Vec<KeyedCharge>, outstanding: OutcomeReceiver) {
         let counters = Arc::clone(self);
         tokio::spawn(async move {
             // If no reply arrives, the wait ends with the connection.
-            let Ok(Ok(reply)) = outstanding.await else { return };
+            let Ok(Outcome::Reply(reply)) = outstanding.await else { return };
             let Ok(decisions) = counters.decisions(&charges.iter().collect::<Vec<_>>(), &reply) else {
                 return;
             };

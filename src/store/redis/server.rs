@@ -9,6 +9,5 @@ pub(super) mod health;
 pub(super) mod node;
 mod probe;
 pub(super) mod probe_thread;
-mod queue;
+pub(super) mod queue;
 mod restart;
-pub(super) mod round_trip;

@@ -18,7 +18,7 @@ pub(crate) struct Connection {
     pub(super) address: ServerAddress,
     pub(super) offset: ClockOffset,
     broken: bool,
-    /// Whether it was returned to the pool intact before.
+    /// Whether it has carried a round trip of calls.
     pub(super) has_worked: bool,
 }
 
@@ -37,6 +37,11 @@ impl Connection {
     /// Returns whether the connection can be used. This costs no round trip.
     pub(crate) fn is_open(&mut self) -> bool {
         !self.broken && self.link.is_open()
+    }
+
+    /// Returns whether no round trip has broken the connection.
+    pub(super) fn is_intact(&self) -> bool {
+        !self.broken
     }
 
     /// Loads the scripts.

@@ -64,6 +64,14 @@ impl Connector {
         }
     }
 
+    /// Records that a connection carried a round trip of calls.
+    pub(super) fn succeeded(&self, connection: &mut Connection) {
+        if connection.is_intact() {
+            connection.has_worked = true;
+            self.backoff.succeeded();
+        }
+    }
+
     async fn open_to(&self, address: ServerAddress) -> Result<Connection, RedisError> {
         let mut link = self.dialer.dial_server(&address).await?;
         if let Endpoint::Primary(_) = *self.endpoint {
@@ -126,10 +134,7 @@ impl ManageConnection for Connector {
             self.restarts.connection_lost();
         }
         match (broken, connection.has_worked) {
-            (false, _) => {
-                connection.has_worked = true;
-                self.backoff.succeeded();
-            }
+            (false, _) => {}
             (true, true) => self.backoff.lost(),
             (true, false) => self.backoff.failed(),
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use bb8_redis::bb8::Pool;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::breaker::Breaker;
@@ -15,9 +15,8 @@ use super::endpoint::Endpoint;
 use super::health::Health;
 use super::probe::Probe;
 use super::probe_thread::ProbeThread;
-use super::queue::Queue;
+use super::queue::{Outcome, OutcomeReceiver, Queue, Trips};
 use super::restart::RestartDetector;
-use super::round_trip::{ReplyReceiver, Trips};
 use crate::clock::Stopwatch;
 use crate::metrics::StoreMeter;
 use crate::store::redis::wire::call::{Call, Calls};
@@ -68,7 +67,7 @@ impl Nodes {
             server_time: self.calls.use_server_time(),
             meter: Arc::clone(&self.meter),
         };
-        let queue = Queue::start(pool, Arc::clone(&breaker), trips);
+        let queue = Queue::start(self.connections, &pool, &connector, Arc::clone(&breaker), trips);
         let failed_slot = Arc::new(AtomicU16::new(0));
         let calls = Arc::clone(&self.calls);
         let probe = Probe::new(connector, calls, self.timeout, self.local, Arc::clone(&failed_slot));
@@ -130,23 +129,26 @@ impl Node {
 
     async fn reply(&self, call: Call, asking: bool) -> Result<Reply, CallError> {
         let (deadline, timed) = (call.deadline, call.is_timed());
-        let mut receiver = self.queue.push(call, asking)?;
-        let mut reply = timeout_at(deadline.instant().into(), &mut receiver).await;
-        let overslept = if reply.is_err() { deadline.passed_by() } else { Duration::ZERO };
-        if overslept >= STARVED {
+        let mut outcome = self.queue.push(call, asking)?.await;
+        if let Ok(Outcome::TimedOut { outstanding: Some(outstanding) }) = &mut outcome {
+            let overslept = deadline.passed_by();
             // This process was too busy to wake this task at the deadline, so the reply may be here.
-            reply = timeout(overslept.min(self.timeout), &mut receiver).await;
+            if overslept >= STARVED
+                && let Ok(late) = timeout(overslept.min(self.timeout), outstanding).await
+            {
+                outcome = late;
+            }
         }
         let timed_out = StoreError::Timeout(self.timeout);
-        match reply {
-            Ok(Ok(Ok(reply))) if timed && reply::time(&reply).is_none() => {
+        match outcome {
+            Ok(Outcome::Reply(reply)) if timed && reply::time(&reply).is_none() => {
                 Err(StoreError::InvalidReply("no time").into())
             }
-            Ok(Ok(Ok(reply))) => Ok(reply),
-            Ok(Ok(Err(error))) => Err(StoreError::Redis(error).into()),
-            // The queue drops all that waits when the breaker opens.
-            Ok(Err(_)) => Err(self.breaker.error().unwrap_or(timed_out).into()),
-            Err(_) => Err(CallError { error: timed_out, outstanding: Some(receiver) }),
+            Ok(Outcome::Reply(reply)) => Ok(reply),
+            Ok(Outcome::Error(error)) => Err(StoreError::Redis(error).into()),
+            Ok(Outcome::TimedOut { outstanding }) => Err(CallError { error: timed_out, outstanding }),
+            // The queue drops all calls when the breaker opens.
+            Err(_) => Err(self.breaker.error().unwrap_or(timed_out).into()),
         }
     }
 }
@@ -156,7 +158,7 @@ impl Node {
 pub(crate) struct CallError {
     pub(crate) error: StoreError,
     /// Where the reply may still arrive.
-    pub(crate) outstanding: Option<ReplyReceiver>,
+    pub(crate) outstanding: Option<OutcomeReceiver>,
 }
 
 impl From<StoreError> for CallError {

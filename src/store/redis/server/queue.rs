@@ -1,121 +1,66 @@
 //! Many checks share one round trip.
 //!
-//! Calls wait in a queue. As soon as the pool has a connection, a dispatcher sends all that wait as one pipeline. There is
-//! no timer and no added delay: while all connections are in use, the queue fills for the next round trip. Several
-//! connections keep several round trips in flight: with a single one each check would wait for the round trip before its
-//! own.
+//! Calls wait in a queue. As soon as a worker is free, it sends all that wait as one pipeline. There is no timer and no
+//! added delay: while all workers are on a round trip, the queue fills for the next one. Several workers keep several round
+//! trips in flight: with a single one each check would wait for the round trip before its own. The worker that was busy last
+//! is woken first, so few connections do the work of a quiet process.
+
+mod board;
+mod pending_call;
+mod timekeeper;
+mod worker;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use bb8_redis::bb8::{Pool, PooledConnection};
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Mutex, mpsc};
-use tokio::time::timeout;
+use bb8_redis::bb8::Pool;
 
 use super::breaker::Breaker;
 use super::connector::Connector;
-use super::round_trip::{PendingCall, ReplyReceiver, Trips};
 use crate::store::StoreError;
 use crate::store::redis::wire::call::Call;
+use board::Board;
+use pending_call::PendingCall;
+pub(crate) use pending_call::{Outcome, OutcomeReceiver};
+pub(crate) use worker::Trips;
+use worker::Worker;
 
-/// The number of calls that may wait. The outage policy decides about the ones in excess: a longer queue is not drained
-/// within any useful deadline.
-const CAPACITY: usize = 4096;
-/// The maximum number of calls in one pipeline: Redis serves no other client meanwhile, for about 5 us per call.
-const BATCH: usize = 128;
-/// A round trip may take longer than a check: a connection that is slow now and then is worth as much as a new one, and
-/// calls that its server executes late count nothing.
-const TRIP_TIMEOUT: Duration = Duration::from_millis(100);
-
-/// The queue of one server. Dropping it ends its dispatcher.
+/// The queue of one server. Dropping it ends its workers, once no call is outstanding.
 #[derive(Debug)]
-pub(super) struct Queue(mpsc::Sender<PendingCall>);
+pub(super) struct Queue(Arc<Board>);
 
 impl Queue {
-    /// Starts to send what is queued over the connections of `pool`.
-    pub(super) fn start(pool: Pool<Connector>, breaker: Arc<Breaker>, trips: Trips) -> Self {
-        let (sender, receiver) = mpsc::channel(CAPACITY);
-        let (queue, trips) = (Arc::new(Mutex::new(receiver)), Arc::new(trips));
-        let dispatcher = Dispatcher { queue, pool, breaker, trips };
-        tokio::spawn(async move {
-            // A panic is a bug of ours: it must cost one batch, not the store.
-            while tokio::spawn(dispatcher.clone().run()).await.is_err() {}
-        });
-        Self(sender)
+    /// Starts `workers` that send what is queued. They use the connections of `pool`, which `connector` opens.
+    pub(super) fn start(
+        workers: u32,
+        pool: &Pool<Connector>,
+        connector: &Connector,
+        breaker: Arc<Breaker>,
+        trips: Trips,
+    ) -> Self {
+        let board = Arc::new(Board::new(workers));
+        let trips = Arc::new(trips);
+        for number in board.workers() {
+            let (board, pool, trips) = (Arc::clone(&board), pool.clone(), Arc::clone(&trips));
+            let worker = Worker { number, board, pool, connector: connector.clone(), trips };
+            tokio::spawn(async move {
+                // A panic is a bug of ours: it must cost one batch, not the store.
+                while tokio::spawn(worker.clone().run()).await.is_err() {}
+            });
+        }
+        tokio::spawn(timekeeper::keep(Arc::clone(&board), breaker));
+        Self(board)
     }
 
     /// Queues a call. Dropping the receiver takes the call back if it has not been sent.
-    pub(super) fn push(&self, call: Call, asking: bool) -> Result<ReplyReceiver, StoreError> {
-        let (pending, reply) = PendingCall::new(call, asking);
-        match self.0.try_send(pending) {
-            Ok(()) | Err(TrySendError::Closed(_)) => Ok(reply),
-            Err(TrySendError::Full(_)) => Err(StoreError::QueueFull(CAPACITY)),
-        }
+    pub(super) fn push(&self, call: Call, asking: bool) -> Result<OutcomeReceiver, StoreError> {
+        let (pending, outcome) = PendingCall::new(call, asking);
+        self.0.push(pending)?;
+        Ok(outcome)
     }
 }
 
-/// Takes batches from the queue, and starts a round trip with each.
-#[derive(Clone)]
-struct Dispatcher {
-    /// Locked by the one task that runs. It outlives a panic of that task.
-    queue: Arc<Mutex<mpsc::Receiver<PendingCall>>>,
-    pool: Pool<Connector>,
-    breaker: Arc<Breaker>,
-    trips: Arc<Trips>,
-}
-
-impl Dispatcher {
-    /// Sends batches until the queue is dropped.
-    async fn run(self) {
-        let mut queue = self.queue.lock().await;
-        while let Some(first) = queue.recv().await {
-            // The connection comes first, then the batch: it contains all calls that wait by then.
-            let Some(connection) = self.connection(&first).await else {
-                if self.breaker.is_open() {
-                    // No call may wait for a server that is down.
-                    while queue.try_recv().is_ok() {}
-                }
-                continue;
-            };
-            // Tasks that are about to make a call get the chance to share this round trip; without such tasks, this
-            // costs nothing.
-            tokio::task::yield_now().await;
-            let mut batch = Vec::with_capacity(BATCH.min(1 + queue.len()));
-            batch.push(first);
-            while batch.len() < BATCH
-                && let Ok(next) = queue.try_recv()
-            {
-                batch.push(next);
-            }
-            tokio::spawn(trip(connection, batch, Arc::clone(&self.trips), Arc::clone(&self.breaker)));
-        }
-    }
-
-    /// Returns a connection. None: the caller gave up first, or the breaker opened.
-    async fn connection(&self, first: &PendingCall) -> Option<PooledConnection<'static, Connector>> {
-        while first.is_awaited() {
-            tokio::select! {
-                connection = self.pool.get_owned() => if let Ok(connection) = connection {
-                    return Some(connection);
-                },
-                () = self.breaker.wait_until_open() => return None,
-            }
-        }
-        None
-    }
-}
-
-/// Sends a batch, and returns the connection to the pool. If the breaker opens meanwhile or the replies take too long, the
-/// callers have given up, or should: the batch is dropped, and the connection with the outstanding replies.
-async fn trip(
-    mut connection: PooledConnection<'static, Connector>,
-    mut batch: Vec<PendingCall>,
-    trips: Arc<Trips>,
-    breaker: Arc<Breaker>,
-) {
-    tokio::select! {
-        _ = timeout(TRIP_TIMEOUT.max(trips.timeout), trips.send(&mut connection, &mut batch)) => {}
-        () = breaker.wait_until_open() => {}
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.0.close();
     }
 }

@@ -4,7 +4,7 @@
 //! offset is too low by the time that the reply traveled, and the highest of the recent samples is the best. A deadline
 //! that is sent a little too early does no harm; one sent too late could count a request whose caller has timed out.
 //!
-//! `server/connector.rs` takes the first sample of a connection, and `server/round_trip.rs` one from each reply.
+//! `server/connector.rs` takes the first sample of a connection, and `server/queue/worker.rs` one from each round trip.
 
 /// How long a sample counts, at least, in milliseconds; a quartz clock drifts less than 1 ms meanwhile.
 const RECENT_MS: i64 = 10_000;
