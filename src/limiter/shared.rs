@@ -39,7 +39,10 @@ impl SharedLimiter {
     ) -> (Vec<DecidedCharge<'c, 'p>>, Decider) {
         let Self { store, outage } = self;
         let before = store.generation();
-        let mut charges = if outage.store_may_decide(store, charges, before).await {
+        // Boxed: what is rare must not make the future of each request larger.
+        let may_decide = !outage.needs_settlement(before)
+            || Box::pin(outage.store_may_decide(store, charges, before)).await;
+        let mut charges = if may_decide {
             let charges = DecidedCharge::join(charges, store.take(charges).await);
             outage.observe(&charges, GenerationSpan { before, after: store.generation() });
             charges
@@ -61,7 +64,7 @@ impl SharedLimiter {
             let decision = charge.decision.as_ref().ok()?;
             Some((&charge.pending.keyed, decision))
         });
-        self.store.give_back(&decided.collect::<Vec<_>>()).await;
+        Box::pin(self.store.give_back(&decided.collect::<Vec<_>>())).await;
     }
 
     /// Returns the state of the store.

@@ -77,14 +77,11 @@ impl RedisStore {
 
     /// Decides about all charges of one request.
     pub async fn take<C: AsRef<KeyedCharge> + Sync>(&self, charges: &[C]) -> Decisions {
-        self.decide(&charges.iter().map(C::as_ref).collect::<Vec<_>>()).await
-    }
-
-    async fn decide(&self, charges: &[&KeyedCharge]) -> Decisions {
         let watch = Stopwatch::start();
         let deadline = watch.deadline(self.timeout());
         let decisions = if self.counters.route.has_slots() {
-            across_slots::take(&self.counters, charges, deadline).await
+            let charges: Vec<&KeyedCharge> = charges.iter().map(C::as_ref).collect();
+            Box::pin(across_slots::take(&self.counters, &charges, deadline)).await
         } else {
             self.counters.take(0, charges, deadline).await
         };

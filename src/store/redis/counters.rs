@@ -35,10 +35,10 @@ impl Counters {
     }
 
     /// Decides about charges to counters in one slot, all or none.
-    pub(super) async fn take(
+    pub(super) async fn take<C: AsRef<KeyedCharge> + Sync>(
         self: &Arc<Self>,
         slot: u16,
-        charges: &[&KeyedCharge],
+        charges: &[C],
         deadline: Deadline,
     ) -> Decisions {
         let reply = self.route.call(self.calls.take(slot, charges, deadline)).await;
@@ -48,7 +48,7 @@ impl Counters {
             }
             Err(CallError { error, outstanding }) => {
                 if let Some(outstanding) = outstanding {
-                    self.undo(charges.iter().copied().cloned().collect(), outstanding);
+                    self.undo(charges.iter().map(|keyed| keyed.as_ref().clone()).collect(), outstanding);
                 }
                 Err(error)
             }
@@ -59,7 +59,11 @@ impl Counters {
         }
     }
 
-    fn decisions(&self, charges: &[&KeyedCharge], reply: &Reply) -> Result<Vec<Decision>, StoreError> {
+    fn decisions<C: AsRef<KeyedCharge>>(
+        &self,
+        charges: &[C],
+        reply: &Reply,
+    ) -> Result<Vec<Decision>, StoreError> {
         reply::decisions(charges, reply, || self.meter.disagreed())
     }
 
@@ -69,7 +73,7 @@ impl Counters {
         tokio::spawn(async move {
             // If no reply arrives, the wait ends with the connection.
             let Ok(Outcome::Reply(reply)) = outstanding.await else { return };
-            let Ok(decisions) = counters.decisions(&charges.iter().collect::<Vec<_>>(), &reply) else {
+            let Ok(decisions) = counters.decisions(&charges, &reply) else {
                 return;
             };
             counters.give_back(&charges.iter().zip(&decisions).collect::<Vec<_>>()).await;
@@ -100,8 +104,9 @@ impl Counters {
         settlement: &Settlement<'_>,
         deadline: Deadline,
     ) -> Result<Counter, StoreError> {
-        let call = self.calls.settle(self.slot(settlement.key), settlement, deadline);
-        reply::settled(&self.call(call).await?, settlement.limit)
+        let slot = self.slot(settlement.key);
+        let reply = self.call(self.calls.settle(slot, settlement, deadline)).await?;
+        reply::settled(&reply, settlement.limit).inspect_err(|_| self.route.report_invalid_reply(slot))
     }
 
     /// Records that this instance is alive. Returns which instances are.

@@ -57,7 +57,8 @@ impl Route {
     pub(super) async fn call(&self, call: Call) -> Result<Reply, CallError> {
         match self {
             Self::Single { node, .. } => node.call(call, false).await,
-            Self::Cluster(cluster) => cluster.call(&call).await,
+            // Boxed, so that the futures of calls to a single server are small.
+            Self::Cluster(cluster) => Box::pin(cluster.call(&call)).await,
         }
     }
 

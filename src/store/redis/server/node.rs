@@ -21,8 +21,8 @@ use crate::clock::Stopwatch;
 use crate::metrics::StoreMeter;
 use crate::store::redis::wire::call::{Call, Calls};
 use crate::store::redis::wire::dialer::Dialer;
+use crate::store::redis::wire::fault;
 use crate::store::redis::wire::resp::Reply;
-use crate::store::redis::wire::{fault, reply};
 use crate::store::{AtomicGeneration, StoreError};
 
 /// How long to wait for the pool at a time. The pool pauses between two attempts to connect for up to half of this, so
@@ -128,22 +128,19 @@ impl Node {
     }
 
     async fn reply(&self, call: Call, asking: bool) -> Result<Reply, CallError> {
-        let (deadline, timed) = (call.deadline, call.is_timed());
+        let deadline = call.deadline;
         let mut outcome = self.queue.push(call, asking)?.await;
         if let Ok(Outcome::TimedOut { outstanding: Some(outstanding) }) = &mut outcome {
             let overslept = deadline.passed_by();
             // This process was too busy to wake this task at the deadline, so the reply may be here.
             if overslept >= STARVED
-                && let Ok(late) = timeout(overslept.min(self.timeout), outstanding).await
+                && let Ok(late) = Box::pin(timeout(overslept.min(self.timeout), outstanding)).await
             {
                 outcome = late;
             }
         }
         let timed_out = StoreError::Timeout(self.timeout);
         match outcome {
-            Ok(Outcome::Reply(reply)) if timed && reply::time(&reply).is_none() => {
-                Err(StoreError::InvalidReply("no time").into())
-            }
             Ok(Outcome::Reply(reply)) => Ok(reply),
             Ok(Outcome::Error(error)) => Err(StoreError::Redis(error).into()),
             Ok(Outcome::TimedOut { outstanding }) => Err(CallError { error: timed_out, outstanding }),

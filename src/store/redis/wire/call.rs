@@ -28,11 +28,6 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Returns whether the reply contains the time.
-    pub(crate) fn is_timed(&self) -> bool {
-        self.timed
-    }
-
     /// Appends the command to what is sent to a server whose clock shows `deadline_ms` at the deadline.
     pub(crate) fn put(&self, sent: &mut Vec<u8>, deadline_ms: i64) {
         sent.extend_from_slice(&self.command);
@@ -64,12 +59,12 @@ impl Calls {
     }
 
     /// Decides about charges, if it is executed before the deadline.
-    pub(crate) fn take(&self, slot: u16, charges: &[&KeyedCharge], deadline: Deadline) -> Call {
+    pub(crate) fn take<C: AsRef<KeyedCharge>>(&self, slot: u16, charges: &[C], deadline: Deadline) -> Call {
         let mut command = evalsha(&TAKE, charges.len(), charges.len() + self.time_arguments());
-        for KeyedCharge { key, .. } in charges {
+        for KeyedCharge { key, .. } in charges.iter().map(C::as_ref) {
             command.word(&self.keyspace.counter_parts(key));
         }
-        for KeyedCharge { charge, .. } in charges {
+        for KeyedCharge { charge, .. } in charges.iter().map(C::as_ref) {
             packed_counter::put_charge(&mut command, charge, self.time_to_live(charge));
         }
         self.timed(command, slot, deadline)

@@ -84,15 +84,13 @@ pub(crate) fn encode(counter: &Counter, window_ms: i64) -> Vec<u8> {
 /// Appends a charge for `take.lua` to a command. Its counter expires after `ttl_ms`.
 pub(super) fn put_charge(command: &mut Command, charge: &Charge, ttl_ms: i64) {
     let Charge { limit, cost, group } = charge;
-    command.word(&[
-        &lowest::<4>(limit.quota()),
-        &lowest::<4>(limit.burst()),
-        &lowest::<5>(limit.window_ms()),
-        &lowest::<1>(limit.slices()),
-        &lowest::<5>((*cost).min(MOST_COST)),
-        &lowest::<4>(i64::from(*group)),
-        itoa::Buffer::new().format(ttl_ms).as_bytes(),
-    ]);
+    let wide = |number: i64| u128::from(number.unsigned_abs());
+    let limit = wide(limit.quota())
+        | wide(limit.burst()) << 32
+        | wide(limit.window_ms()) << 64
+        | wide(limit.slices()) << 104;
+    let rest = wide((*cost).min(MOST_COST)) | u128::from(*group) << 40;
+    command.word(&[&lowest::<14>(limit), &lowest::<9>(rest), itoa::Buffer::new().format(ttl_ms).as_bytes()]);
 }
 
 /// Packs a limit for `settle.lua`.
@@ -116,7 +114,7 @@ pub(crate) fn returned(charge: &Charge, lent: i64, at_ms: i64) -> Vec<u8> {
 }
 
 /// Returns the lowest bytes of a number, little-endian.
-fn lowest<const WIDTH: usize>(number: i64) -> [u8; WIDTH] {
+fn lowest<const WIDTH: usize>(number: u128) -> [u8; WIDTH] {
     number.to_le_bytes().first_chunk().copied().unwrap_or([0; WIDTH])
 }
 

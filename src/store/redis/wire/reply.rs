@@ -6,7 +6,7 @@ use super::call::PROBE;
 use super::packed_counter;
 use super::resp::{Field, Fields, Reply};
 use crate::store::{Decision, Instances, KeyedCharge, StoreError, StoreMs};
-use crate::window::{Charge, Counter, Limit, Taken, take_all};
+use crate::window::{Counter, Limit, RefusedGroups, Taken};
 
 /// The times, in milliseconds, that a counter can hold: it has 6 bytes for them.
 pub(crate) const TIMES: std::ops::Range<i64> = 0..1 << 48;
@@ -31,40 +31,41 @@ pub(crate) fn is_late(reply: &Reply) -> bool {
 
 /// Returns what `take.lua` decided: the reply holds the counters as they were, and the same arithmetic runs on them
 /// here. Calls `disagreed` for each decision that it does not confirm.
-pub(crate) fn decisions(
-    charges: &[&KeyedCharge],
+pub(crate) fn decisions<C: AsRef<KeyedCharge>>(
+    charges: &[C],
     reply: &Reply,
     mut disagreed: impl FnMut(),
 ) -> Result<Vec<Decision>, StoreError> {
+    let charges = || charges.iter().map(|keyed| &keyed.as_ref().charge);
     let mut fields = reply.fields();
     let Some(now_ms) = next_time(&mut fields) else { return Err(StoreError::InvalidReply("no time")) };
-    let mut before: Vec<Counter> = Vec::with_capacity(charges.len());
-    let mut charged: Vec<bool> = Vec::with_capacity(charges.len());
-    for KeyedCharge { charge, .. } in charges {
+    let mut refused = RefusedGroups::default();
+    let mut decisions = Vec::with_capacity(charges().len());
+    for charge in charges() {
         let (Some(Field::Integer(flag)), Some(Field::Text(raw))) = (fields.next(), fields.next()) else {
             return Err(StoreError::InvalidReply("a counter is missing"));
         };
-        charged.push(flag == 1);
-        before.push(packed_counter::decode(raw, charge.limit.window_ms(), now_ms));
+        let limit = charge.limit;
+        let before = packed_counter::decode(raw, limit.window_ms(), now_ms);
+        let mut counter = before.clone();
+        let fits = refused.check(charge, &mut counter, now_ms);
+        let (now, taken) = (StoreMs::new(now_ms), Taken { fits, charged: flag == 1 });
+        decisions.push(Decision { limit, now, taken, before, counter });
     }
-    let charges: Vec<Charge> = charges.iter().map(|keyed| keyed.charge).collect();
-    let mut counters = before.clone();
-    let taken = take_all(&mut counters, &charges, now_ms);
-    let parts = charges.iter().zip(taken.into_iter().zip(charged)).zip(before.into_iter().zip(counters));
-    let mut decision =
-        |limit: Limit, mut taken: Taken, charged: bool, (before, counter): (Counter, Counter)| {
-            // Redis has counted by its own decision. That the two could ever differ is a bug of ours: asserted in tests,
-            // counted in production.
-            debug_assert_eq!(charged, taken.charged, "take.lua and window.rs disagree");
-            if charged != taken.charged {
-                disagreed();
-                taken = Taken { fits: charged, charged };
-            }
-            Decision { limit, now: StoreMs::new(now_ms), taken, before, counter }
-        };
-    let decisions =
-        parts.map(|((charge, (taken, charged)), counters)| decision(charge.limit, taken, charged, counters));
-    Ok(decisions.collect())
+    for (charge, Decision { taken, counter, .. }) in charges().zip(&mut decisions) {
+        let stands = refused.admit(charge);
+        if stands {
+            counter.count(charge, now_ms);
+        }
+        // Redis has counted by its own decision. That the two could ever differ is a bug of ours: asserted in tests,
+        // counted in production.
+        debug_assert_eq!(taken.charged, stands, "take.lua and window.rs disagree");
+        if taken.charged != stands {
+            disagreed();
+            taken.fits = taken.charged;
+        }
+    }
+    Ok(decisions)
 }
 
 /// Checks that the reply to a probe is one of `take.lua` about its counter.
@@ -74,7 +75,7 @@ pub(crate) fn probed(reply: &Reply) -> Result<(), StoreError> {
     if is_late(reply) && time(reply).is_some() {
         Ok(())
     } else {
-        decisions(&[&charge], reply, || ()).map(drop)
+        decisions(&[charge], reply, || ()).map(drop)
     }
 }
 

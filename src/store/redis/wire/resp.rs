@@ -8,10 +8,11 @@ use bb8_redis::redis::{self, ErrorKind, RedisError, Value};
 pub(super) struct Command(Vec<u8>);
 
 impl Command {
-    /// Begins a command of this many words, with room for `bytes`.
-    pub(super) fn new(words: usize, bytes: usize) -> Self {
+    /// Begins a command of this many words, the first of which are encoded already, with room for `bytes`.
+    pub(super) fn new(words: usize, encoded: &[u8], bytes: usize) -> Self {
         let mut command = Vec::with_capacity(bytes);
         put_header(&mut command, b'*', words);
+        command.extend_from_slice(encoded);
         Self(command)
     }
 
@@ -32,6 +33,13 @@ impl Command {
     }
 }
 
+/// Returns the encoding of the first words of a command.
+pub(super) fn words(words: &[&[u8]]) -> Vec<u8> {
+    let mut encoded = Vec::new();
+    words.iter().for_each(|word| put_word(&mut encoded, &[word]));
+    encoded
+}
+
 /// Appends a number in digits, as the next word of a command.
 pub(super) fn put_number(buffer: &mut Vec<u8>, number: i64) {
     put_word(buffer, &[itoa::Buffer::new().format(number).as_bytes()]);
@@ -46,9 +54,18 @@ fn put_word(buffer: &mut Vec<u8>, parts: &[&[u8]]) {
 }
 
 fn put_header(buffer: &mut Vec<u8>, kind: u8, number: usize) {
-    buffer.push(kind);
-    buffer.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-    buffer.extend_from_slice(b"\r\n");
+    match u8::try_from(number) {
+        // The usual lengths.
+        Ok(number @ 0..10) => buffer.extend_from_slice(&[kind, b'0' + number, b'\r', b'\n']),
+        Ok(number @ 10..100) => {
+            buffer.extend_from_slice(&[kind, b'0' + number / 10, b'0' + number % 10, b'\r', b'\n']);
+        }
+        _ => {
+            buffer.push(kind);
+            buffer.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+            buffer.extend_from_slice(b"\r\n");
+        }
+    }
 }
 
 /// One complete reply, as the server sent it.
@@ -81,13 +98,9 @@ impl Reply {
 
     /// Returns the fields of an array. Any other reply has none.
     pub(super) fn fields(&self) -> Fields<'_> {
-        match line(&self.0) {
-            Some((b'*', number, rest)) => Fields {
-                left: integer(number).and_then(|number| u64::try_from(number).ok()).unwrap_or(0),
-                rest,
-            },
-            _ => Fields { left: 0, rest: &[] },
-        }
+        let array = self.0.strip_prefix(b"*").and_then(number);
+        let fields = array.and_then(|(left, rest)| Some(Fields { left: u64::try_from(left).ok()?, rest }));
+        fields.unwrap_or(Fields { left: 0, rest: &[] })
     }
 }
 
@@ -117,8 +130,8 @@ impl<'a> Iterator for Fields<'a> {
 
     fn next(&mut self) -> Option<Field<'a>> {
         self.left = self.left.checked_sub(1)?;
-        let (kind, text, rest) = line(self.rest)?;
-        let number = integer(text)?;
+        let (kind, rest) = self.rest.split_first()?;
+        let (number, rest) = number(rest)?;
         match kind {
             b':' => {
                 self.rest = rest;
@@ -139,15 +152,17 @@ fn length(bytes: &[u8]) -> Result<Option<usize>, RedisError> {
     let invalid = || RedisError::from((ErrorKind::Parse, "invalid reply"));
     let (mut rest, mut values) = (bytes, 1_u64);
     while values > 0 {
-        if !matches!(rest.first(), None | Some(b'+' | b'-' | b':' | b'$' | b'*')) {
+        let Some((kind, line)) = rest.split_first() else { return Ok(None) };
+        if !matches!(kind, b'+' | b'-' | b':' | b'$' | b'*') {
             return Err(invalid());
         }
-        let Some((kind, text, after)) = line(rest) else { return Ok(None) };
+        let Some(end) = line.iter().position(|byte| *byte == b'\n') else { return Ok(None) };
+        let Some((text, after)) = line.split_at_checked(end + 1) else { return Ok(None) };
         (rest, values) = (after, values - 1);
         if matches!(kind, b'$' | b'*') {
-            // A negative length stands for no value.
-            let number = integer(text).ok_or_else(invalid)?;
+            let (number, _) = number(text).ok_or_else(invalid)?;
             match (kind, u64::try_from(number)) {
+                // A negative length stands for no value.
                 (_, Err(_)) => {}
                 (b'*', Ok(fields)) => values = values.saturating_add(fields),
                 (_, Ok(length)) => {
@@ -159,29 +174,23 @@ fn length(bytes: &[u8]) -> Result<Option<usize>, RedisError> {
                     }
                 }
             }
+        } else if !text.ends_with(b"\r\n") {
+            return Err(invalid());
         }
     }
     Ok(Some(bytes.len() - rest.len()))
 }
 
-/// Splits the first line into its first byte and the text after that; also returns what follows the line. None: it is
-/// not complete.
-fn line(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (kind, rest) = bytes.split_first()?;
-    let (text, rest) = rest.split_at_checked(rest.iter().position(|byte| *byte == b'\r')?)?;
-    Some((*kind, text, rest.strip_prefix(b"\r\n")?))
-}
-
-fn integer(text: &[u8]) -> Option<i64> {
-    let (digits, sign) = text.strip_prefix(b"-").map_or((text, 1), |digits| (digits, -1));
-    if digits.is_empty() {
-        return None;
+/// Returns the number at the start of a line, and what follows the line.
+fn number(line: &[u8]) -> Option<(i64, &[u8])> {
+    let (mut rest, sign) = line.strip_prefix(b"-").map_or((line, 1), |digits| (digits, -1));
+    let digits = rest.len();
+    let mut number = 0_i64;
+    while let [digit @ b'0'..=b'9', after @ ..] = rest {
+        number = number.checked_mul(10)?.checked_add(i64::from(digit - b'0'))?;
+        rest = after;
     }
-    let digit = |sum: i64, byte: &u8| match byte {
-        b'0'..=b'9' => sum.checked_mul(10)?.checked_add(i64::from(byte - b'0')),
-        _ => None,
-    };
-    Some(sign * digits.iter().try_fold(0, digit)?)
+    (rest.len() < digits).then_some((sign * number, rest.strip_prefix(b"\r\n")?))
 }
 
 #[cfg(test)]
@@ -275,8 +284,8 @@ mod tests {
 
     #[test]
     fn a_command_is_an_array_of_its_words() {
-        let mut command = Command::new(3, 0);
-        command.word(&[b"ECHO"]).word(&[b"a", b":", b"b"]).number(-10);
+        let mut command = Command::new(3, &super::words(&[b"ECHO"]), 0);
+        command.word(&[b"a", b":", b"b"]).number(-10);
         let sent = command.into_bytes();
         assert_eq!(sent, b"*3\r\n$4\r\nECHO\r\n$3\r\na:b\r\n$3\r\n-10\r\n");
         let words = ["ECHO", "a:b", "-10"].map(|word| Value::BulkString(word.into()));

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use bb8_redis::redis::{self, Cmd, Script};
 
-use super::resp::Command;
+use super::resp::{self, Command};
 
 const TAKE_CODE: &str = include_str!("scripts/take.lua");
 const GIVE_BACK_CODE: &str =
@@ -13,14 +13,21 @@ const SETTLE_CODE: &str =
     concat!(include_str!("scripts/counter_prelude.lua"), include_str!("scripts/settle.lua"));
 const HEARTBEAT_CODE: &str = include_str!("scripts/heartbeat.lua");
 
+/// The words of a command that name a script, encoded.
+pub(super) type Name = LazyLock<Vec<u8>>;
+
 /// Decides about charges, and counts them.
-pub(super) static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(TAKE_CODE));
+pub(super) static TAKE: Name = LazyLock::new(|| name(TAKE_CODE));
 /// Takes a charge back.
-pub(super) static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| Script::new(GIVE_BACK_CODE));
+pub(super) static GIVE_BACK: Name = LazyLock::new(|| name(GIVE_BACK_CODE));
 /// Adds to a counter what it lacks after an outage.
-pub(super) static SETTLE: LazyLock<Script> = LazyLock::new(|| Script::new(SETTLE_CODE));
+pub(super) static SETTLE: Name = LazyLock::new(|| name(SETTLE_CODE));
 /// Records that an instance is alive.
-pub(super) static HEARTBEAT: LazyLock<Script> = LazyLock::new(|| Script::new(HEARTBEAT_CODE));
+pub(super) static HEARTBEAT: Name = LazyLock::new(|| name(HEARTBEAT_CODE));
+
+fn name(code: &str) -> Vec<u8> {
+    resp::words(&[b"EVALSHA", Script::new(code).get_hash().as_bytes()])
+}
 
 /// Returns the commands that load the scripts.
 pub(crate) fn load_commands() -> [Cmd; 4] {
@@ -29,10 +36,9 @@ pub(crate) fn load_commands() -> [Cmd; 4] {
 }
 
 /// Begins the command that calls a script with this number of keys and then of arguments.
-pub(super) fn evalsha(script: &Script, keys: usize, arguments: usize) -> Command {
+pub(super) fn evalsha(script: &[u8], keys: usize, arguments: usize) -> Command {
     // One allocation, sized for the usual key and charge.
-    let mut command = Command::new(3 + keys + arguments, 96 + 160 * keys);
-    command.word(&[b"EVALSHA"]).word(&[script.get_hash().as_bytes()]);
+    let mut command = Command::new(3 + keys + arguments, script, 96 + 160 * keys);
     command.number(i64::try_from(keys).unwrap_or(i64::MAX));
     command
 }
