@@ -47,7 +47,11 @@ impl Queue {
                 while tokio::spawn(worker.clone().run()).await.is_err() {}
             });
         }
-        tokio::spawn(timekeeper::keep(Arc::clone(&board), breaker));
+        let keep = {
+            let board = Arc::clone(&board);
+            move || timekeeper::keep(Arc::clone(&board), Arc::clone(&breaker))
+        };
+        tokio::spawn(async move { while tokio::spawn(keep()).await.is_err() {} });
         Self(board)
     }
 

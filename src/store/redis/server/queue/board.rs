@@ -15,6 +15,17 @@ const CAPACITY: usize = 4096;
 /// The maximum number of calls in one round trip: Redis serves no other client meanwhile, for about 5 us per call.
 const BATCH: usize = 128;
 
+/// What a worker waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wake {
+    /// Calls wait.
+    Calls,
+    /// The worker was not needed for a while: others can do its work.
+    Unneeded,
+    /// The queue is closed, and no calls wait.
+    Closed,
+}
+
 /// Where callers, workers and the timekeeper meet.
 #[derive(Debug)]
 pub(super) struct Board {
@@ -30,7 +41,7 @@ struct State {
     waiting: VecDeque<PendingCall>,
     /// By worker.
     trips: Vec<Trip>,
-    /// The workers that have nothing to do, the one that was busy last at the end.
+    /// The workers that have nothing to do: first those without a connection, at the end the one that was busy last.
     idle: Vec<usize>,
     /// Whether a worker is about to take the calls that wait.
     is_gathering: bool,
@@ -45,6 +56,12 @@ struct Trip {
     calls: Vec<PendingCall>,
     /// When the worker must give up. None: no round trip is under way.
     until: Option<Deadline>,
+    /// Whether the worker kept its connection.
+    is_connected: bool,
+    /// Whether the worker was needed since the last [`Board::release`].
+    is_needed: bool,
+    /// Whether the worker has to be told that it was not.
+    is_released: bool,
 }
 
 impl Board {
@@ -84,21 +101,34 @@ impl Board {
         Ok(())
     }
 
-    /// Waits until calls wait. Returns false once the queue is closed.
-    pub(super) async fn wait_for_calls(&self, worker: usize) -> bool {
+    /// Waits until there is something for the worker to do, which has a connection or needs one.
+    pub(super) async fn wait_for_calls(&self, worker: usize, is_connected: bool) -> Wake {
         loop {
             {
                 let mut state = self.state();
                 state.is_gathering = !state.waiting.is_empty();
-                if state.is_gathering || state.is_closed {
-                    return state.is_gathering;
+                if state.is_gathering {
+                    return Wake::Calls;
                 }
-                if !state.idle.contains(&worker) {
-                    state.idle.push(worker);
+                if state.is_closed {
+                    return Wake::Closed;
+                }
+                state.rest(worker, is_connected);
+                if state.trips.get_mut(worker).is_some_and(|trip| std::mem::take(&mut trip.is_released)) {
+                    return Wake::Unneeded;
                 }
             }
             self.notified(worker).await;
         }
+    }
+
+    /// Wakes an idle worker that has a connection, if there is one: the one that was woken has none.
+    pub(super) fn pass_on(&self) {
+        let mut state = self.state();
+        let State { idle, trips, .. } = &mut *state;
+        let next = idle.pop_if(|worker| trips.get(*worker).is_some_and(|trip| trip.is_connected));
+        drop(state);
+        self.wake(next);
     }
 
     /// Returns whether any calls wait.
@@ -128,6 +158,7 @@ impl Board {
         trip.calls.iter().for_each(&mut put);
         let any = !trip.calls.is_empty();
         trip.until = any.then_some(until);
+        trip.is_needed = true;
         let is_rescheduled = any && state.look_by(until);
         // What is left is for the next worker.
         let next = if state.waiting.is_empty() { None } else { state.idle.pop() };
@@ -192,6 +223,19 @@ impl Board {
         state.next_look
     }
 
+    /// Tells the workers that were not needed since the last time.
+    pub(super) fn release(&self) {
+        let mut state = self.state();
+        let State { trips, idle, .. } = &mut *state;
+        for (number, (trip, worker)) in trips.iter_mut().zip(&self.workers).enumerate() {
+            let is_needed = std::mem::take(&mut trip.is_needed);
+            if !is_needed && idle.contains(&number) {
+                trip.is_released = true;
+                worker.notify_one();
+            }
+        }
+    }
+
     /// Drops all calls: their server must not be used.
     pub(super) fn abandon(&self) {
         let mut state = self.state();
@@ -233,6 +277,17 @@ impl Board {
 }
 
 impl State {
+    /// Adds the worker to those that have nothing to do.
+    fn rest(&mut self, worker: usize, is_connected: bool) {
+        if let Some(trip) = self.trips.get_mut(worker) {
+            trip.is_connected = is_connected;
+        }
+        if !self.idle.contains(&worker) {
+            let place = if is_connected { self.idle.len() } else { 0 };
+            self.idle.insert(place, worker);
+        }
+    }
+
     /// Returns whether the timekeeper must be woken to look by `deadline`.
     fn look_by(&mut self, deadline: Deadline) -> bool {
         let is_earlier = self.next_look.is_none_or(|look| deadline < look);

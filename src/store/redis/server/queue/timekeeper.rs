@@ -11,20 +11,24 @@ use super::board::Board;
 use crate::clock::Stopwatch;
 use crate::store::redis::server::breaker::Breaker;
 
+/// How long a worker that is not needed keeps its connection, at least.
+const RELEASE: Duration = Duration::from_secs(60);
+
 /// Keeps the deadlines of the calls on the board until it is closed. When the breaker opens, no call may wait for the
 /// server any longer.
 pub(super) async fn keep(board: Arc<Board>, breaker: Arc<Breaker>) {
     let mut opened = pin!(breaker.wait_until_open());
+    let mut release = Stopwatch::start().deadline(RELEASE);
     while !board.is_done() {
-        let next = board.look(Stopwatch::start().deadline(Duration::ZERO));
-        let look = async {
-            match next {
-                Some(next) => sleep_until(next.instant().into()).await,
-                None => std::future::pending().await,
-            }
-        };
+        let watch = Stopwatch::start();
+        let now = watch.deadline(Duration::ZERO);
+        if release <= now {
+            board.release();
+            release = watch.deadline(RELEASE);
+        }
+        let next = board.look(now).map_or(release, |look| look.min(release));
         tokio::select! {
-            () = look => {}
+            () = sleep_until(next.instant().into()) => {}
             () = board.rescheduled() => {}
             () = &mut opened => {
                 opened.set(breaker.wait_until_open());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bb8_redis::bb8::{ManageConnection as _, Pool, PooledConnection};
 use bb8_redis::redis::RedisError;
 
-use super::board::Board;
+use super::board::{Board, Wake};
 use super::pending_call::Outcome;
 use crate::clock::Stopwatch;
 use crate::metrics::StoreMeter;
@@ -47,7 +47,16 @@ impl Worker {
         // Of a round trip that panicked.
         self.board.leave(self.number, Vec::new());
         let (mut kept, mut sent) = (None, Vec::new());
-        while self.board.wait_for_calls(self.number).await {
+        loop {
+            match self.board.wait_for_calls(self.number, kept.is_some()).await {
+                Wake::Calls => {}
+                // The pool closes it, unless it has too few.
+                Wake::Unneeded => {
+                    kept = None;
+                    continue;
+                }
+                Wake::Closed => return,
+            }
             // The connection comes first, then the batch: it contains all calls that wait by then.
             let Some(mut connection) = self.connection(kept.take()).await else { continue };
             // Tasks that are about to make a call get the chance to share this round trip; without such tasks, this
@@ -73,6 +82,8 @@ impl Worker {
         {
             return Some(kept);
         }
+        // Connecting can take longer than a check may: what waits need not wait for that.
+        self.board.pass_on();
         while self.board.has_waiting() {
             if let Ok(connection) = self.pool.get_owned().await {
                 return Some(connection);

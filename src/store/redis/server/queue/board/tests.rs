@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
-use super::{BATCH, Board, CAPACITY};
+use super::{BATCH, Board, CAPACITY, Wake};
 use crate::clock::{Clock, Deadline, Stopwatch};
 use crate::store::StoreError;
 use crate::store::redis::server::queue::pending_call::{Outcome, OutcomeReceiver, PendingCall};
@@ -41,7 +41,11 @@ impl Bench {
 
     /// Returns whether calls wait for the worker. If not, it is idle from now on.
     fn is_woken(&self, worker: usize) -> bool {
-        self.board.wait_for_calls(worker).now_or_never().unwrap_or(false)
+        self.wake(worker) == Some(Wake::Calls)
+    }
+
+    fn wake(&self, worker: usize) -> Option<Wake> {
+        self.board.wait_for_calls(worker, true).now_or_never()
     }
 }
 
@@ -174,5 +178,49 @@ fn a_queue_that_is_closed_ends_when_no_call_is_outstanding() {
     assert!(!bench.board.is_done());
     bench.board.leave(0, Vec::new());
     assert!(bench.board.is_done());
-    assert_eq!(bench.board.wait_for_calls(0).now_or_never(), Some(false));
+    assert_eq!(bench.wake(0), Some(Wake::Closed));
+}
+
+#[test]
+fn a_worker_that_was_not_needed_is_told_so_once() {
+    let bench = Bench::of(2);
+    assert!(!bench.is_woken(0) && !bench.is_woken(1));
+    let _outcome = bench.push(20);
+    assert_eq!(bench.depart(1, 0), 1);
+    bench.board.leave(1, Vec::new());
+    bench.board.release();
+    assert_eq!((bench.wake(0), bench.wake(1)), (Some(Wake::Unneeded), None));
+    assert_eq!(bench.wake(0), None);
+}
+
+#[test]
+fn a_worker_on_a_round_trip_is_needed() {
+    let bench = Bench::of(1);
+    let _outcome = bench.push(20);
+    bench.depart(0, 0);
+    bench.board.release();
+    bench.board.release();
+    assert_eq!(bench.wake(0), None);
+}
+
+#[test]
+fn a_worker_with_a_connection_is_woken_first() {
+    let bench = Bench::of(2);
+    assert_eq!(bench.wake(0), None);
+    assert_eq!(bench.board.wait_for_calls(1, false).now_or_never(), None);
+    let _outcome = bench.push(20);
+    assert_eq!(bench.board.state().idle, [1]);
+}
+
+#[test]
+fn a_worker_without_a_connection_passes_calls_on_to_one_that_has_one() {
+    let bench = Bench::of(3);
+    for (worker, is_connected) in [(0, false), (1, true), (2, true)] {
+        assert_eq!(bench.board.wait_for_calls(worker, is_connected).now_or_never(), None);
+    }
+    let _outcome = bench.push(20);
+    bench.board.pass_on();
+    assert_eq!(bench.board.state().idle, [0]);
+    bench.board.pass_on();
+    assert_eq!(bench.board.state().idle, [0], "it could not send anything sooner");
 }
