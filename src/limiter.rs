@@ -91,10 +91,9 @@ impl Limiter {
     /// that a client that is over its limit takes nothing that other clients could use.
     #[must_use]
     pub fn recall<'p>(&self, charges: &Charges<'p>) -> Option<Limited<'p>> {
-        let now = self.timeline.now();
         let binding = charges.as_slice().iter().filter(|pending| pending.is_binding());
         let refused = binding.filter_map(|pending| {
-            let (remaining, reset_ms) = self.refusals.get(&pending.keyed, now)?;
+            let (remaining, reset_ms) = self.refusals.get(&pending.keyed, || self.timeline.now())?;
             Some((pending.rule, pending.standing(remaining, reset_ms)))
         });
         let limited = refusal(refused)?;

@@ -93,9 +93,10 @@ impl RefusalCache {
     }
 
     /// Returns the units that would be admitted and the milliseconds until the charge is admitted, if it is known to be
-    /// refused at `now`.
-    pub(super) fn get(&self, keyed: &KeyedCharge, now: LocalMs) -> Option<(i64, i64)> {
+    /// refused at `now`. The clock is read only if a refusal is remembered.
+    pub(super) fn get(&self, keyed: &KeyedCharge, now: impl FnOnce() -> LocalMs) -> Option<(i64, i64)> {
         let refusal = self.refusals.get(keyed.key.as_str())?;
+        let now = now();
         let applies = refusal.limit == keyed.charge.limit && refusal.cost <= keyed.charge.cost;
         (applies && now < refusal.expires).then_some((refusal.remaining, refusal.room - now))
     }
@@ -123,16 +124,16 @@ mod tests {
     fn a_refusal_of_a_local_counter_lasts_until_there_is_room() {
         let (cache, (keyed, outcome)) = (RefusalCache::new(EarlyRoom::Never), refused(0));
         cache.insert(&keyed, &outcome, LocalMs::new(10), LocalMs::new(10));
-        assert_eq!(cache.get(&keyed, LocalMs::new(60_009)), Some((0, 1)));
-        assert_eq!(cache.get(&keyed, LocalMs::new(60_010)), None);
+        assert_eq!(cache.get(&keyed, || LocalMs::new(60_009)), Some((0, 1)));
+        assert_eq!(cache.get(&keyed, || LocalMs::new(60_010)), None);
     }
 
     #[test]
     fn a_refusal_in_redis_lasts_for_five_seconds() {
         let (cache, (keyed, outcome)) = (RefusalCache::new(EarlyRoom::Deletion), refused(0));
         cache.insert(&keyed, &outcome, LocalMs::new(10), LocalMs::new(10));
-        assert_eq!(cache.get(&keyed, LocalMs::new(20)), Some((0, 59_990)));
-        assert_eq!(cache.get(&keyed, LocalMs::new(5_010)), None);
+        assert_eq!(cache.get(&keyed, || LocalMs::new(20)), Some((0, 59_990)));
+        assert_eq!(cache.get(&keyed, || LocalMs::new(5_010)), None);
     }
 
     #[test]
@@ -141,8 +142,12 @@ mod tests {
         for sent in [10, 200].map(LocalMs::new) {
             cache.insert(&keyed, &outcome, sent, sent);
             cache.insert(&keyed, &outcome, sent + 1, sent + 1);
-            assert_eq!(cache.get(&keyed, sent + 99), Some((0, 59_802)));
-            assert_eq!(cache.get(&keyed, sent + 100), None, "it may have been full for a moment each time");
+            assert_eq!(cache.get(&keyed, || sent + 99), Some((0, 59_802)));
+            assert_eq!(
+                cache.get(&keyed, || sent + 100),
+                None,
+                "it may have been full for a moment each time"
+            );
         }
     }
 
@@ -150,14 +155,14 @@ mod tests {
     fn a_refusal_long_after_a_charge_that_may_be_given_back_lasts_for_five_seconds() {
         let (cache, (keyed, outcome)) = (RefusalCache::new(EarlyRoom::GiveBack), refused(100));
         cache.insert(&keyed, &outcome, LocalMs::new(10), LocalMs::new(10));
-        assert_eq!(cache.get(&keyed, LocalMs::new(5_009)), Some((0, 54_901)));
+        assert_eq!(cache.get(&keyed, || LocalMs::new(5_009)), Some((0, 54_901)));
     }
 
     #[test]
     fn the_named_time_is_not_before_there_is_room_where_the_reply_was_slow() {
         let (cache, (keyed, outcome)) = (RefusalCache::new(EarlyRoom::Never), refused(0));
         cache.insert(&keyed, &outcome, LocalMs::new(10), LocalMs::new(30));
-        assert_eq!(cache.get(&keyed, LocalMs::new(40)), Some((0, 59_990)));
-        assert_eq!(cache.get(&keyed, LocalMs::new(60_010)), None, "the store may have room");
+        assert_eq!(cache.get(&keyed, || LocalMs::new(40)), Some((0, 59_990)));
+        assert_eq!(cache.get(&keyed, || LocalMs::new(60_010)), None, "the store may have room");
     }
 }
