@@ -69,8 +69,9 @@ impl MemoryStore {
         decisions.map(decision).collect()
     }
 
-    /// Decides about all charges of one request at the time `begun`, without a copy of their counters. Calls `checked` with each counter
-    /// before the decision, and `decided` with each charge and the decision about it, while the counters are locked.
+    /// Decides about all charges of one request, whose check has `begun`, without a copy of their counters. Calls `checked`
+    /// with each counter before the decision, and `decided` with each charge and the decision about it, while the counters
+    /// are locked.
     pub(crate) fn decide<'c, C: AsRef<KeyedCharge>>(
         &self,
         charges: &'c [C],
@@ -79,7 +80,8 @@ impl MemoryStore {
         mut decided: impl FnMut(&'c C, Decided<'_>),
     ) {
         let mut table = self.table.lock(charges.iter().map(|charge| &*charge.as_ref().key));
-        let now = self.at(begun);
+        // Under the lock: a thread that had to wait for it would turn back the clock of the others.
+        let now = self.now();
         let mut refused = RefusedGroups::default();
         let mut checks: SmallVec<[Check; USUAL_CHARGES]> = SmallVec::new();
         for KeyedCharge { key, charge } in charges.iter().map(C::as_ref) {
@@ -94,7 +96,7 @@ impl MemoryStore {
         for (each, Check { is_new, fits }) in charges.iter().zip(checks) {
             let KeyedCharge { key, charge } = each.as_ref();
             let charged = refused.admit(charge);
-            if charged && (is_new || (evicted && table.get(key).is_none())) {
+            if charged && (is_new || evicted) && table.get(key).is_none() {
                 let entry = Entry { counter: Counter::default(), window_ms: charge.limit.window_ms() };
                 if table.insert(key, entry) {
                     evicted = true;
@@ -114,14 +116,14 @@ impl MemoryStore {
 
     /// Removes the counters that no longer matter.
     pub fn sweep(&self) {
-        let now_ms = self.at(Stopwatch::start()).as_i64();
+        let now_ms = self.now().as_i64();
         self.table.retain(|_, entry| entry.counter.last_ms() + entry.window_ms > now_ms);
         self.meter.keys(self.len());
     }
 
     /// Returns the time of this store: its clock is the timeline.
-    fn at(&self, watch: Stopwatch) -> StoreMs {
-        StoreMs::new(self.timeline.at(watch).as_i64())
+    fn now(&self) -> StoreMs {
+        StoreMs::new(self.timeline.now().as_i64())
     }
 
     /// Returns the number of counters.
