@@ -2,6 +2,7 @@
 //! hyper's server writes only final responses (and 100), so interim ones bypass it. Over HTTP/2 that is impossible.
 
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 
@@ -15,6 +16,9 @@ const MAX_BYTES: usize = 16 * 1024;
 #[derive(Debug, Default)]
 pub(crate) struct InterimResponses {
     state: Mutex<State>,
+    /// Whether the last request may have interim responses: its final response has not begun. It changes only while the
+    /// state is locked.
+    open: AtomicBool,
     writer: AtomicWaker,
 }
 
@@ -22,8 +26,6 @@ pub(crate) struct InterimResponses {
 struct State {
     /// The number of requests so far.
     requests: u64,
-    /// Whether the last request may have interim responses: its final response has not begun.
-    open: bool,
     /// The bytes of all interim responses to the last request.
     bytes: usize,
     /// The bytes that are not written yet.
@@ -39,7 +41,8 @@ impl InterimResponses {
     pub(crate) fn begin_request(&self) {
         let mut state = self.state();
         state.requests += 1;
-        (state.open, state.bytes) = (true, 0);
+        state.bytes = 0;
+        self.open.store(true, Ordering::Relaxed);
     }
 
     /// Returns the number of the last request.
@@ -50,7 +53,7 @@ impl InterimResponses {
     /// Notes that the final response begins. Interim responses that are not written yet are dropped.
     pub(crate) fn begin_final_response(&self) {
         let mut state = self.state();
-        state.open = false;
+        self.open.store(false, Ordering::Relaxed);
         state.unsent.clear();
     }
 
@@ -68,7 +71,10 @@ impl InterimResponses {
         }
         message.extend_from_slice(b"\r\n");
         let mut state = self.state();
-        if !state.open || state.requests != request || state.bytes + message.len() > MAX_BYTES {
+        if !self.open.load(Ordering::Relaxed)
+            || state.requests != request
+            || state.bytes + message.len() > MAX_BYTES
+        {
             return;
         }
         state.bytes += message.len();
@@ -77,8 +83,12 @@ impl InterimResponses {
         self.writer.wake();
     }
 
-    /// Takes the bytes to write. The task is woken when there are more.
+    /// Takes the bytes to write. The task is woken when there are more for the same request.
     pub(crate) fn take_unsent(&self, context: &Context<'_>) -> Vec<u8> {
+        // Nothing comes until the next request begins. Then this is called again.
+        if !self.open.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
         self.writer.register(context.waker());
         std::mem::take(&mut self.state().unsent)
     }
