@@ -102,7 +102,7 @@ where
                 }
             });
             if let Some(connection) = accepted.await {
-                connection.serve(&http, drain, handle).await;
+                connection.serve(http, drain, handle).await;
             }
         });
     }
@@ -153,6 +153,6 @@ impl Acceptor {
         let guards = ConnectionGuards(Arc::new((guards, own)));
         let peer_address = Connection::address_text(peer);
         let connection = Connection { peer, peer_address, secure, names, interim, guards };
-        Some(HttpConnection { stream, http2, connection: Arc::new(connection) })
+        Some(HttpConnection { stream: Box::new(stream), http2, connection: Arc::new(connection) })
     }
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +40,8 @@ const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client over HTTP/1 is idle before its connection is parked.
+const PARK_AFTER: Duration = Duration::from_secs(1);
 /// How long a connection without a request stays open after its graceful shutdown has begun: the client may have sent a
 /// request before it noticed.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -48,9 +50,14 @@ const HEAD_SLACK: usize = 8 * 1024;
 /// The number of fields that hyper accepts over HTTP/1 where no other is set.
 const HYPER_FIELDS: usize = 100;
 
+type BoxError = Box<dyn Error + Send + Sync>;
+/// Boxed, as hyper's connection gets it and gives it back.
+type HttpStream = Box<StrictHttp1<Either<Stream, FloodGuard<Stream>>>>;
+type Io = TokioIo<HttpStream>;
+
 /// A connection on which HTTP begins.
 pub(super) struct HttpConnection {
-    pub(super) stream: StrictHttp1<Either<Stream, FloodGuard<Stream>>>,
+    pub(super) stream: HttpStream,
     pub(super) http2: bool,
     pub(super) connection: Arc<Connection>,
 }
@@ -59,28 +66,29 @@ impl HttpConnection {
     /// Serves the connection to its end. A tunnel outlives this.
     pub(super) fn serve<H, F, B>(
         self,
-        http: &HttpConfig,
+        http: Arc<HttpConfig>,
         drain: Drain,
         handle: H,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>>
     where
         H: Fn(Request<Incoming>, Arc<Connection>) -> F + Send + Sync + 'static,
         F: Future<Output = Response<B>> + Send + 'static,
-        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + Send + 'static,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin + Send + 'static,
     {
         let Self { stream, http2, connection } = self;
         let Drain { leaving, closing } = drain;
-        let idle_tracker = IdleTracker::start(stream.flushed());
+        let (reader, idle_tracker) = (stream.state(), IdleTracker::start(stream.flushed()));
         let watch = ConnectionWatch {
             peer: connection.peer,
             closing,
+            reader: Arc::clone(&reader),
             idle_tracker: Arc::clone(&idle_tracker),
             idle_timeout: http.idle_timeout,
         };
         let requests = Arc::new(Requests {
             handle,
             connection,
-            reader: stream.state(),
+            reader,
             cut_short: stream.cut_short(),
             idle_tracker,
             next_number: AtomicU64::new(0),
@@ -90,61 +98,120 @@ impl HttpConnection {
         });
         let service = service_fn(move |request| requests.respond(request));
         let io = TokioIo::new(stream);
-        // The future of hyper's connection is boxed before it is used, so that its bytes are not kept a second time
-        // where they were moved from.
-        if http2 {
-            let serving = Box::pin(http.http2.serve_connection(io, service));
-            Box::pin(watch.run(serving, http2::Connection::graceful_shutdown))
-        } else {
-            let serving = Box::pin(http.http1.serve_connection(io, service).with_upgrades());
-            Box::pin(watch.run(serving, http1::UpgradeableConnection::graceful_shutdown))
+        match http2 {
+            true => Box::pin(watch.run_http2(http, io, service)),
+            false => Box::pin(watch.run_http1(http, io, service)),
         }
     }
 }
 
-/// What ends a connection from this side.
+/// What ends a connection from this side, or parks it.
 struct ConnectionWatch {
     peer: SocketAddr,
     closing: CancellationToken,
+    reader: Arc<ReaderState>,
     idle_tracker: Arc<IdleTracker>,
     idle_timeout: Duration,
 }
 
 impl ConnectionWatch {
-    /// Runs hyper's connection to its end. `shut_down` begins its graceful shutdown.
-    async fn run<C>(self, mut serving: Pin<Box<C>>, shut_down: fn(Pin<&mut C>))
+    async fn run_http2<S, B>(self, http: Arc<HttpConfig>, io: Io, service: S)
     where
-        C: Future<Output = hyper::Result<()>>,
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send + 'static>,
+        B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
     {
-        let ended = tokio::select! {
+        // Boxed before it is used, so that its bytes are not kept a second time where they were moved from.
+        let mut serving = Box::pin(http.http2.serve_connection(io, service));
+        tokio::select! {
             // The connection first, so that requests which have already arrived get a response before it is shut down.
             biased;
-            ended = serving.as_mut() => Some(ended),
-            () = self.closing.cancelled() => None,
-            () = self.idle_tracker.idle_for(self.idle_timeout) => None,
-        };
-        let ended = match ended {
-            Some(ended) => ended,
-            None => {
-                shut_down(serving.as_mut());
-                let idle = async {
-                    tokio::time::sleep(CLOSE_GRACE).await;
-                    self.idle_tracker.idle_for(CLOSE_GRACE).await;
-                };
-                tokio::select! {
-                    ended = serving.as_mut() => ended,
-                    () = idle => Ok(()),
-                }
+            ended = serving.as_mut() => return self.report(ended),
+            () = self.closing.cancelled() => {}
+            () = self.idle_tracker.idle_for(self.idle_timeout, self.idle_timeout / 4) => {}
+        }
+        serving.as_mut().graceful_shutdown();
+        self.run_down(serving).await;
+    }
+
+    /// Runs HTTP/1 to the end of the connection. It is parked while the client is idle: hyper keeps two buffers of 8 KiB
+    /// for each connection, whether it is used or not.
+    async fn run_http1<S, B>(self, http: Arc<HttpConfig>, mut io: Io, mut service: S)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Unpin,
+        B: Body<Error: Into<BoxError>> + 'static,
+    {
+        loop {
+            let mut serving = Box::pin(http.http1.serve_connection(io, service).with_upgrades());
+            let found = tokio::select! {
+                // The connection first, as over HTTP/2.
+                biased;
+                ended = serving.as_mut() => return self.report(ended),
+                () = self.closing.cancelled() => Idle::TooLong,
+                found = self.idle_between_requests() => found,
+            };
+            if let Idle::TooLong = found {
+                serving.as_mut().graceful_shutdown();
+                return self.run_down(serving).await;
             }
-        };
-        if let Err(error) = ended {
-            if is_flood(&error) {
-                Bound::Resets.count_exceeded();
+            let Some(parts) = Pin::into_inner(serving).into_parts() else { return };
+            // hyper keeps no byte between two requests. If it did, nobody could tell what the byte belongs to.
+            if !parts.read_buf.is_empty() {
+                return;
             }
-            let (peer, error): (_, &(dyn Error + 'static)) = (self.peer, &error);
-            tracing::debug!(%peer, error, "the connection ended early");
+            tracing::trace!(peer = %self.peer, "parked an idle connection");
+            (io, service) = (parts.io, parts.service);
+            tokio::select! {
+                () = std::future::poll_fn(|context| io.inner_mut().poll_next_request(context)) => {}
+                () = self.closing.cancelled() => {}
+                () = self.idle_tracker.idle_for(self.idle_timeout, self.idle_timeout / 4) => {}
+            }
         }
     }
+
+    /// Waits until the client is idle, and returns what follows from that.
+    async fn idle_between_requests(&self) -> Idle {
+        let look_every = self.idle_timeout / 4;
+        loop {
+            self.idle_tracker.idle_for(PARK_AFTER.min(self.idle_timeout), look_every).await;
+            if self.idle_tracker.idle().is_some_and(|idle| idle >= self.idle_timeout) {
+                return Idle::TooLong;
+            }
+            if self.reader.is_between_requests() {
+                return Idle::Park;
+            }
+            // A part of the next request has arrived, or the last one's body is still being thrown away.
+            tokio::time::sleep(look_every).await;
+        }
+    }
+
+    /// Runs a connection to its end after its graceful shutdown has begun.
+    async fn run_down(&self, mut serving: Pin<Box<impl Future<Output = hyper::Result<()>>>>) {
+        let idle = async {
+            tokio::time::sleep(CLOSE_GRACE).await;
+            self.idle_tracker.idle_for(CLOSE_GRACE, CLOSE_GRACE / 4).await;
+        };
+        tokio::select! {
+            ended = serving.as_mut() => self.report(ended),
+            () = idle => {}
+        }
+    }
+
+    fn report(&self, ended: hyper::Result<()>) {
+        let Err(error) = ended else { return };
+        if is_flood(&error) {
+            Bound::Resets.count_exceeded();
+        }
+        let (peer, error): (_, &(dyn Error + 'static)) = (self.peer, &error);
+        tracing::debug!(%peer, error, "the connection ended early");
+    }
+}
+
+/// What follows for a connection whose client is idle.
+enum Idle {
+    /// It is parked until the next request.
+    Park,
+    /// It is closed.
+    TooLong,
 }
 
 /// What the requests of one connection share.

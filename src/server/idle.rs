@@ -29,19 +29,24 @@ impl IdleTracker {
     }
 
     /// Returns how long no request has been under way, or `None` if one is.
-    fn idle(&self) -> Option<Duration> {
+    pub(super) fn idle(&self) -> Option<Duration> {
         let quiet = self.under_way.load(Ordering::Relaxed) == 0 && self.flushed.load(Ordering::Relaxed);
         quiet.then(|| self.last_end.elapsed())
     }
 
-    /// Waits until no request has been under way for `timeout`, and at most a quarter of it longer: looking now and
-    /// then costs less than a timer for each request.
-    pub(super) async fn idle_for(&self, timeout: Duration) {
+    /// Waits until no request has been under way for `timeout`, and at most `look_every` longer: looking now and then
+    /// costs less than a timer for each request. A connection that is seen busy is looked at less and less often.
+    pub(super) async fn idle_for(&self, timeout: Duration, look_every: Duration) {
+        let mut busy = timeout.min(look_every);
         loop {
             let wait = match self.idle() {
                 Some(idle) if idle >= timeout => return,
                 Some(idle) => timeout.saturating_sub(idle),
-                None => timeout / 4,
+                None => {
+                    let wait = busy;
+                    busy = busy.saturating_mul(2).min(look_every);
+                    wait
+                }
             };
             tokio::time::sleep(wait.max(Duration::from_millis(1))).await;
         }

@@ -4,6 +4,7 @@ mod application;
 mod connections;
 mod floods;
 mod overloaded;
+mod parked;
 mod slow;
 mod stalled;
 

@@ -1,5 +1,6 @@
 //! State shared between the strict reader of an HTTP/1 connection and the service behind it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -8,7 +9,11 @@ use super::malformed::Malformed;
 /// What the strict reader reports to the service, and waits for from it. Requests are numbered from 0, and served in
 /// order.
 #[derive(Debug, Default)]
-pub(in crate::server) struct ReaderState(Mutex<State>);
+pub(in crate::server) struct ReaderState {
+    state: Mutex<State>,
+    /// Whether the last request has been handed on to its end, and nothing of the next one is there.
+    between_requests: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -31,7 +36,17 @@ enum Upgrade {
 
 impl ReaderState {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes whether the reader is between two requests.
+    pub(super) fn set_between_requests(&self, between: bool) {
+        self.between_requests.store(between, Ordering::Relaxed);
+    }
+
+    /// Returns whether the reader is between two requests.
+    pub(in crate::server) fn is_between_requests(&self) -> bool {
+        self.between_requests.load(Ordering::Relaxed)
     }
 
     /// Notes that a request is not valid, and that the service gets a stand-in for it.

@@ -203,19 +203,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StrictHttp1<S> {
         }
         Poll::Ready(Ok(length > 0))
     }
-}
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for StrictHttp1<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        out: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if !matches!(self.framing, Framing::PassThrough) {
-            // hyper reads on while it has no response: that is when interim responses can be written.
-            let Self { inner, writer, .. } = &mut *self;
-            writer.poll_interim(inner, context);
-        }
+    /// Reads messages, and hands on what is judged.
+    fn poll_messages(&mut self, context: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             if self.cleared > 0 {
                 self.hand_on(out);
@@ -260,6 +250,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for StrictHttp1<S> {
                 return Poll::Ready(Ok(()));
             }
         }
+    }
+
+    /// Waits until the client sends its next request or leaves, without a buffer.
+    pub(in crate::server) fn poll_next_request(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // hyper reads next, and then gets the same end or error.
+        self.fill(context).map(drop)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for StrictHttp1<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Framing::PassThrough = self.framing {
+            return self.poll_messages(context, out);
+        }
+        // hyper reads on while it has no response: that is when interim responses can be written.
+        let Self { inner, writer, .. } = &mut *self;
+        writer.poll_interim(inner, context);
+        let polled = self.poll_messages(context, out);
+        self.state.set_between_requests(self.framing.is_head() && self.buffer.is_empty());
+        polled
     }
 }
 
