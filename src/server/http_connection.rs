@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
@@ -122,13 +123,19 @@ impl ConnectionWatch {
     {
         // Boxed before it is used, so that its bytes are not kept a second time where they were moved from.
         let mut serving = Box::pin(http.http2.serve_connection(io, service));
+        let mut over = seldom(async {
+            tokio::select! {
+                () = self.closing.cancelled() => {}
+                () = self.idle_tracker.idle_for(self.idle_timeout, self.idle_timeout / 4) => {}
+            }
+        });
         tokio::select! {
             // The connection first, so that requests which have already arrived get a response before it is shut down.
             biased;
             ended = serving.as_mut() => return self.report(ended),
-            () = self.closing.cancelled() => {}
-            () = self.idle_tracker.idle_for(self.idle_timeout, self.idle_timeout / 4) => {}
+            Some(()) = over.next() => {}
         }
+        drop(over);
         serving.as_mut().graceful_shutdown();
         self.run_down(serving).await;
     }
@@ -142,13 +149,19 @@ impl ConnectionWatch {
     {
         loop {
             let mut serving = Box::pin(http.http1.serve_connection(io, service).with_upgrades());
+            let mut idle = seldom(async {
+                tokio::select! {
+                    () = self.closing.cancelled() => Idle::TooLong,
+                    idle = self.idle_between_requests() => idle,
+                }
+            });
             let found = tokio::select! {
                 // The connection first, as over HTTP/2.
                 biased;
                 ended = serving.as_mut() => return self.report(ended),
-                () = self.closing.cancelled() => Idle::TooLong,
-                found = self.idle_between_requests() => found,
+                Some(found) = idle.next() => found,
             };
+            drop(idle);
             if let Idle::TooLong = found {
                 serving.as_mut().graceful_shutdown();
                 return self.run_down(serving).await;
@@ -204,6 +217,12 @@ impl ConnectionWatch {
         let (peer, error): (_, &(dyn Error + 'static)) = (self.peer, &error);
         tracing::debug!(%peer, error, "the connection ended early");
     }
+}
+
+/// Returns a stream of the future's output. It polls the future only when something wakes that: looking for the end of a
+/// connection each time that its socket or its upstream wakes it would cost more.
+fn seldom<F: Future>(future: F) -> FuturesUnordered<F> {
+    std::iter::once(future).collect()
 }
 
 /// What follows for a connection whose client is idle.
