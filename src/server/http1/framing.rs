@@ -48,15 +48,15 @@ impl Framing {
         match self {
             Self::Head(prefix) => {
                 // Nearly all heads arrive at once: they are judged without the byte-by-byte reading of a prefix.
-                let whole = if prefix.is_new() { head::end_of_head(bytes) } else { None };
-                let end = match whole {
-                    Some(end) => end,
+                let whole = if prefix.is_new() { head::read(bytes, bounds)? } else { None };
+                let (end, following) = match whole {
+                    Some(whole) => whole,
                     None => match prefix.scan(bytes, bounds, policy.load().path())? {
-                        Some(end) => end,
+                        Some(end) => (end, head::judge(bytes.get(..end).unwrap_or_default(), bounds)?),
                         None => return Ok(0),
                     },
                 };
-                *self = head::judge(bytes.get(..end).unwrap_or_default(), bounds)?.into();
+                *self = following.into();
                 Ok(end)
             }
             Self::Length(left) => {

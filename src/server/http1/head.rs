@@ -91,21 +91,43 @@ pub(super) fn too_long(bytes: &[u8], bounds: &HeadBounds) -> Result<(), Malforme
     Err(if long_line { Malformed::LongTarget } else { Malformed::LongHeader })
 }
 
+/// Returns where the head at the front of `bytes` ends, and what follows it. `None`: its end is not there.
+///
+/// # Errors
+/// As [`judge`].
+pub(super) fn read(bytes: &[u8], bounds: &HeadBounds) -> Result<Option<(usize, Following)>, Malformed> {
+    // Nearly all heads are valid, and there as a whole: then one reading finds their end, too.
+    if let Ok((following, rest)) = read_lines(bytes, bounds) {
+        let end = bytes.len() - rest.len();
+        too_long(bytes.get(..end).unwrap_or_default(), bounds)?;
+        return Ok(Some((end, following)));
+    }
+    let Some(end) = end_of_head(bytes) else { return Ok(None) };
+    Ok(Some((end, judge(bytes.get(..end).unwrap_or_default(), bounds)?)))
+}
+
 /// Returns what follows `head`, which ends at [`end_of_head`].
 ///
 /// # Errors
 /// When the head is not valid by RFC 9112, or can be read in two ways.
 pub(in crate::server) fn judge(head: &[u8], bounds: &HeadBounds) -> Result<Following, Malformed> {
     too_long(head, bounds)?;
-    let head = head.get(skip_empty_lines(head)..).unwrap_or_default();
-    let (line, mut rest) = first_line(head)?;
+    let (following, rest) = read_lines(head, bounds)?;
+    // If bytes follow the empty line, another reader could find the end of the head elsewhere.
+    if rest.is_empty() { Ok(following) } else { Err(Malformed::LineEnd) }
+}
+
+/// Reads lines up to the empty one. Returns what follows the head, and the bytes behind it.
+fn read_lines<'a>(bytes: &'a [u8], bounds: &HeadBounds) -> Result<(Following, &'a [u8]), Malformed> {
+    let bytes = bytes.get(skip_empty_lines(bytes)..).unwrap_or_default();
+    let (line, mut rest) = first_line(bytes)?;
     let mut request = request_line(line, bounds)?;
     let (mut count, mut size) = (0, 0);
     loop {
         let (line, after) = first_line(rest)?;
         rest = after;
         if line.is_empty() {
-            break;
+            return Ok((request.following()?, rest));
         }
         let (name, value) = field(line)?;
         count += 1;
@@ -118,8 +140,6 @@ pub(in crate::server) fn judge(head: &[u8], bounds: &HeadBounds) -> Result<Follo
         }
         request.note(name, value)?;
     }
-    // If bytes follow the empty line, another reader could find the end of the head elsewhere.
-    if rest.is_empty() { request.following() } else { Err(Malformed::LineEnd) }
 }
 
 /// Returns the first line without its CR LF, and the bytes after it.

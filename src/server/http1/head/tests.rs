@@ -233,7 +233,16 @@ proptest! {
     }
 
     #[test]
+    fn one_reading_finds_the_end_and_the_verdict_of_two(bytes in pieces(), cut in any::<prop::sample::Index>()) {
+        for bytes in [&bytes[..], &bytes[..cut.index(bytes.len())]] {
+            let end = end_of_head(bytes);
+            let judged = end.map(|end| judge(&bytes[..end], &BOUNDS).map(|following| (end, following)));
+            prop_assert_eq!(read(bytes, &BOUNDS), judged.transpose());
+        }
+    }
+
+    #[test]
     fn no_bytes_break_it(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = (end_of_head(&bytes), judge(&bytes, &BOUNDS), too_long(&bytes, &BOUNDS));
+        let _ = (end_of_head(&bytes), judge(&bytes, &BOUNDS), read(&bytes, &BOUNDS).is_ok(), too_long(&bytes, &BOUNDS));
     }
 }
