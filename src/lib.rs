@@ -54,6 +54,9 @@
 //! - **shadow**: a rule on trial. It counts and reports, and refuses nothing.
 //! - **outage policy**: what a rule does when its store makes no decision in time.
 
+// A future is copied wherever it is moved. (Not for tests: they move those of a large client.)
+#![warn(clippy::large_futures)]
+
 // Public is what the binary, the tests, the benchmarks and the examples name. The rest is private, so that the compiler
 // reports what is not used.
 mod address;
