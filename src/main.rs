@@ -11,9 +11,12 @@ const EX_USAGE: u8 = 64;
 const EX_CONFIG: u8 = 78;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    // Gives memory back that is free for 10 s. Where the platform has no such thread, memory is given back while requests
+    // come, and only then.
+    let _ = tikv_jemalloc_ctl::background_thread::write(true);
     let done = match cli::parse(std::env::args_os()).map(|cli| cli.command) {
         Ok(Command::Run(run)) => app::run(run.config.clone(), &run.overrides(), &run.log.log),
         Ok(Command::Demo(demo)) => app::demo(demo.listen, demo.ops_listen, &demo.log.log),

@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import time
 
 from processes import run
@@ -13,12 +12,14 @@ SHORT, LONG = 1000, 3000
 WARM_UP = 400
 # Whole rounds of what runs without requests: tidegate reads its configuration every 0.4 s.
 IDLE_S = 2.0
+# The functions that allocate, of libc and of mimalloc. What these call in turn is the same allocation.
+ALLOCATORS = re.compile(r"(mi_)?(malloc|calloc|zalloc|realloc|memalign|posix_memalign|aligned_alloc)(_aligned)?")
 # Where the profiles stay, for callgrind_annotate.
 PROFILES = "target/instructions"
 
 
-def instructions(row, around):
-    """Instructions per request, by callgrind."""
+def measure(row, around):
+    """Instructions and allocations per request, by callgrind."""
     os.makedirs(PROFILES, exist_ok=True)
     profile = os.path.join(PROFILES, re.sub(r"[^a-z0-9_]+", "-", row.key.lower()))
     tool = ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={profile}"]
@@ -32,7 +33,7 @@ def instructions(row, around):
             seconds = timed(work)
             # Also sets the counters to zero.
             monitor(subject, "dump")
-            return total(f"{profile}.{number}"), seconds
+            return totals(f"{profile}.{number}"), seconds
 
         idle, idle_s = count(1, lambda: time.sleep(IDLE_S))
         short, short_s = count(2, lambda: subject.load(SHORT))
@@ -41,8 +42,12 @@ def instructions(row, around):
     os.replace(f"{profile}.3", profile)
     for number in (1, 2):
         os.remove(f"{profile}.{number}")
-    background = idle / idle_s * (long_s - short_s)
-    return (long - short - background) / (LONG - SHORT)
+
+    def per_request(idle, short, long):
+        background = idle / idle_s * (long_s - short_s)
+        return (long - short - background) / (LONG - SHORT)
+
+    return tuple(map(per_request, idle, short, long))
 
 
 def monitor(subject, command):
@@ -50,10 +55,27 @@ def monitor(subject, command):
     run("vgdb", f"--pid={subject.pid}", *command.split())
 
 
-def total(dump):
-    """All instructions of a dump."""
+def totals(dump):
+    """All instructions and all allocations of a dump."""
+    names, function, callee, allocations = {}, "", "", 0
+
+    def name(text):
+        """A name stands where its number comes first."""
+        number, _, known = text.strip().partition(" ")
+        return names.setdefault(number, known)
+
     with open(dump, encoding="utf-8", errors="replace") as file:
-        return int(re.findall(r"^(?:summary|totals): (\d+)", file.read(), re.MULTILINE)[-1])
+        for line in file:
+            if line.startswith("fn="):
+                function = name(line[3:])
+            elif line.startswith("cfn="):
+                callee = name(line[4:])
+            elif line.startswith("calls=") and ALLOCATORS.fullmatch(callee):
+                inside = ALLOCATORS.fullmatch(function) or function.startswith(("mi_", "_mi_", "_int_"))
+                allocations += 0 if inside else int(line[6:].split()[0])
+            elif line.startswith(("summary: ", "totals: ")):
+                instructions = int(line.split()[1])
+    return instructions, allocations
 
 
 def timed(work):
@@ -61,28 +83,3 @@ def timed(work):
     start = time.monotonic()
     work()
     return time.monotonic() - start
-
-
-def allocations(row, around):
-    """Blocks and bytes allocated per request, by dhat. It reports at the end of a process, so this takes two."""
-    report, out = os.path.join(around.directory, "dhat.log"), os.path.join(around.directory, "dhat.out")
-    tool = ["valgrind", "--tool=dhat", f"--log-file={report}", f"--dhat-out-file={out}"]
-
-    def count(requests, longest_s):
-        with Subject(row, around, tool) as subject:
-            seconds = timed(lambda: subject.load(requests))
-            # Both run for as long: what runs without requests then cancels out.
-            time.sleep(max(0, longest_s - seconds))
-            subject.process.end(signal.SIGINT)
-        with open(report, encoding="utf-8") as file:
-            found = re.search(r"Total: +([\d,]+) bytes in ([\d,]+) blocks", file.read())
-        if not found:
-            raise RuntimeError(f"{row.key}: dhat did not report a total")
-        size, blocks = (int(number.replace(",", "")) for number in found.groups())
-        return blocks, size, seconds
-
-    more_blocks, more_bytes, seconds = count(LONG, 0)
-    blocks, size, _ = count(SHORT, seconds)
-    if blocks == more_blocks:
-        raise RuntimeError("dhat counted no allocation: it only sees those of libc's malloc")
-    return (more_blocks - blocks) / (LONG - SHORT), (more_bytes - size) / (LONG - SHORT)

@@ -26,7 +26,7 @@ def options():
     parser.add_argument("--profile", default="release", help="the profile that they were built with")
     parser.add_argument("--rows", default="", metavar="REGEX", help="only the rows whose name matches")
     parser.add_argument("--check", action="store_true",
-                        help="only tidegate's instructions, without Redis; fails where they exceed the best by 5 %%")
+                        help="only tidegate without Redis; fails where a figure exceeds the best by 5 %%")
     parser.add_argument("--record", choices=("better", "all"), help="writes better figures, or all, into the record")
     return parser.parse_args()
 
@@ -35,25 +35,19 @@ def measure(row, chosen):
     """The figures of one row, by kind."""
     binaries = {"tidegate": chosen.tidegate, "hyper_proxy": chosen.hyper_proxy}
     with surroundings(row, binaries) as around:
-        figures = {"instructions": round(counting.instructions(row, around))}
-    if not chosen.check:
-        with surroundings(row, binaries) as around:
-            blocks, size = counting.allocations(row, around)
-        figures |= {"allocations": round(blocks, 1), "bytes": round(size)}
-    return figures
+        instructions, allocations = counting.measure(row, around)
+    return {"instructions": round(instructions), "allocations": round(allocations, 1)}
 
 
 def main():
     chosen = options()
     # Ends the processes that were started, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    # dhat reports when SIGINT ends the proxy. A shell's background jobs ignore that signal, and so would their children.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     record = Record(os.path.join(HERE, "instructions.json"))
     rows = [row for row in ROWS if re.search(chosen.rows, row.key)]
     if chosen.check:
         rows = [row for row in rows if row.proxy == "tidegate" and not row.redis]
-    kinds = ["instructions"] if chosen.check else ["instructions", "allocations", "bytes"]
+    kinds = ["instructions", "allocations"]
     print(f"{'per request':40}" + "".join(f"{kind:>14}{'best':>9}{'ratio':>7}" for kind in kinds))
     faults, yardstick = [], {}
     # Counts do not depend on what else runs.
