@@ -12,8 +12,8 @@ SHORT, LONG = 1000, 3000
 WARM_UP = 400
 # Whole rounds of what runs without requests: tidegate reads its configuration every 0.4 s.
 IDLE_S = 2.0
-# The functions that allocate, of libc and of mimalloc. What these call in turn is the same allocation.
-ALLOCATORS = re.compile(r"(mi_)?(malloc|calloc|zalloc|realloc|memalign|posix_memalign|aligned_alloc)(_aligned)?")
+# The functions that allocate, of libc and of jemalloc. What these call in turn is the same allocation.
+ALLOCATORS = re.compile(r"(_rjem_)?(malloc|mallocx|calloc|realloc|rallocx|memalign|posix_memalign|aligned_alloc)")
 # Where the profiles stay, for callgrind_annotate.
 PROFILES = "target/instructions"
 
@@ -71,7 +71,7 @@ def totals(dump):
             elif line.startswith("cfn="):
                 callee = name(line[4:])
             elif line.startswith("calls=") and ALLOCATORS.fullmatch(callee):
-                inside = ALLOCATORS.fullmatch(function) or function.startswith(("mi_", "_mi_", "_int_"))
+                inside = ALLOCATORS.fullmatch(function) or function.startswith(("_rjem_", "_int_"))
                 allocations += 0 if inside else int(line[6:].split()[0])
             elif line.startswith(("summary: ", "totals: ")):
                 instructions = int(line.split()[1])

@@ -76,6 +76,19 @@ async fn an_application_that_gives_no_valid_answer_is_a_502() {
 }
 
 #[tokio::test]
+async fn a_response_may_have_a_hundred_header_fields() {
+    for (fields, status) in [(100, 200), (101, 502)] {
+        // Connection and Content-Length are two of them.
+        let others: String = (2..fields).map(|number| format!("X-{number}: y\r\n")).collect();
+        let response = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n{others}\r\n");
+        let upstream = saying(response.leak()).await;
+        let tidegate = Tidegate::start(upstream.address, GENEROUS).await;
+        let response = client().get(tidegate.url("/")).send().await.unwrap();
+        assert_eq!(response.status(), status, "{fields} fields");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_is_seen_to_break_off() {
     for answer in [
         "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
