@@ -83,8 +83,9 @@ async fn a_response_may_have_a_hundred_header_fields() {
         let response = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n{others}\r\n");
         let upstream = saying(response.leak()).await;
         let tidegate = Tidegate::start(upstream.address, GENEROUS).await;
-        let response = client().get(tidegate.url("/")).send().await.unwrap();
-        assert_eq!(response.status(), status, "{fields} fields");
+        // Not a client of hyper's, which has the same bound: tidegate adds fields.
+        let response = Wire::to(tidegate.address).await.ask("GET /", &[]).await;
+        assert_eq!(response.status, status, "{fields} fields");
     }
 }
 
