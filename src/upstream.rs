@@ -84,7 +84,7 @@ impl Upstream {
         async move {
             match self.bounds.request_timeout {
                 None => self.exchange(exchange).await,
-                // Boxed, so that the future stays small where there is no such timeout.
+                // Boxed, so that the future stays small where this timeout is not set.
                 Some(timeout) => Box::pin(tokio::time::timeout(timeout, self.exchange(exchange)))
                     .await
                     .unwrap_or(Err(UpstreamError::RequestTimeout)),

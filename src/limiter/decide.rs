@@ -9,9 +9,9 @@ use super::charges::{ChargeOutcome, PendingCharge};
 use super::verdict::{Limited, Standing, Verdict};
 use crate::policy::{OnOutage, Rule};
 
-/// Returns the verdict on a request with these charges, each with what was decided about it. If there is no decision about
-/// a charge of an enforced rule, the rule's outage policy counts: `closed` refuses the request, and `open` lets it pass. So
-/// does `local` if not even this instance could decide.
+/// Returns the verdict on a request with these charges, each with its outcome. Where the outcome of a charge of an enforced
+/// rule is missing, the rule's outage policy decides: `closed` refuses the request, and `open` admits it. `local` admits it
+/// too if not even this instance could decide.
 pub(super) fn decide<'c, 'p: 'c>(
     charges: impl Iterator<Item = (&'c PendingCharge<'p>, Option<ChargeOutcome>)>,
 ) -> Verdict<'p> {

@@ -1,4 +1,4 @@
-//! A limit of a rule, and what clients are told of it. Pure.
+//! A limit of a rule, and the response field that describes it. Pure.
 
 use std::sync::Arc;
 

@@ -142,8 +142,8 @@ fn see_through(canonical: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Returns whether a path is in canonical form, as most are: they need no copy. One pass, as every request takes it. What
-/// follows a slash and is no name is left to the long way.
+/// Returns whether a path is in canonical form, as most paths are: they need no copy. It takes one pass, as every request
+/// takes it. `false` may be wrong: a segment that starts with a dot or a semicolon is left to the general code.
 fn is_canonical(raw: &str) -> bool {
     let mut after_slash = false;
     let canonical = raw.bytes().all(|b| {

@@ -136,7 +136,7 @@ impl ConnectionWatch {
             let mut serving = Box::pin(http.http1.serve_connection(io, service).with_upgrades());
             let mut idle = seldom(async {
                 tokio::select! {
-                    () = self.closing.cancelled() => Idle::TooLong,
+                    () = self.closing.cancelled() => Idle::Close,
                     idle = self.idle_between_requests() => idle,
                 }
             });
@@ -147,12 +147,12 @@ impl ConnectionWatch {
                 Some(found) = idle.next() => found,
             };
             drop(idle);
-            if let Idle::TooLong = found {
+            if let Idle::Close = found {
                 serving.as_mut().graceful_shutdown();
                 return self.run_down(serving).await;
             }
             let Some(parts) = Pin::into_inner(serving).into_parts() else { return };
-            // hyper keeps no byte between two requests. If it did, nobody could tell what the byte belongs to.
+            // hyper keeps no byte between two requests. If it kept one, the request that it belongs to would be unknown.
             if !parts.read_buf.is_empty() {
                 return;
             }
@@ -172,7 +172,7 @@ impl ConnectionWatch {
         loop {
             self.idle_tracker.idle_for(PARK_AFTER.min(self.idle_timeout), look_every).await;
             if self.idle_tracker.idle().is_some_and(|idle| idle >= self.idle_timeout) {
-                return Idle::TooLong;
+                return Idle::Close;
             }
             if self.reader.is_between_requests() {
                 return Idle::Park;
@@ -214,8 +214,8 @@ fn seldom<F: Future>(future: F) -> FuturesUnordered<F> {
 enum Idle {
     /// It is parked until the next request.
     Park,
-    /// It is closed.
-    TooLong,
+    /// It is closed: it has been idle for too long, or tidegate ends.
+    Close,
 }
 
 /// What the requests of one connection share.

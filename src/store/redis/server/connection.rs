@@ -51,8 +51,8 @@ impl Connection {
         replies.iter().find_map(Reply::error).map_or(Ok(()), Err)
     }
 
-    /// Sends commands that are encoded already in one round trip, and returns as many replies. Until the replies are here the connection counts as
-    /// broken: if the caller gives up on them, the connection is not used again.
+    /// Sends commands that are encoded already in one round trip, and returns as many replies. Until they are here the
+    /// connection counts as broken: if the caller gives up on them, the connection is not used again.
     pub(crate) async fn exchange(
         &mut self,
         commands: &[u8],

@@ -1,7 +1,7 @@
 //! Many checks share one round trip.
 //!
-//! Calls wait in a queue. As soon as a worker is free, it sends all that wait as one pipeline. There is no timer and no
-//! added delay: while all workers are on a round trip, the queue fills for the next one. Several workers keep several round
+//! Calls wait in a queue. A worker that is free sends all waiting calls as one pipeline. No call is held back to make a
+//! batch larger: while all workers are on a round trip, the queue fills for the next one. Several workers keep several round
 //! trips in flight: with a single one each check would wait for the round trip before its own. The worker that was busy last
 //! is woken first, so few connections do the work of a quiet process.
 

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reply_is_an_error() {
+    fn invalid_bytes_are_an_error() {
         for bytes in
             [&b"HTTP/1.1 400 Bad Request\r\n"[..], b"\r\n", b"$x\r\n", b"*\r\n", b"$1\r\nabc", b"*1\r\n?"]
         {

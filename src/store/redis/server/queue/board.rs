@@ -60,7 +60,7 @@ struct Trip {
     is_connected: bool,
     /// Whether the worker was needed since the last [`Board::release`].
     is_needed: bool,
-    /// Whether the worker has to be told that it was not.
+    /// Whether the worker is to return its connection, as it was not needed.
     is_released: bool,
 }
 
@@ -195,8 +195,8 @@ impl Board {
         self.rescheduled.notified().await;
     }
 
-    /// Reports to the callers whose deadline has passed at `now` that there is no reply in time, and gives up round trips
-    /// that took too long. Returns when to look again: None if no call is outstanding.
+    /// Reports a timeout to the callers whose deadline has passed at `now`, and gives up round trips that took too long.
+    /// Returns when to look again: None if no call is outstanding.
     pub(super) fn look(&self, now: Deadline) -> Option<Deadline> {
         let mut state = self.state();
         for _ in 0..state.waiting.len() {
@@ -223,7 +223,7 @@ impl Board {
         state.next_look
     }
 
-    /// Tells the workers that were not needed since the last time.
+    /// Wakes the workers that were not needed since the last call of this, so that they return their connections.
     pub(super) fn release(&self) {
         let mut state = self.state();
         let State { trips, idle, .. } = &mut *state;
