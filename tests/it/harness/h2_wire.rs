@@ -104,7 +104,7 @@ impl Frames {
         self.send(HEADERS, END_HEADERS | flags, stream, &block(fields)).await;
     }
 
-    /// What becomes of this stream. Settings are acknowledged meanwhile, all else is passed over.
+    /// What becomes of this stream. Settings and pings are acknowledged meanwhile, all else is passed over.
     pub async fn outcome(&mut self, stream: u32) -> Outcome {
         loop {
             let Some(frame) = next(&mut self.read, &mut self.unread).await else { return Outcome::Closed };
@@ -116,6 +116,7 @@ impl Frames {
                     return Outcome::GoAway(number(&frame.payload, 4));
                 }
                 SETTINGS if frame.flags & ACK == 0 => self.send(SETTINGS, ACK, 0, &[]).await,
+                PING if frame.flags & ACK == 0 => self.send(PING, ACK, 0, &frame.payload).await,
                 _ => {}
             }
         }
