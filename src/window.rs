@@ -301,6 +301,7 @@ impl Counter {
 #[derive(Clone, Copy)]
 enum Round {
     Down,
+    Nearest,
     Up,
 }
 
@@ -308,6 +309,7 @@ enum Round {
 fn scaled(count: i64, part: i64, whole: i64, round: Round) -> i64 {
     let more = match round {
         Round::Down => 0,
+        Round::Nearest => whole / 2,
         Round::Up => whole - 1,
     };
     match count.checked_mul(part).and_then(|product| product.checked_add(more)) {

@@ -5,7 +5,7 @@
 //! parts are equal, and add up too. A client that moves to an instance which has not seen it gets an equal part there
 //! beside the part of the instance that it left: for that time it has more than its limit.
 
-use super::{Bucket, Counter, Limit};
+use super::{Bucket, Counter, Limit, Round, scaled};
 
 impl Limit {
     /// Returns the part of the instance at `place` among `instances`, where nothing is known of a client. Units that
@@ -26,8 +26,9 @@ impl Limit {
     /// Returns the part of an instance through which `traffic` came. `equal` is its part where nothing is known.
     ///
     /// The part is `quota * own / all`, plus an allowance for the chance by which arrivals spread over instances: up to
-    /// `equal` where that is larger, plus `2 * sqrt(part)`. The allowance is at most `room * (all - own) / all`, the room
-    /// that the other instances' traffic would use: a client that was at its limit has no room, and gets no allowance.
+    /// `equal` where that is larger, plus `2 * sqrt(part)`. All instances make the same allowance, so it is bounded by the
+    /// square of `4 * room / quota`, as a part of the larger of the two: a client at its limit gets no allowance, one that
+    /// has a twentieth of its quota left gets 4 % in all, and one that has a quarter left gets what chance needs.
     #[must_use]
     pub fn part_of_traffic(&self, traffic: Traffic, equal: &Self) -> Self {
         let Traffic { own, all, room } = traffic;
@@ -35,18 +36,12 @@ impl Limit {
             return *self;
         }
         let own = own.max(0);
-        let scaled = |whole: i64, own: i64, half: i64| {
-            let part = (i128::from(whole) * i128::from(own) + i128::from(half)) / i128::from(all);
-            i64::try_from(part).unwrap_or(whole)
-        };
-        let quota = scaled(self.quota, own, all / 2);
+        let part = |whole: i64| scaled(whole, own, all, Round::Nearest);
+        let quota = part(self.quota);
         let larger = quota.max(equal.quota);
-        let chance = (larger - quota + (4 * larger).isqrt()).min(scaled(room.max(0), all - own, 0));
-        Self {
-            quota: (quota + chance).clamp(1, self.quota),
-            burst: scaled(self.burst, own, all / 2),
-            ..*self
-        }
+        let room_left = |of: i64| scaled(of, 4 * room.clamp(0, self.quota), self.quota, Round::Down);
+        let chance = (larger - quota + (4 * larger).isqrt()).min(room_left(room_left(larger)));
+        Self { quota: (quota + chance).clamp(1, self.quota), burst: part(self.burst), ..*self }
     }
 }
 
@@ -54,10 +49,7 @@ impl Limit {
     /// This part of `whole`, now that `whole` has become `changed`: as large a part of the quota, and of the burst.
     #[must_use]
     pub fn part_of_changed(&self, whole: &Self, changed: &Self) -> Self {
-        let scaled = |changed: i64, part: i64, whole: i64| {
-            let scaled = (i128::from(changed) * i128::from(part) + i128::from(whole / 2)) / i128::from(whole);
-            i64::try_from(scaled).unwrap_or(changed)
-        };
+        let scaled = |changed: i64, part: i64, whole: i64| scaled(changed, part, whole, Round::Nearest);
         let quota = scaled(changed.quota, self.quota, whole.quota).clamp(1, changed.quota);
         let burst = match whole.burst {
             0 => scaled(changed.burst, self.quota, whole.quota),

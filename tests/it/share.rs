@@ -52,6 +52,18 @@ proptest! {
         }
     }
 
+    /// Each of them allows for chance, and together they must not allow a client near its limit much more.
+    #[test]
+    fn a_client_near_its_limit_gets_a_tenth_more_at_most(each in 1_i64..1_000, instances in 2_i64..40, left in 0_i64..75) {
+        let quota = each * instances;
+        let (whole, room) = (limit(quota, 0), quota * left / 1_000);
+        let (own, all) = (quota - room, (quota - room) * instances);
+        let part = whole.part_of_traffic(Traffic { own, all, room }, &whole.equal_part(0, instances));
+        let together = part.quota() * instances;
+        // Rounding: each may admit part of a unit more.
+        prop_assert!(together <= quota + quota / 10 + instances, "{together} of {quota}");
+    }
+
     #[test]
     fn other_slices_leave_the_parts_as_they_are(quota in 1_i64..5_000, burst in 0_i64..500, instances in 1_i64..40) {
         let (whole, finer) = (limit(quota, burst), Limit::new(quota, burst, MINUTE, 64).unwrap());
