@@ -6,6 +6,7 @@
 pub(crate) mod bypass;
 pub mod client;
 pub mod counter_key;
+pub mod custom_response;
 pub(crate) mod fields;
 pub(crate) mod header;
 pub(crate) mod host;
@@ -17,12 +18,13 @@ pub mod template;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method};
 use smallvec::SmallVec;
 
 use bypass::Bypass;
 use client::{Client, ClientIdentity};
 use counter_key::{HashKey, KeySpec, Resolved};
+pub use custom_response::CustomResponse;
 use fields::FieldNames;
 pub use limit::NamedLimit;
 use matcher::{Index, Match};
@@ -84,17 +86,6 @@ pub enum OnOutage {
     Closed,
 }
 
-/// The parts of a rule's response that replace those of the standard one: 429 with a problem that names the limit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CustomResponse {
-    /// The status instead of 429.
-    pub status: Option<StatusCode>,
-    /// The body instead of the problem. Its type is among the `headers`.
-    pub body: Option<Arc<str>>,
-    /// Fields that are added, or that replace those of the standard response.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-}
-
 /// One endpoint rule, or one global rule.
 #[derive(Clone, Debug)]
 pub struct Rule {
@@ -110,8 +101,8 @@ pub struct Rule {
     pub mode: Mode,
     /// What it does when the store gives no answer in time.
     pub on_outage: OnOutage,
-    /// How the response to a request over the limit differs from the standard one.
-    pub custom_response: CustomResponse,
+    /// How the response to a request over the limit differs from the standard one. None: it does not.
+    pub custom_response: Option<Box<CustomResponse>>,
 }
 
 /// One rule to ask the limiter about, for one client.

@@ -27,6 +27,8 @@ pub enum Kind {
     Size(String, String),
     /// A duration in this range.
     Duration(&'static str, &'static str),
+    /// A whole number of percent in this range, with its sign: `10%`.
+    Percentage(u8, u8),
     /// One of these words.
     Word(Vec<&'static str>),
     /// A text of its own grammar.
@@ -50,6 +52,7 @@ impl fmt::Display for Kind {
             }
             Self::Size(least, most) => write!(f, "{least} to {most}"),
             Self::Duration(least, most) => write!(f, "{least} to {most}"),
+            Self::Percentage(least, most) => write!(f, "{least}% to {most}%"),
             Self::Word(words) => {
                 let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
                 f.write_str(&words.join(", "))

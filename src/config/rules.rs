@@ -15,7 +15,7 @@ use crate::policy::counter_key::{KeyPart, KeySpec, OnMissing};
 use crate::policy::matcher::Match;
 use crate::policy::path::PathPolicy;
 use crate::policy::template::Template;
-use crate::policy::{CustomResponse, Mode, OnOutage, Rule};
+use crate::policy::{Mode, OnOutage, Rule};
 pub(super) use matching::template;
 
 const HINTS: &[Hint] = &[
@@ -57,8 +57,8 @@ pub(super) fn read(value: &Value<'_>, defaults: Defaults<'_>, names: &mut Names)
         let mode = section.word("mode", MODES, Mode::default());
         let on_outage = section.optional_word("on_outage", ON_OUTAGE, "`store.on_outage`");
         let custom_response = match section.value("refusal", Kind::Mapping, "") {
-            Some(value) => refusal::read(&value),
-            None => Some(CustomResponse::default()),
+            Some(value) => refusal::read(&value, name.as_ref().map_or("", |name| &name.value)).map(Some),
+            None => Some(None),
         };
         let Spanned { value: name, location } = name.inspect(|name| names.enter(name))?;
         let rule = Rule {
@@ -68,7 +68,7 @@ pub(super) fn read(value: &Value<'_>, defaults: Defaults<'_>, names: &mut Names)
             limits,
             mode,
             on_outage: on_outage.map_or(defaults.on_outage, |at| at.value),
-            custom_response: custom_response?,
+            custom_response: custom_response?.map(Box::new),
         };
         Some(Spanned { value: rule, location })
     })

@@ -186,6 +186,21 @@ impl<'n> Value<'n> {
         Some(Spanned { value: bytes, location: self.location.clone() })
     }
 
+    /// A whole number of percent, within bounds of at most 100: `10%`.
+    pub(super) fn percentage(&self, least: u8, most: u8) -> Option<u8> {
+        let help = format!("expected a whole number of percent from {least}% to {most}%");
+        let at = self.parsed("a percentage", &help, |text| {
+            let digits = text.strip_suffix('%').map(str::trim_end).unwrap_or_default();
+            let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+            let number = is_number.then(|| digits.parse().unwrap_or(u8::MAX));
+            let number =
+                number.ok_or_else(|| Fault::new(format!("invalid percentage '{}'", shown(text)), &*help))?;
+            let fault = || Fault::new(format!("{} is out of range", shown(text.trim())), &*help);
+            (least..=most).contains(&number).then_some(number).ok_or_else(fault)
+        })?;
+        Some(at.value)
+    }
+
     /// A duration within bounds.
     pub(super) fn duration(&self, least: &str, most: &str) -> Option<Spanned<Duration>> {
         self.duration_in((least, most), None)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::charges::{Charges, DecidedCharge};
 use crate::policy::counter_key::KeySpec;
 use crate::policy::matcher::Match;
-use crate::policy::{Check, CustomResponse, Mode, NamedLimit, OnOutage, Rule};
+use crate::policy::{Check, Mode, NamedLimit, OnOutage, Rule};
 use crate::store::{Decision, StoreError, StoreMs};
 use crate::window::{Counter, Limit, Taken};
 
@@ -28,8 +28,8 @@ pub(crate) enum Given {
 pub(crate) fn rule(name: &str, mode: Mode, on_outage: OnOutage) -> Rule {
     let name: Arc<str> = Arc::from(name);
     let limits = vec![NamedLimit::example(&name, QUOTA, WINDOW_MS)];
-    let (matches, key, custom_response) = (Match::default(), KeySpec::default(), CustomResponse::default());
-    Rule { name, matches, key, limits, mode, on_outage, custom_response }
+    let (matches, key) = (Match::default(), KeySpec::default());
+    Rule { name, matches, key, limits, mode, on_outage, custom_response: None }
 }
 
 /// Calls `test` with the charges of rules, each with the decision given about it.

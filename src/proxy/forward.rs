@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full as Text};
 use hyper::body::Incoming;
 
@@ -18,6 +18,7 @@ use crate::upstream::{ConnectionKind, OnInterim, Outgoing, ResponseBody, Upstrea
 /// A request that is forwarded, besides what is sent.
 pub(super) struct Forwarded<'p> {
     since: Stopwatch,
+    is_head: bool,
     /// The tightest of the enforced limits.
     standing: Option<Standing<'p>>,
     /// None: the request is not one for a tunnel.
@@ -53,6 +54,7 @@ impl Proxy {
         if kind == ConnectionKind::Upgrade {
             tunnel::set_upgrade_fields(request.headers_mut());
         }
+        let is_head = request.method() == Method::HEAD;
         let outgoing = Outgoing {
             request,
             path_and_query: parsed.target.path_and_query,
@@ -63,7 +65,7 @@ impl Proxy {
             reservation: reserved.upstream,
             guards: Box::new(reserved.request),
         };
-        (outgoing, Forwarded { since: Stopwatch::start(), standing: passed.standing, tunnel })
+        (outgoing, Forwarded { since: Stopwatch::start(), is_head, standing: passed.standing, tunnel })
     }
 
     /// Returns the response for the client. If the upstream gave no response, it is tidegate's own.
@@ -73,7 +75,7 @@ impl Proxy {
         forwarded: Forwarded<'_>,
         policy: &Policy,
     ) -> Response<Body> {
-        let Forwarded { since, standing, tunnel } = forwarded;
+        let Forwarded { since, is_head, standing, tunnel } = forwarded;
         let responded = sent.and_then(|response| {
             self.meter.upstream_responded(since.seconds());
             pass_response(response, tunnel)
@@ -82,7 +84,11 @@ impl Proxy {
             error.fault().inspect(|fault| fault.count());
             error.bound().inspect(|bound| bound.count_exceeded());
             tracing::debug!(%error, "the upstream gave no response");
-            response::upstream_failed(&error)
+            let mut response = response::upstream_failed(&error);
+            if is_head {
+                response::remove_body(&mut response);
+            }
+            response
         });
         if let Some(standing) = &standing {
             headers::advertise(response.headers_mut(), standing, policy.x_ratelimit_headers());

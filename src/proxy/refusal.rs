@@ -1,6 +1,6 @@
 //! Why tidegate refuses a request, how it counts the refusal, and how it responds.
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 
 use super::overload::Overload;
@@ -69,7 +69,7 @@ impl<'p> Refusal<'p> {
 
     /// Responds to the refused request, and reads what is left of it if that is little.
     pub(super) fn into_response(self, request: Request<Incoming>, policy: &Policy) -> Response<Body> {
-        let response = match &self {
+        let mut response = match &self {
             // Its connection ends: the rest cannot be read either.
             Self::Unreadable(unreadable) => return response::unreadable(unreadable),
             Self::Invalid(error) => response::invalid(error),
@@ -80,6 +80,9 @@ impl<'p> Refusal<'p> {
             Self::Overloaded { overload, .. } => response::overloaded(request.headers(), *overload),
             Self::Unavailable { .. } => response::reduced_capacity(request.headers()),
         };
+        if request.method() == Method::HEAD {
+            response::remove_body(&mut response);
+        }
         response::drain(request);
         response
     }

@@ -143,11 +143,11 @@ fn plain_problem(status: StatusCode, detail: &str) -> Response<Body> {
 }
 
 fn problem(status: StatusCode, problem: &Value) -> Response<Body> {
-    problem_response(status, format!("{problem}\n"))
+    problem_response(status, format!("{problem}\n").into())
 }
 
-fn problem_response(status: StatusCode, body: String) -> Response<Body> {
-    let mut response = Response::new(Either::Left(Text::from(body)));
+fn problem_response(status: StatusCode, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Text::new(body)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     // One allocation for the usual fields.
@@ -171,6 +171,14 @@ fn grpc_error(status: i64, message: &'static str, retry_ms: i64) -> Response<Bod
 
 fn retry_after(response: &mut Response<Body>, seconds: i64) {
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+}
+
+/// Removes the body from a response to HEAD, which has none (RFC 9110, section 9.3.2), and keeps its length. hyper does that
+/// over HTTP/1.1 alone.
+pub(super) fn remove_body(response: &mut Response<Body>) {
+    let Either::Left(text) = response.body_mut() else { return };
+    let length = std::mem::take(text).size_hint().exact().unwrap_or_default();
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
 }
 
 /// Reads what little body the client may still be sending, beside the response. A larger or slower one ends with the

@@ -4,6 +4,7 @@ mod evasion;
 mod keys;
 mod matching;
 mod modes;
+mod own_words;
 mod refusals;
 mod secrets;
 mod spellings;

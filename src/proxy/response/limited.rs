@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, header};
 
 use super::{Body, GRPC_RESOURCE_EXHAUSTED, grpc_error, problem_response, retry_after};
 use crate::grpc::is_grpc;
@@ -24,28 +24,48 @@ pub(in crate::proxy) fn limited(
     x_ratelimit_headers: bool,
 ) -> Response<Body> {
     let Limited { rule, standing, violated } = limited;
-    let mut response = if is_grpc(request) {
-        grpc_error(GRPC_RESOURCE_EXHAUSTED, "the rate limit is exceeded", standing.reset_ms)
+    let custom = rule.custom_response.as_deref();
+    let wait_ms = custom.map_or(standing.reset_ms, |custom| later(standing.reset_ms, custom.retry_jitter));
+    let is_grpc = is_grpc(request);
+    let mut response = if is_grpc {
+        grpc_error(GRPC_RESOURCE_EXHAUSTED, "the rate limit is exceeded", wait_ms)
     } else {
-        let custom = &rule.custom_response;
-        let status = custom.status.unwrap_or(StatusCode::TOO_MANY_REQUESTS);
-        let body = match &custom.body {
-            Some(body) => body.to_string(),
-            None => quota_problem(status, standing, violated),
+        let seconds = whole_seconds(wait_ms);
+        let status = custom.and_then(|custom| custom.status).unwrap_or(StatusCode::TOO_MANY_REQUESTS);
+        let body = match custom.and_then(|custom| custom.body.as_ref()) {
+            Some(body) => body.fill(seconds, standing.limit.limit.quota()),
+            None => quota_problem(status, standing, seconds, violated).into(),
         };
         let mut response = problem_response(status, body);
-        retry_after(&mut response, whole_seconds(standing.reset_ms));
-        for (name, value) in &custom.headers {
-            response.headers_mut().insert(name, value.clone());
-        }
+        retry_after(&mut response, seconds);
         response
     };
+    for (name, value) in custom.map(|custom| &*custom.headers).unwrap_or_default() {
+        // An error of gRPC has no body, and clients know it by its type.
+        if !(is_grpc && *name == header::CONTENT_TYPE) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
     headers::advertise(response.headers_mut(), standing, x_ratelimit_headers);
     response
 }
 
+/// Adds up to `percent` of a wait to it, at random.
+fn later(wait_ms: i64, percent: u8) -> i64 {
+    if percent == 0 {
+        return wait_ms;
+    }
+    let most = wait_ms.max(0).saturating_mul(percent.into()) / 100;
+    wait_ms + fastrand::i64(0..=most)
+}
+
 /// Returns the problem of a limit that has no room, written without `serde_json`: a flood of refusals has to cost little.
-fn quota_problem(status: StatusCode, standing: &Standing<'_>, violated: &[&NamedLimit]) -> String {
+fn quota_problem(
+    status: StatusCode,
+    standing: &Standing<'_>,
+    retry_after: i64,
+    violated: &[&NamedLimit],
+) -> String {
     let limit = &standing.limit.limit;
     let mut digits = itoa::Buffer::new();
     let mut text = String::with_capacity(QUOTA_PROBLEM_BYTES);
@@ -60,7 +80,7 @@ fn quota_problem(status: StatusCode, standing: &Standing<'_>, violated: &[&Named
     text.push_str(" requests in ");
     push_seconds(&mut text, limit.window_ms());
     text.push_str(" s. Try again in ");
-    text.push_str(digits.format(whole_seconds(standing.reset_ms)));
+    text.push_str(digits.format(retry_after));
     text.push_str(" s.\",\"violated-policies\":[");
     for (place, limit) in violated.iter().enumerate() {
         text.push_str(if place == 0 { "\"" } else { ",\"" });
@@ -87,7 +107,7 @@ mod tests {
     use http::StatusCode;
     use serde_json::json;
 
-    use super::{QUOTA_EXCEEDED, quota_problem};
+    use super::{QUOTA_EXCEEDED, later, quota_problem};
     use crate::limiter::Standing;
     use crate::policy::NamedLimit;
 
@@ -104,8 +124,23 @@ mod tests {
                 "detail": format!("The limit is 12 requests in {seconds} s. Try again in 5 s."),
                 "violated-policies": ["login:1m", "all"],
             });
-            let written = quota_problem(StatusCode::FORBIDDEN, &standing, &[&limits[0], &limits[1]]);
+            let written = quota_problem(StatusCode::FORBIDDEN, &standing, 5, &[&limits[0], &limits[1]]);
             assert_eq!(written, format!("{problem}\n"));
         }
+    }
+
+    #[test]
+    fn jitter_only_adds_to_a_wait() {
+        for wait_ms in [0, 1, 99, 12_345, i64::MAX / 2] {
+            assert_eq!(later(wait_ms, 0), wait_ms);
+            let waits = (0..100).map(|_| later(wait_ms, 10));
+            assert!(waits.into_iter().all(|wait| (wait_ms..=wait_ms + wait_ms / 10).contains(&wait)));
+        }
+    }
+
+    #[test]
+    fn jitter_spreads_waits() {
+        let waits: std::collections::BTreeSet<i64> = (0..100).map(|_| later(1_000_000, 50)).collect();
+        assert!(waits.len() > 50, "{waits:?}");
     }
 }

@@ -164,9 +164,12 @@ fn lacks(key: &Key, page: &str) -> Option<String> {
     let Some(row) = row else { return Some(format!("{}: no row under {heading}", key.path)) };
     let mut wanted = match &key.kind {
         Kind::Word(words) => words.iter().map(|word| format!("`{word}`")).collect(),
-        Kind::Boolean | Kind::Integer(..) | Kind::WordOrInteger(..) | Kind::Size(..) | Kind::Duration(..) => {
-            vec![key.kind.to_string()]
-        }
+        Kind::Boolean
+        | Kind::Integer(..)
+        | Kind::WordOrInteger(..)
+        | Kind::Size(..)
+        | Kind::Duration(..)
+        | Kind::Percentage(..) => vec![key.kind.to_string()],
         Kind::Text(_) | Kind::Texts(_) | Kind::Mapping | Kind::List => vec![],
     };
     match &*key.default {

@@ -2,8 +2,8 @@
 
 use futures_util::StreamExt as _;
 
-use super::{before, echo, open, refusal, talk, tunnels_are};
-use crate::harness::Upstream;
+use super::{before, echo, h2_client, h2_tunnel, open, refusal, talk, tunnels_are};
+use crate::harness::{Upstream, Wire};
 
 const TWO_SOCKETS: &str =
     "store: { memory: {} }\nrules: [{ name: sockets, match: { path: /socket }, rate: 2/h }]";
@@ -67,4 +67,51 @@ async fn tunnels_are_bounded() {
 #[tokio::test]
 async fn tunnels_of_one_client_are_bounded() {
     bounded_by("tunnels_per_client", 429).await;
+}
+
+const HANDSHAKE: &[&str] = &[
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+];
+
+const IN_OWN_WORDS: &str = "
+store: { memory: {} }
+rules: [{ name: sockets, rate: 1/h, refusal: { status: 403, body: 'In {retry_after} s.', headers: { X-Reason: quota } } }]";
+
+#[tokio::test]
+async fn a_handshake_over_http1_is_refused_in_the_words_of_its_rule() {
+    let upstream = echo().await;
+    let tidegate = before(&upstream, IN_OWN_WORDS).await;
+    let _tunnel = open(&tidegate).await.unwrap();
+    let mut wire = Wire::to(tidegate.address).await;
+    // Twice: the connection is still one of HTTP.
+    for _ in 0..2 {
+        let refused = wire.ask("GET /socket", HANDSHAKE).await;
+        let wait = refused.headers["retry-after"].to_str().unwrap();
+        assert_eq!((refused.status, &refused.headers["x-reason"]), (403, &"quota".parse().unwrap()));
+        assert_eq!(String::from_utf8(refused.body).unwrap(), format!("In {wait} s."));
+        assert!(!refused.headers.contains_key("upgrade"), "{:?}", refused.headers);
+    }
+    tunnels_are(&tidegate, 1.0).await;
+}
+
+#[tokio::test]
+async fn a_handshake_over_http2_is_refused_in_the_words_of_its_rule() {
+    let upstream = echo().await;
+    let tidegate = before(&upstream, IN_OWN_WORDS).await;
+    let mut client = h2_client(&tidegate).await;
+    let _tunnel = h2_tunnel(&mut client).await;
+    let request = http::Request::connect("http://app.test/socket")
+        .extension(hyper::ext::Protocol::from_static("websocket"))
+        .header("sec-websocket-version", "13")
+        .body(crate::harness::full(""))
+        .unwrap();
+    let refused = client.send_request(request).await.unwrap();
+    assert_eq!((refused.status().as_u16(), &refused.headers()["x-reason"]), (403, &"quota".parse().unwrap()));
+    let wait = refused.headers()["retry-after"].to_str().unwrap().to_owned();
+    let body = http_body_util::BodyExt::collect(refused.into_body()).await.unwrap().to_bytes();
+    assert_eq!(body, format!("In {wait} s."));
+    tunnels_are(&tidegate, 1.0).await;
 }
