@@ -54,7 +54,11 @@ pub(super) fn read(value: &Value<'_>, defaults: Defaults<'_>, names: &mut Names)
         let parts = counter_key::read(section, matches.as_ref()).unwrap_or_else(|| defaults.key.to_vec());
         let on_missing = section.word("on_missing", ON_MISSING, OnMissing::default());
         let limits = limits::read(section, name.as_ref().map_or("", |name| &name.value));
-        let mode = section.word("mode", MODES, Mode::default());
+        let mode = section.optional_word("mode", MODES, "enforce");
+        let needs_rate = mode.as_ref().map_or(!section.has("mode"), |mode| mode.value != Mode::Off);
+        if needs_rate && !section.has("limits") {
+            limits::require(section);
+        }
         let on_outage = section.optional_word("on_outage", ON_OUTAGE, "`store.on_outage`");
         let custom_response = match section.value("refusal", Kind::Mapping, "") {
             Some(value) => refusal::read(&value, name.as_ref().map_or("", |name| &name.value)).map(Some),
@@ -66,7 +70,7 @@ pub(super) fn read(value: &Value<'_>, defaults: Defaults<'_>, names: &mut Names)
             matches: matches?,
             key: KeySpec { parts, on_missing },
             limits,
-            mode,
+            mode: mode.map_or(Mode::default(), |at| at.value),
             on_outage: on_outage.map_or(defaults.on_outage, |at| at.value),
             custom_response: custom_response?.map(Box::new),
         };

@@ -11,13 +11,20 @@ use crate::config::yaml::Node;
 use crate::policy::NamedLimit;
 use crate::window::{Limit, LimitError, Slices};
 
+const RATE_HELP: &str = "expected rate: N/s, N/min, N/h, N/day or N/DURATION, such as 30/min or 100/90s";
+
 /// The keys of a limit.
 const KEYS: [&str; 3] = ["rate", "burst", "slices"];
 
+/// Reports the rate if it is missing.
+pub(super) fn require(section: &Section<'_>) {
+    section.require("rate", "the rate is missing", RATE_HELP);
+}
+
+/// Reads the limits. A rule without any is the caller's to judge.
 pub(super) fn read(section: &mut Section<'_>, name: &str) -> Vec<NamedLimit> {
     let own = KEYS.into_iter().find(|key| section.has(key)).map(|key| section.located(key).key());
-    let is_list = section.has("limits");
-    let single = limit(section, !is_list);
+    let single = limit(section);
     let Some(list) = section.value("limits", Kind::List, "") else {
         let named = |at: Spanned<(Limit, Slices)>| {
             let (limit, slices) = at.value;
@@ -37,7 +44,13 @@ pub(super) fn read(section: &mut Section<'_>, name: &str) -> Vec<NamedLimit> {
         list.location.error(fault);
     }
     let items = list.items("expected a list, such as [{ rate: 5/min }, { rate: 50/day }]");
-    let limits = items.iter().filter_map(|item| item.section(&[], |section| limit(section, true)));
+    let limits = items.iter().filter_map(|item| {
+        item.section(&[], |section| {
+            let limit = limit(section);
+            require(section);
+            limit
+        })
+    });
     distinct(limits.collect(), name)
 }
 
@@ -66,15 +79,11 @@ fn distinct(limits: Vec<Spanned<(Limit, Slices)>>, name: &str) -> Vec<NamedLimit
 }
 
 /// Reads one limit and the slices that it asks for, at the location of its rate.
-fn limit(section: &mut Section<'_>, is_required: bool) -> Option<Spanned<(Limit, Slices)>> {
-    let help = "expected rate: N/s, N/min, N/h, N/day or N/DURATION, such as 30/min or 100/90s";
+fn limit(section: &mut Section<'_>) -> Option<Spanned<(Limit, Slices)>> {
     let rate = section.value("rate", Kind::Text("rate"), "");
-    if is_required {
-        section.require("rate", "the rate is missing", help);
-    }
     let burst = section.number("burst", 0..=u32::MAX.into(), 0);
     let slices = slices(section);
-    let at = rate?.parsed("a rate", help, rate::rate)?;
+    let at = rate?.parsed("a rate", RATE_HELP, rate::rate)?;
     let rate = at.value;
     let chosen = slices.as_ref().map_or(Slices::Auto, |at| at.value);
     let allowance = burst.as_ref().map_or(0, |at| at.value);

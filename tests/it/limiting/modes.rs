@@ -1,7 +1,7 @@
 //! Shadow rules, rules that are off, and rules over all requests.
 
 use super::statuses;
-use crate::harness::{Tidegate, Upstream, client, client_from, flood, standing};
+use crate::harness::{Redis, Tidegate, Upstream, client, client_from, flood, h2_client, standing};
 
 fn exceeded(upstream: &Upstream) -> Vec<String> {
     let marks = upstream.last().headers;
@@ -103,4 +103,57 @@ async fn a_global_shadow_rule_marks_what_an_endpoint_rule_admits() {
     assert_eq!(post.send().await.unwrap().status(), 429);
     assert_eq!(tidegate.counted("uploads", "shadow_limited").await, 2.0);
     assert_eq!(tidegate.counted("narrow", "limited").await, 1.0);
+}
+
+#[tokio::test]
+async fn a_rule_that_is_off_needs_no_rate() {
+    let rules = "
+store: { memory: {} }
+rules:
+  - { name: open, match: { path: /x/open }, mode: off }
+  - { name: rest, match: { path: /x/* }, rate: 1/min }
+";
+    let upstream = Upstream::start().await;
+    for client in [client(), h2_client()] {
+        let tidegate = Tidegate::configured(upstream.address, rules).await;
+        assert_eq!(flood(5, |_| client.get(tidegate.url("/x/open"))).await, statuses([(200, 5)]));
+        assert_eq!(flood(5, |_| client.get(tidegate.url("/x/y"))).await, statuses([(200, 1), (429, 4)]));
+        assert_eq!(tidegate.counted("open", "unlimited").await, 5.0);
+    }
+}
+
+/// Two enforced rules over all requests, of which each has room for something that the other refuses.
+const SEVERAL: &str = "
+global:
+  - { name: each, key: [client_ip], rate: 2/h }
+  - { name: posts, match: { methods: [POST] }, rate: 1/h }
+rules: [{ name: off, match: { path: /off }, mode: off }]
+";
+
+async fn several_global_rules_are_charged_together(store: &str) {
+    let upstream = Upstream::start().await;
+    let tidegate = Tidegate::configured(upstream.address, &format!("{store}{SEVERAL}")).await;
+    let client = client();
+    let post = || client.post(tidegate.url("/off")).send();
+    assert_eq!(post().await.unwrap().status(), 200);
+    let refused = post().await.unwrap();
+    assert_eq!(standing(refused.headers()), Some(("posts".to_owned(), 0)));
+    // The refusal of the second rule left the counter of the first untouched.
+    let get = || client.get(tidegate.url("/elsewhere")).send();
+    assert_eq!(get().await.unwrap().status(), 200);
+    assert_eq!(get().await.unwrap().status(), 429);
+    assert_eq!(tidegate.counted("posts", "limited").await, 1.0);
+    assert_eq!(tidegate.counted("each", "limited").await, 1.0);
+}
+
+#[tokio::test]
+async fn several_global_rules_are_charged_together_in_memory() {
+    several_global_rules_are_charged_together("store: { memory: {} }").await;
+}
+
+#[tokio::test]
+async fn several_global_rules_are_charged_together_in_redis() {
+    let redis = Redis::start().await;
+    let store = format!("store: {{ redis: {{ url: \"{}\", timeout: 10s }} }}", redis.url());
+    several_global_rules_are_charged_together(&store).await;
 }
