@@ -1,42 +1,27 @@
-//! Every metric's name, labels and buckets, in one table; `docs/metrics.md` explains them to operators.
+//! What tidegate counts and measures. [`table`] lists every metric; `docs/metrics.md` explains them to operators.
 //!
 //! Labels come from the configuration and from closed sets alone. No client, path or user is ever in one.
 
 mod bound;
 mod gauge_guard;
 mod store;
+mod table;
 mod upstream;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use metrics::{Counter, Histogram, counter, gauge, histogram};
+use metrics::{Counter, Histogram, Unit, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 pub(crate) use bound::{Bound, tunnel};
 pub(crate) use gauge_guard::GaugeGuard;
-use store::STORE_SECONDS;
 pub(crate) use store::{StoreMeter, fallback_evicted, instances, settled, store_outage, store_up};
+use table::{
+    BUILD_INFO, BYPASS_REJECTED, CONNECTIONS, DECISION_SECONDS, DECISIONS, HANDSHAKE_ERRORS, Kind,
+    LOG_LINES_DROPPED, RELOAD_SUCCESSFUL, RELOADED_AT, RELOADS, REQUESTS, RESPONSES, TABLE, UPSTREAM_SECONDS,
+};
 pub(crate) use upstream::{UpstreamFault, upstream_connection, upstream_retry};
-
-const BUILD_INFO: &str = "tidegate_build_info";
-const REQUESTS: &str = "tidegate_requests_total";
-const RESPONSES: &str = "tidegate_responses_total";
-const DECISIONS: &str = "tidegate_decisions_total";
-const DECISION_SECONDS: &str = "tidegate_decision_duration_seconds";
-const UPSTREAM_SECONDS: &str = "tidegate_upstream_response_duration_seconds";
-const CONNECTIONS: &str = "tidegate_connections";
-const HANDSHAKE_ERRORS: &str = "tidegate_tls_handshake_errors_total";
-const BYPASS_REJECTED: &str = "tidegate_bypass_rejected_total";
-const RELOADS: &str = "tidegate_config_reloads_total";
-const RELOAD_SUCCESSFUL: &str = "tidegate_config_last_reload_successful";
-const RELOADED_AT: &str = "tidegate_config_last_reload_success_timestamp_seconds";
-const LOG_LINES_DROPPED: &str = "tidegate_log_lines_dropped_total";
-
-/// From what a check in memory takes to what a client would notice.
-const CHECK_BUCKETS: [f64; 13] =
-    [5e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 20e-3, 50e-3, 100e-3];
-const UPSTREAM_BUCKETS: [f64; 12] = [1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 /// Sets up the recorder of this process, once, before any handle is made. The handle renders `/metrics`; its
 /// `run_upkeep` must be called every few seconds.
@@ -44,38 +29,36 @@ const UPSTREAM_BUCKETS: [f64; 12] = [1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.
 /// # Errors
 /// When this process has a recorder already.
 pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
-    let buckets = |name: &str| Matcher::Full(name.to_owned());
-    let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(buckets(DECISION_SECONDS), &CHECK_BUCKETS)?
-        .set_buckets_for_metric(buckets(STORE_SECONDS), &CHECK_BUCKETS)?
-        .set_buckets_for_metric(buckets(UPSTREAM_SECONDS), &UPSTREAM_BUCKETS)?
-        .install_recorder()?;
+    let mut builder = PrometheusBuilder::new();
+    for metric in TABLE {
+        if let Kind::Histogram(buckets) = metric.kind {
+            builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), buckets)?;
+        }
+    }
+    let handle = builder.install_recorder()?;
     describe();
-    bound::describe();
-    store::describe();
-    upstream::describe();
+    announce();
+    bound::announce();
+    store::announce();
+    upstream::announce();
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
 }
 
+/// Describes all metrics, as the table does.
 fn describe() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
-    describe_gauge!(BUILD_INFO, "1, with the version as a label.");
-    describe_counter!(REQUESTS, "Requests, each counted once, by the rule that decided and what it decided.");
-    describe_counter!(RESPONSES, "Responses sent to clients, by status code.");
-    describe_counter!(DECISIONS, "Requests that rules were asked about, by where the decision came from.");
-    describe_histogram!(DECISION_SECONDS, "Time that the limiter took for its verdict on a request.");
-    describe_histogram!(UPSTREAM_SECONDS, "Time until the head of the upstream's response.");
-    describe_gauge!(CONNECTIONS, "Open client connections.");
-    describe_counter!(
-        HANDSHAKE_ERRORS,
-        "TLS handshakes of clients that failed, for whatever reason but time."
-    );
-    describe_counter!(BYPASS_REJECTED, "Requests with a wrong value in the field of a bypass, by bypass.");
-    describe_counter!(RELOADS, "Reloads of the configuration, by result.");
-    describe_gauge!(RELOAD_SUCCESSFUL, "1 if the last reload of the configuration succeeded, else 0.");
-    describe_gauge!(RELOADED_AT, "When the configuration in force was read, in seconds of Unix time.");
-    describe_counter!(LOG_LINES_DROPPED, "Log lines dropped because standard error took them too slowly.");
+    for metric in TABLE {
+        let (name, unit, help) = (metric.name, metric.unit.unwrap_or(Unit::Count), metric.plain_help());
+        match metric.kind {
+            Kind::Counter => describe_counter!(name, unit, help),
+            Kind::Gauge => describe_gauge!(name, unit, help),
+            Kind::Histogram(_) => describe_histogram!(name, unit, help),
+        }
+    }
+}
+
+fn announce() {
     // All appear with 0, so that the first of each is seen as an increase.
     for name in [HANDSHAKE_ERRORS, LOG_LINES_DROPPED] {
         counter!(name).increment(0);

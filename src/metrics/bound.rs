@@ -3,9 +3,7 @@
 use metrics::{counter, gauge};
 
 use super::gauge_guard::GaugeGuard;
-
-const EXCEEDED: &str = "tidegate_bound_exceeded_total";
-const TUNNELS: &str = "tidegate_tunnels";
+use super::table::{BOUND_EXCEEDED, TUNNELS};
 
 /// A bound that was exceeded. The label is the key of the configuration, under `bounds` or
 /// `upstream`, without `_timeout`.
@@ -110,16 +108,14 @@ impl Bound {
 
     /// Counts it.
     pub(crate) fn count_exceeded(self) {
-        counter!(EXCEEDED, "bound" => self.label()).increment(1);
+        counter!(BOUND_EXCEEDED, "bound" => self.label()).increment(1);
     }
 }
 
-pub(super) fn describe() {
-    metrics::describe_counter!(EXCEEDED, "Requests and connections that were refused or cut at a bound.");
-    metrics::describe_gauge!(TUNNELS, "Open tunnels (WebSocket).");
+pub(super) fn announce() {
     // All appear with 0, so that the first of each is seen as an increase.
     for bound in Bound::ALL {
-        counter!(EXCEEDED, "bound" => bound.label()).increment(0);
+        counter!(BOUND_EXCEEDED, "bound" => bound.label()).increment(0);
     }
     gauge!(TUNNELS).set(0.0);
 }

@@ -1,38 +1,13 @@
 //! What a store counts, and the instances that share one.
 
-use metrics::{
-    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
-    histogram,
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+use super::table::{
+    FALLBACK_EVICTIONS, INSTANCES, SETTLED, STORE_DISAGREEMENTS, STORE_EVICTIONS, STORE_KEYS, STORE_OUTAGES,
+    STORE_ROUND_TRIPS, STORE_SECONDS, STORE_UP,
 };
 
-pub(super) const STORE_SECONDS: &str = "tidegate_store_duration_seconds";
-const STORE_UP: &str = "tidegate_store_up";
-const STORE_OUTAGES: &str = "tidegate_store_outages_total";
-const STORE_KEYS: &str = "tidegate_store_keys";
-const STORE_EVICTIONS: &str = "tidegate_store_evictions_total";
-const STORE_ROUND_TRIPS: &str = "tidegate_store_round_trips_total";
-const STORE_DISAGREEMENTS: &str = "tidegate_store_disagreements_total";
-const INSTANCES: &str = "tidegate_instances";
-const FALLBACK_EVICTIONS: &str = "tidegate_fallback_evictions_total";
-const SETTLED: &str = "tidegate_settled_units_total";
-
-pub(super) fn describe() {
-    describe_histogram!(STORE_SECONDS, "Time of a check in the store, by store and result.");
-    describe_gauge!(STORE_UP, "1 while all servers of the store are used, 0 while one is down.");
-    describe_counter!(STORE_OUTAGES, "How often a server of the store went down.");
-    describe_gauge!(STORE_KEYS, "Counters in the memory store.");
-    describe_counter!(STORE_EVICTIONS, "Live counters that the memory store dropped to make room.");
-    describe_counter!(STORE_ROUND_TRIPS, "Batches of checks sent to Redis.");
-    describe_counter!(
-        STORE_DISAGREEMENTS,
-        "Decisions of Redis that the arithmetic here does not confirm: a bug."
-    );
-    describe_gauge!(INSTANCES, "Instances that share the limits, as last seen in Redis.");
-    describe_counter!(
-        FALLBACK_EVICTIONS,
-        "Counters that this instance forgot: in an outage of Redis their clients get an equal part of the limit."
-    );
-    describe_counter!(SETTLED, "Units admitted without Redis that were added to its counters afterwards.");
+pub(super) fn announce() {
     // All appear from the start, so that the first outage is seen as an increase. Without a shared store they stay so.
     for name in [STORE_OUTAGES, FALLBACK_EVICTIONS, SETTLED] {
         counter!(name).increment(0);

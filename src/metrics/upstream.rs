@@ -1,12 +1,9 @@
 //! The upstream's connections, and the requests that it gave no response to.
 
-use metrics::{counter, describe_counter, describe_gauge, gauge};
+use metrics::{counter, gauge};
 
 use super::gauge_guard::GaugeGuard;
-
-const ERRORS: &str = "tidegate_upstream_errors_total";
-const RETRIES: &str = "tidegate_upstream_retries_total";
-const CONNECTIONS: &str = "tidegate_upstream_connections";
+use super::table::{UPSTREAM_CONNECTIONS, UPSTREAM_ERRORS, UPSTREAM_RETRIES};
 
 /// Why the upstream gave no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,28 +39,25 @@ impl UpstreamFault {
 
     /// Counts it.
     pub(crate) fn count(self) {
-        counter!(ERRORS, "error" => self.label()).increment(1);
+        counter!(UPSTREAM_ERRORS, "error" => self.label()).increment(1);
     }
 }
 
-pub(super) fn describe() {
-    describe_counter!(ERRORS, "Requests that the upstream gave no response to, by what went wrong.");
-    describe_counter!(RETRIES, "Requests sent once more, as their connection to the upstream had ended.");
-    describe_gauge!(CONNECTIONS, "Open connections to the upstream.");
+pub(super) fn announce() {
     for fault in UpstreamFault::ALL {
-        counter!(ERRORS, "error" => fault.label()).increment(0);
+        counter!(UPSTREAM_ERRORS, "error" => fault.label()).increment(0);
     }
-    counter!(RETRIES).increment(0);
-    gauge!(CONNECTIONS).set(0.0);
+    counter!(UPSTREAM_RETRIES).increment(0);
+    gauge!(UPSTREAM_CONNECTIONS).set(0.0);
 }
 
 /// Counts a connection to the upstream until the guard is dropped.
 #[must_use]
 pub(crate) fn upstream_connection() -> GaugeGuard {
-    GaugeGuard::new(gauge!(CONNECTIONS))
+    GaugeGuard::new(gauge!(UPSTREAM_CONNECTIONS))
 }
 
 /// A request was sent once more.
 pub(crate) fn upstream_retry() {
-    counter!(RETRIES).increment(1);
+    counter!(UPSTREAM_RETRIES).increment(1);
 }
