@@ -38,6 +38,7 @@ fn matcher(criterion: &mut Criterion) {
             method: &Method::GET,
             host: "api.example.com",
             path: &path,
+            decoded_path: None,
             query: "",
             headers: &headers,
             websocket: false,

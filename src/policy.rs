@@ -14,6 +14,7 @@ pub(crate) mod limit;
 pub(crate) mod live;
 pub(crate) mod matcher;
 pub mod path;
+mod readings;
 pub mod template;
 
 use std::sync::Arc;
@@ -39,6 +40,9 @@ pub struct Facts<'a> {
     pub host: &'a str,
     /// As [`path::matched`] makes it of the canonical path, which is what is forwarded.
     pub path: &'a str,
+    /// The same of the path with its encoded separators decoded: see [`path::decoded`]. What applies to either path applies
+    /// to the request. None: the path has none.
+    pub decoded_path: Option<&'a str>,
     /// As received, without the question mark; empty if there is none.
     pub query: &'a str,
     /// As received.
@@ -59,6 +63,11 @@ impl<'a> Facts<'a> {
     #[must_use]
     pub fn own_names(&self) -> &'a [String] {
         if self.client.direct { self.names } else { &[] }
+    }
+
+    /// Returns the facts under the decoded reading of the path, if it has one.
+    fn decoded(&self) -> Option<Self> {
+        self.decoded_path.map(|path| Self { path, decoded_path: None, ..*self })
     }
 }
 
@@ -240,9 +249,25 @@ impl Policy {
     /// What is to be done with a request.
     #[must_use]
     pub fn plan(&self, facts: &Facts<'_>) -> Plan<'_> {
-        if let Some(bypass) = self.parts.bypass.iter().find(|bypass| bypass.admits(facts)) {
+        let decoded = facts.decoded();
+        if let Some(bypass) = self.bypass(facts)
+            && decoded.as_ref().is_none_or(|decoded| self.bypass(decoded).is_some())
+        {
             return Plan::Bypass(bypass);
         }
+        let plan = self.plan_for_path(facts);
+        match decoded {
+            None => plan,
+            Some(decoded) => readings::join(plan, self.plan_for_path(&decoded)),
+        }
+    }
+
+    fn bypass(&self, facts: &Facts<'_>) -> Option<&Bypass> {
+        self.parts.bypass.iter().find(|bypass| bypass.admits(facts))
+    }
+
+    /// Returns what the rules want done with a request under one reading of its path.
+    fn plan_for_path(&self, facts: &Facts<'_>) -> Plan<'_> {
         let rule = self.rule(facts);
         let global = self.parts.global.iter().filter(|rule| rule.matches.matches(facts));
         let mut checks = SmallVec::new();

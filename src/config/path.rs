@@ -10,10 +10,18 @@ const HINTS: &[Hint] = &[
     (&["merge_slashes"], "this is set by empty_segments", "expected empty_segments: merge, keep or reject"),
     (&["case_sensitive"], "this is set by case", "expected case: sensitive or insensitive"),
 ];
-const ENCODED_SLASHES: &[(&str, EncodedSlashes)] =
-    &[("reject", EncodedSlashes::Reject), ("keep", EncodedSlashes::Keep), ("decode", EncodedSlashes::Decode)];
-const BACKSLASHES: &[(&str, Backslashes)] =
-    &[("reject", Backslashes::Reject), ("keep", Backslashes::Keep), ("slash", Backslashes::Slash)];
+const ENCODED_SLASHES: &[(&str, EncodedSlashes)] = &[
+    ("both", EncodedSlashes::Both),
+    ("reject", EncodedSlashes::Reject),
+    ("keep", EncodedSlashes::Keep),
+    ("decode", EncodedSlashes::Decode),
+];
+const BACKSLASHES: &[(&str, Backslashes)] = &[
+    ("both", Backslashes::Both),
+    ("reject", Backslashes::Reject),
+    ("keep", Backslashes::Keep),
+    ("slash", Backslashes::Slash),
+];
 const DOT_SEGMENTS: &[(&str, DotSegments)] =
     &[("resolve", DotSegments::Resolve), ("reject", DotSegments::Reject)];
 const EMPTY_SEGMENTS: &[(&str, EmptySegments)] =

@@ -1,5 +1,7 @@
 //! What one request charges: a list from the rules that apply to it to the decisions about them. Pure.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use super::verdict::Standing;
@@ -58,12 +60,12 @@ pub(super) enum Decider {
 
 impl<'p> Charges<'p> {
     /// Lists the charges of these checks. Those of all enforced rules are charged together or not at all; each shadow rule
-    /// is charged by itself.
+    /// is charged by itself, for all of its clients or for none.
     #[must_use]
     pub fn of(checks: impl IntoIterator<Item = Check<'p>>) -> Self {
-        let mut charges = SmallVec::new();
-        for (group, Check { rule, client }) in (Charge::BINDING + 1..).zip(checks) {
-            let group = if rule.mode == Mode::Enforce { Charge::BINDING } else { group };
+        let mut charges: SmallVec<[PendingCharge<'p>; 1]> = SmallVec::new();
+        for Check { rule, client } in checks {
+            let group = group(&charges, rule);
             let mut charge = |client: String, named: &'p NamedLimit| {
                 let limit = named.limit;
                 let key = counter_key(client, &rule.name, limit.window_ms());
@@ -98,6 +100,17 @@ impl<'p> PendingCharge<'p> {
     pub(super) fn standing(&self, remaining: i64, reset_ms: i64) -> Standing<'p> {
         Standing { limit: self.limit, remaining, reset_ms }
     }
+}
+
+/// Returns the group of a rule's charges, behind the `charges` that are listed.
+fn group(charges: &[PendingCharge<'_>], rule: &Rule) -> u32 {
+    if rule.mode == Mode::Enforce {
+        return Charge::BINDING;
+    }
+    let same = charges.iter().find(|pending| Arc::ptr_eq(&pending.rule.name, &rule.name));
+    let next =
+        || charges.iter().map(|pending| pending.keyed.charge.group).max().unwrap_or(Charge::BINDING) + 1;
+    same.map_or_else(next, |pending| pending.keyed.charge.group)
 }
 
 /// Returns the key of a counter: see [`KeyedCharge::key`].

@@ -30,8 +30,8 @@ pub(super) fn decide<'c, 'p: 'c>(
                     tightest = Some(standing);
                 }
             }
-            // A rule with several limits is listed once.
-            Some(outcome) if !outcome.fits && exceeded.last().is_none_or(|last| last.name != rule.name) => {
+            // A rule with several limits, or for several clients, is listed once.
+            Some(outcome) if !outcome.fits && exceeded.iter().all(|other| other.name != rule.name) => {
                 exceeded.push(rule);
             }
             None if pending.is_binding() => {
@@ -59,8 +59,8 @@ pub(super) fn refusal<'p>(
     let (rule, standing) = refused.next()?;
     let mut limited = Limited { rule, standing, violated: smallvec![standing.limit] };
     for (rule, standing) in refused {
-        // A limit has two counters during an upgrade.
-        if limited.violated.last().is_none_or(|last| last.name != standing.limit.name) {
+        // A limit has several counters where its rule has several clients, and during an upgrade.
+        if limited.violated.iter().all(|other| other.name != standing.limit.name) {
             limited.violated.push(standing.limit);
         }
         // Of equal times the first counts.

@@ -3,14 +3,17 @@
 //! RFC 3986, section 6.2.2: escapes of unreserved characters are decoded, other escapes get upper-case digits,
 //! dot segments are resolved. Beyond it, runs of slashes become one and characters that no URI may hold are
 //! escaped, because applications serve those spellings as the same resource. What they read in more than one
-//! way is refused. Where an application is known to read it in one way, a [`PathPolicy`] says which.
+//! way is refused, but for encoded separators, of which rules see both readings. Where an application is known to read it in one way, a [`PathPolicy`] says which.
 
 mod beginning;
+mod decoded;
 mod reading;
 
 use std::borrow::Cow;
 
 pub use beginning::Beginning;
+use decoded::DoubtfulSeparators;
+pub use decoded::decoded;
 pub use reading::{
     Backslashes, DotSegments, EmptySegments, EncodedSlashes, InvalidEscapes, LetterCase, PathPolicy,
 };
@@ -30,6 +33,12 @@ pub enum Ambiguous {
     /// A backslash, plain or encoded, which some take for a slash.
     #[error("the path holds a backslash")]
     Backslash,
+    /// Both of these, each of which may be a slash or not: there would be four readings.
+    #[error("the path holds an encoded slash and a backslash")]
+    MixedSeparators,
+    /// Some of these are in the parameters of a segment (`;v=1%2F2`), which an upstream may take away before it decodes.
+    #[error("the path holds encoded separators inside and outside of parameters")]
+    SeparatorsInParameters,
     /// A control character, plain or encoded.
     #[error("the path holds a control character")]
     Control,
@@ -83,7 +92,10 @@ pub fn canonical<'r>(raw: &'r str, policy: &PathPolicy) -> Result<Cow<'r, str>, 
             (name, _) if between_kept_slashes(name).any(|piece| is_dots(bare(piece))) => {
                 return Err(Ambiguous::DotSegment);
             }
-            _ => segments.push(part),
+            (name, _) => {
+                decoded::check(name, index == last, policy)?;
+                segments.push(part);
+            }
         }
     }
     if segments.first().is_some_and(String::is_empty) {
@@ -181,6 +193,7 @@ const fn is_unreserved(b: u8) -> bool {
 fn cut(rest: &str, policy: &PathPolicy) -> Result<Vec<String>, Ambiguous> {
     let mut parts = Vec::new();
     let mut part = String::with_capacity(rest.len());
+    let mut doubtful = DoubtfulSeparators::default();
     let mut rest = rest.as_bytes();
     while let Some((&raw, after)) = rest.split_first() {
         let escape = if raw == b'%' { hex_pair(after) } else { None };
@@ -193,11 +206,13 @@ fn cut(rest: &str, policy: &PathPolicy) -> Result<Vec<String>, Ambiguous> {
             b'/' if escape.is_none() => true,
             b'/' => match policy.encoded_slashes {
                 EncodedSlashes::Reject => return Err(Ambiguous::EncodedSlash),
+                EncodedSlashes::Both => doubtful.add(byte, part.contains(';'))?,
                 EncodedSlashes::Keep => false,
                 EncodedSlashes::Decode => true,
             },
             b'\\' => match policy.backslashes {
                 Backslashes::Reject => return Err(Ambiguous::Backslash),
+                Backslashes::Both => doubtful.add(byte, part.contains(';'))?,
                 Backslashes::Keep => false,
                 Backslashes::Slash => true,
             },
@@ -340,9 +355,8 @@ mod tests {
         for (raw, why) in [
             ("api", Ambiguous::NotAbsolute),
             ("", Ambiguous::NotAbsolute),
-            ("/a%2Fb", Ambiguous::EncodedSlash),
-            ("/a%5cb", Ambiguous::Backslash),
-            ("/a\\b", Ambiguous::Backslash),
+            ("/a%2Fb%5cc", Ambiguous::MixedSeparators),
+            ("/a\\b/../%2f", Ambiguous::MixedSeparators),
             ("/a%00", Ambiguous::Control),
             ("/a%0d%0a", Ambiguous::Control),
             ("/a%7F", Ambiguous::Control),

@@ -47,6 +47,9 @@ pub enum TemplateError {
     /// A percent sign without two hexadecimal digits, or an escape that requests are refused for.
     #[error("the segment '{0}' holds an escape that no accepted request can have")]
     Escape(String),
+    /// An encoded slash in one segment and a backslash in another: requests with both are refused.
+    #[error("a request's path never has both '%2F' and '%5C'")]
+    MixedSeparators,
     /// What the path policy makes a slash.
     #[error("'{0}' holds what is a slash by the section path: write '/' for it")]
     Separator(String),
@@ -102,7 +105,11 @@ impl Template {
                 _ => segments.push(segment),
             }
         }
-        Ok(Self { segments, open })
+        // Each segment was read by itself.
+        match path::canonical(&literals(&segments), policy) {
+            Err(path::Ambiguous::MixedSeparators) => Err(TemplateError::MixedSeparators),
+            _ => Ok(Self { segments, open }),
+        }
     }
 
     fn segment(part: &str, policy: &PathPolicy) -> Result<Segment, TemplateError> {
@@ -188,6 +195,15 @@ impl Template {
                 !other.open && self.segments.len() == other.segments.len()
             }
     }
+}
+
+/// Returns the path of the literal segments alone.
+fn literals(segments: &[Segment]) -> String {
+    let literal = |segment: &Segment| match segment {
+        Segment::Literal(literal) => format!("/{literal}"),
+        Segment::Param(_) => String::new(),
+    };
+    segments.iter().map(literal).collect()
 }
 
 /// The segments of a canonical path. A slash at the end adds none, and `/` has none.

@@ -57,6 +57,7 @@ impl ParsedRequest {
             method: request.method(),
             host: self.target.host(),
             path: self.target.path(),
+            decoded_path: self.target.decoded_path(),
             query: self.target.path_and_query.query().unwrap_or_default(),
             headers: request.headers(),
             websocket: self.upgrade.is_some(),

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header}
 
 use crate::bounds::Bounds;
 use crate::metrics::Bound;
-use crate::policy::path::{Ambiguous, PathPolicy, canonical, matched};
+use crate::policy::path::{Ambiguous, PathPolicy, canonical, decoded, matched};
 use crate::policy::{host, path};
 
 /// Why a request is refused before any rule is checked.
@@ -86,8 +86,16 @@ pub(super) struct Target {
     host: Option<String>,
     /// The part that is forwarded: the canonical path, and the query as it arrived.
     pub(super) path_and_query: PathAndQuery,
-    /// The path that rules match. None: it is the one that is forwarded.
-    path: Option<String>,
+    /// The paths that rules match. None: it is the one that is forwarded.
+    paths: Option<Box<MatchedPaths>>,
+}
+
+/// The paths that rules match, where that is not the forwarded path alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct MatchedPaths {
+    as_sent: String,
+    /// See [`decoded`].
+    decoded: Option<String>,
 }
 
 impl Target {
@@ -132,9 +140,14 @@ impl Target {
         };
         // Escapes make the target longer.
         let path_and_query = path_and_query.map_err(|_| RequestError::LongTarget)?;
-        let matched = matched(&path, reading);
-        let path = (*matched != *path_and_query.path()).then(|| matched.into_owned());
-        Ok(Self { authority, host, path_and_query, path })
+        let decoded = match &path {
+            // It has no escape in it.
+            Cow::Borrowed(_) => None,
+            Cow::Owned(path) => decoded(path, reading),
+        };
+        let paths = MatchedPaths::of(&path, decoded.as_deref(), path_and_query.path(), reading);
+        let paths = paths.map(Box::new);
+        Ok(Self { authority, host, path_and_query, paths })
     }
 
     /// Returns the host that rules match: in lower case, without port and trailing dot.
@@ -144,7 +157,21 @@ impl Target {
 
     /// Returns the path that rules match: see [`matched`].
     pub(super) fn path(&self) -> &str {
-        self.path.as_deref().unwrap_or(self.path_and_query.path())
+        self.paths.as_ref().map_or(self.path_and_query.path(), |paths| &paths.as_sent)
+    }
+
+    /// Returns the path that rules match as well: the same with its encoded separators decoded.
+    pub(super) fn decoded_path(&self) -> Option<&str> {
+        self.paths.as_ref()?.decoded.as_deref()
+    }
+}
+
+impl MatchedPaths {
+    /// Returns what rules match of both readings of a path. None: they match what is `forwarded`, and nothing else.
+    fn of(canonical: &str, decoded: Option<&str>, forwarded: &str, reading: &PathPolicy) -> Option<Self> {
+        let as_sent = matched(canonical, reading);
+        let decoded = decoded.map(|decoded| matched(decoded, reading).into_owned());
+        (decoded.is_some() || *as_sent != *forwarded).then(|| Self { as_sent: as_sent.into_owned(), decoded })
     }
 }
 

@@ -7,6 +7,7 @@ mod modes;
 mod own_words;
 mod refusals;
 mod secrets;
+mod separators;
 mod spellings;
 
 use std::collections::BTreeMap;

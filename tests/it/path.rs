@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use tidegate::policy::path::{
     Ambiguous, Backslashes, DotSegments, EmptySegments, EncodedSlashes, InvalidEscapes, LetterCase,
-    PathPolicy, canonical, matched,
+    PathPolicy, canonical, decoded, matched,
 };
 use tidegate::policy::template::Template;
 
@@ -27,8 +27,8 @@ fn any_path() -> impl Strategy<Value = String> {
 fn any_policy() -> impl Strategy<Value = PathPolicy> {
     use {Backslashes as B, DotSegments as D, EmptySegments as E, EncodedSlashes as S};
     (
-        select(&[S::Reject, S::Keep, S::Decode][..]),
-        select(&[B::Reject, B::Keep, B::Slash][..]),
+        select(&[S::Both, S::Reject, S::Keep, S::Decode][..]),
+        select(&[B::Both, B::Reject, B::Keep, B::Slash][..]),
         select(&[D::Resolve, D::Reject][..]),
         select(&[E::Merge, E::Keep, E::Reject][..]),
         select(&[InvalidEscapes::Reject, InvalidEscapes::Escape][..]),
@@ -95,18 +95,34 @@ proptest! {
     }
 
     #[test]
+    fn the_decoded_reading_is_canonical_and_has_no_further_reading(raw in any_path(), policy in any_policy()) {
+        let Ok(forwarded) = canonical(&raw, &policy) else { return Ok(()) };
+        let Some(decoded_path) = decoded(&forwarded, &policy) else { return Ok(()) };
+        let again = canonical(&decoded_path, &policy);
+        prop_assert_eq!(again.as_deref(), Ok(&*decoded_path), "{}", forwarded);
+        prop_assert_eq!(decoded(&decoded_path, &policy), None);
+    }
+
+    #[test]
     fn no_server_takes_what_is_forwarded_for_a_resource_whose_rule_was_not_asked(raw in any_path()) {
         let policy = PathPolicy::default();
         let Ok(forwarded) = canonical(&raw, &policy) else { return Ok(()) };
-        let seen = matched(&forwarded, &policy);
+        let seen = seen(&forwarded, &policy);
         // Parameters are no part of any rule.
         for resource in readings(&forwarded).iter().filter(|resource| !resource.contains(&b';')) {
             let rule = Template::parse(&written(resource), &policy);
-            let asked = rule.as_ref().is_ok_and(|rule| rule.matches(&seen));
+            let asked = rule.as_ref().is_ok_and(|rule| seen.iter().any(|seen| rule.matches(seen)));
             // A server that takes all of it away serves the root.
             prop_assert!(resource.is_empty() || asked, "{forwarded} as {:?}, {:?}", resource.escape_ascii(), rule);
         }
     }
+}
+
+/// All that rules see of what is forwarded.
+fn seen(forwarded: &str, policy: &PathPolicy) -> Vec<String> {
+    let decoded = decoded(forwarded, policy);
+    let readings = [Some(forwarded), decoded.as_deref()].into_iter().flatten();
+    readings.map(|reading| matched(reading, policy).into_owned()).collect()
 }
 
 /// A choice, and what becomes of a path under it: what is forwarded, and what the rules see.
@@ -118,7 +134,11 @@ const READINGS: &[Reading] = &[
     (|p| p.encoded_slashes = EncodedSlashes::Keep, "/u/http%3A%2F%2Fx", Ok(("/u/http%3A%2F%2Fx", "/u/http:%2F%2Fx"))),
     (|p| p.encoded_slashes = EncodedSlashes::Keep, "/a/..%2fb", Err(Ambiguous::DotSegment)),
     (|p| p.encoded_slashes = EncodedSlashes::Keep, "/a/x%2F%2e;v%2Fb", Err(Ambiguous::DotSegment)),
-    (|p| p.encoded_slashes = EncodedSlashes::Keep, "/a%2f%5cb", Err(Ambiguous::Backslash)),
+    (|p| p.encoded_slashes = EncodedSlashes::Keep, "/a%2f%2f..b", Ok(("/a%2F%2F..b", "/a%2F%2F..b"))),
+    (|p| p.encoded_slashes = EncodedSlashes::Keep, "/a%2f/%5cb", Err(Ambiguous::EmptySegment)),
+    (|p| p.encoded_slashes = EncodedSlashes::Reject, "/a%2fb", Err(Ambiguous::EncodedSlash)),
+    (|p| p.backslashes = Backslashes::Reject, "/a%5cb", Err(Ambiguous::Backslash)),
+    (|p| p.backslashes = Backslashes::Reject, "/a\\b", Err(Ambiguous::Backslash)),
     (|p| p.encoded_slashes = EncodedSlashes::Decode, "/a%2fb%2F", Ok(("/a/b/", "/a/b/"))),
     (|p| p.encoded_slashes = EncodedSlashes::Decode, "/a%2f..%2fb", Ok(("/b", "/b"))),
     (|p| p.encoded_slashes = EncodedSlashes::Decode, "/a%252fb", Ok(("/a%252fb", "/a%252fb"))),

@@ -3,6 +3,7 @@
 //!
 //! [`canonical`]: super::canonical
 
+use super::decoded::DoubtfulSeparators;
 use super::reading::{Backslashes, DotSegments, EmptySegments, EncodedSlashes, InvalidEscapes, PathPolicy};
 use super::{Ambiguous, is_overlong_pair};
 
@@ -14,8 +15,12 @@ pub struct Beginning {
     /// Whether the first of them is empty.
     first_is_empty: bool,
     piece: Piece,
-    /// Whether the segment has a separator that is kept as data, before this piece.
-    kept: bool,
+    /// The separator before this piece.
+    kept: Kept,
+    /// Whether the segment has parameters.
+    parameters: bool,
+    /// All separators that may be read in both ways.
+    doubtful: DoubtfulSeparators,
     escape: Escape,
     /// The byte before, if it was escaped.
     lead: Option<u8>,
@@ -29,6 +34,18 @@ enum Piece {
     Dot,
     DotDot,
     Name,
+}
+
+/// The last separator of a segment that is kept in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kept {
+    /// There is none: the piece is the beginning of the segment.
+    #[default]
+    None,
+    /// It is data.
+    Data,
+    /// It may be read in both ways.
+    Both,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,8 +102,10 @@ impl Beginning {
             Escape::Percent | Escape::Digit(_) => self.name(),
         }
         // A slash at the end leaves nothing behind it.
-        if self.kept || self.piece != Piece::Empty {
-            self.separate(policy)?;
+        match (self.piece, self.kept) {
+            (Piece::Empty, Kept::None) => {}
+            (Piece::Empty, _) => self.push(false),
+            _ => self.separate(policy)?,
         }
         if self.depth > 0 && self.first_is_empty { Err(Ambiguous::EmptySegment) } else { Ok(()) }
     }
@@ -105,6 +124,7 @@ impl Beginning {
             (0..=0x1f | 0x7f, ..) => Err(Ambiguous::Control),
             (b'/', EncodedSlashes::Reject, _) => Err(Ambiguous::EncodedSlash),
             (b'/', EncodedSlashes::Keep, _) => self.keep(),
+            (b'/', EncodedSlashes::Both, _) => self.keep_both(byte),
             (b'/', EncodedSlashes::Decode, _) => self.separate(policy),
             (b'\\', ..) => self.backslash(policy),
             (b'.', ..) => {
@@ -126,9 +146,15 @@ impl Beginning {
             (b'\\', _) => return self.backslash(policy),
             (0..=0x1f | 0x7f, _) => return Err(Ambiguous::Control),
             (b'.', _) => self.dot(),
-            (b';', Piece::Dot | Piece::DotDot) if self.kept => return Err(Ambiguous::DotSegment),
-            (b';', Piece::Empty | Piece::Dot | Piece::DotDot) if !self.kept => {
+            (b';', Piece::Dot | Piece::DotDot) if self.kept != Kept::None => {
+                return Err(Ambiguous::DotSegment);
+            }
+            (b';', Piece::Empty | Piece::Dot | Piece::DotDot) if self.kept != Kept::Data => {
                 return Err(Ambiguous::Parameters);
+            }
+            (b';', _) => {
+                self.name();
+                self.parameters = true;
             }
             _ => self.name(),
         }
@@ -152,6 +178,7 @@ impl Beginning {
         match policy.backslashes {
             Backslashes::Reject => Err(Ambiguous::Backslash),
             Backslashes::Keep => self.keep(),
+            Backslashes::Both => self.keep_both(b'\\'),
             Backslashes::Slash => self.separate(policy),
         }
     }
@@ -161,14 +188,33 @@ impl Beginning {
         if matches!(self.piece, Piece::Dot | Piece::DotDot) {
             return Err(Ambiguous::DotSegment);
         }
-        (self.piece, self.kept, self.lead) = (Piece::Empty, true, None);
+        (self.piece, self.kept, self.lead) = (Piece::Empty, Kept::Data, None);
         Ok(())
+    }
+
+    /// A separator that may be data.
+    fn keep_both(&mut self, separator: u8) -> Result<(), Ambiguous> {
+        self.doubtful.add(separator, self.parameters)?;
+        if self.is_empty_if_decoded() {
+            return Err(Ambiguous::EmptySegment);
+        }
+        self.keep()?;
+        self.kept = Kept::Both;
+        Ok(())
+    }
+
+    /// Returns whether nothing is between the separators on either side of this place, if those that may be decoded are.
+    fn is_empty_if_decoded(&self) -> bool {
+        self.piece == Piece::Empty && self.kept != Kept::Data
     }
 
     /// The segment ends.
     fn separate(&mut self, policy: &PathPolicy) -> Result<(), Ambiguous> {
-        let (piece, kept) = (self.piece, self.kept);
-        (self.piece, self.kept, self.lead) = (Piece::Empty, false, None);
+        let (piece, kept) = (self.piece, self.kept != Kept::None);
+        if kept && self.is_empty_if_decoded() {
+            return Err(Ambiguous::EmptySegment);
+        }
+        (self.piece, self.kept, self.lead, self.parameters) = (Piece::Empty, Kept::None, None, false);
         match piece {
             Piece::Dot | Piece::DotDot if kept || policy.dot_segments == DotSegments::Reject => {
                 return Err(Ambiguous::DotSegment);
@@ -224,8 +270,13 @@ mod tests {
 
     fn policies() -> impl Strategy<Value = PathPolicy> {
         (
-            select(&[EncodedSlashes::Reject, EncodedSlashes::Keep, EncodedSlashes::Decode]),
-            select(&[Backslashes::Reject, Backslashes::Keep, Backslashes::Slash]),
+            select(&[
+                EncodedSlashes::Both,
+                EncodedSlashes::Reject,
+                EncodedSlashes::Keep,
+                EncodedSlashes::Decode,
+            ]),
+            select(&[Backslashes::Both, Backslashes::Reject, Backslashes::Keep, Backslashes::Slash]),
             select(&[DotSegments::Resolve, DotSegments::Reject]),
             select(&[EmptySegments::Merge, EmptySegments::Keep, EmptySegments::Reject]),
             select(&[InvalidEscapes::Reject, InvalidEscapes::Escape]),

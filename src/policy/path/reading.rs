@@ -21,8 +21,10 @@ pub struct PathPolicy {
 /// What `%2F` is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EncodedSlashes {
-    /// A reason to refuse.
+    /// Part of its segment, forwarded as it is; but an upstream may decode it, so rules see both readings.
     #[default]
+    Both,
+    /// A reason to refuse.
     Reject,
     /// Part of its segment.
     Keep,
@@ -33,8 +35,10 @@ pub enum EncodedSlashes {
 /// What a backslash is, plain or as `%5C`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backslashes {
-    /// A reason to refuse.
+    /// Part of its segment, forwarded as `%5C`; but an upstream may take it for a slash, so rules see both readings.
     #[default]
+    Both,
+    /// A reason to refuse.
     Reject,
     /// Part of its segment, forwarded as `%5C`.
     Keep,

@@ -27,6 +27,20 @@ fn the_path_is_canonical_but_the_query_is_not_changed() {
 }
 
 #[test]
+fn a_path_with_an_encoded_slash_is_forwarded_as_it_is_and_matched_in_both_readings() {
+    let target = read(get("/a%2fb;v=1/c?d=%2f", "a")).unwrap();
+    assert_eq!(target.path_and_query.as_str(), "/a%2Fb;v=1/c?d=%2f");
+    assert_eq!((target.path(), target.decoded_path()), ("/a%2Fb/c", Some("/a/b/c")));
+}
+
+#[test]
+fn a_path_without_an_encoded_slash_has_one_reading() {
+    for uri in ["/a/b", "/a%20b", "/a;v=1", "/a/%62"] {
+        assert_eq!(read(get(uri, "a")).unwrap().decoded_path(), None, "{uri}");
+    }
+}
+
+#[test]
 fn methods_for_other_hops_are_refused() {
     for method in [Method::CONNECT, Method::TRACE] {
         let error = read(get("/", "a").method(method.clone())).unwrap_err();

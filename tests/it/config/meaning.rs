@@ -24,6 +24,7 @@ fn facts<'a>(
         method,
         host: target.0,
         path: target.1,
+        decoded_path: None,
         query: "",
         headers,
         websocket: false,

@@ -17,6 +17,7 @@ fn plan<'p>(policy: &'p Policy, names: &[&str], direct: bool) -> Plan<'p> {
         method: &method,
         host: "",
         path: "/x",
+        decoded_path: None,
         query: "",
         headers: &headers,
         websocket: false,

@@ -20,6 +20,10 @@ fn every_choice_can_be_made() {
         case: LetterCase::Insensitive,
     };
     assert_eq!(*right(&file(all)).policy.path(), want);
+    let strict = *right(&file("path: { encoded_slashes: reject, backslashes: reject }")).policy.path();
+    assert_eq!((strict.encoded_slashes, strict.backslashes), (EncodedSlashes::Reject, Backslashes::Reject));
+    let both = *right(&file("path: { encoded_slashes: both, backslashes: both }")).policy.path();
+    assert_eq!(both, PathPolicy::default());
     let other = *right(&file("path: { encoded_slashes: decode, backslashes: keep, empty_segments: reject }"))
         .policy
         .path();

@@ -31,11 +31,12 @@ const SPELLINGS: &[(&str, Verdict)] = &[
     ("/api/v1/tasks/", Counted),
     ("/api/v1/tasks//", Counted),
     ("/api/v1/tasks/%2f", Refused),
-    ("/api%2Fv1/tasks", Refused),
-    ("/api%2fv1%2ftasks", Refused),
+    ("/api%2Fv1/tasks", Counted),
+    ("/api%2fv1%2ftasks", Counted),
     ("/%2Fapi/v1/tasks", Refused),
-    ("/api\\v1\\tasks", Refused),
-    ("/api%5cv1/tasks", Refused),
+    ("/api\\v1\\tasks", Counted),
+    ("/api%5cv1/tasks", Counted),
+    ("/api%5cv1%2ftasks", Refused),
     ("/api/v1/x%5C..%5Ctasks", Refused),
     ("\\api\\v1\\tasks", Refused),
     ("//app.test/api/v1/tasks", Other),
@@ -125,7 +126,7 @@ const SPELLINGS: &[(&str, Verdict)] = &[
     // Forms of the target.
     ("http://app.test/api/v1/tasks", Counted),
     ("HTTP://APP.test//api/./v1/tasks/", Counted),
-    ("http://app.test/api%2fv1/tasks", Refused),
+    ("http://app.test/api%2fv1/tasks", Counted),
     ("http://other.test/api/v1/tasks", Refused),
     ("api/v1/tasks", Refused),
     ("*", Refused),
@@ -175,10 +176,14 @@ fn judged(target: &str, want: Verdict) -> Verdict {
 /// A section `path`, a rule's path, the request, and what is forwarded of it when it is counted.
 #[rustfmt::skip]
 const CHOICES: &[(&str, &str, &str, Option<&str>)] = &[
+    ("encoded_slashes: both", "/p/{id}", "/p/group%2fname", Some("/p/group%2Fname")),
+    ("encoded_slashes: both", "/p/group/name", "/p/group%2fname", Some("/p/group%2Fname")),
     ("encoded_slashes: keep", "/p/{id}", "/p/group%2fname", Some("/p/group%2Fname")),
     ("encoded_slashes: keep", "/p/group%2Fname", "/p/group%2fname", Some("/p/group%2Fname")),
     ("encoded_slashes: keep", "/p/group/name", "/p/group%2fname", None),
     ("encoded_slashes: decode", "/p/group/name", "/p/group%2fname", Some("/p/group/name")),
+    ("backslashes: both", "/p/{id}", "/p/a\\b", Some("/p/a%5Cb")),
+    ("backslashes: both", "/p/a/b", "/p/a\\b", Some("/p/a%5Cb")),
     ("backslashes: keep", "/p/a\\b", "/p/a%5cb", Some("/p/a%5Cb")),
     ("backslashes: slash", "/p/a/b", "/p\\a%5Cb", Some("/p/a/b")),
     ("empty_segments: keep", "/p//b", "/p//b", Some("/p//b")),
@@ -212,7 +217,7 @@ fn reading(path: &str) -> String {
     format!("store: {{ memory: {{}} }}\npath: {{ {path} }}\nrules: [{{ name: one, rate: 1000/s }}]")
 }
 
-const STRICT: &str = "dot_segments: reject, empty_segments: reject";
+const STRICT: &str = "dot_segments: reject, empty_segments: reject, encoded_slashes: reject";
 
 #[tokio::test]
 async fn what_a_choice_refuses_does_not_reach_the_upstream() {

@@ -101,7 +101,7 @@ async fn what_the_configuration_allows_in_a_path_is_served_byte_by_byte() {
     let config = format!("upstream: {}\n{lenient}\nstore: {{ memory: {{}} }}\nrules: []", recorder.url());
     let tidegate = Tidegate::described(&config).await;
     let mut wire = Wire::to(tidegate.address).await;
-    for path in ["/%zz", "/a%2Fb", "/a\\b"] {
+    for path in ["/%zz", "/a%2F%2Fb", "/a\\\\b"] {
         for byte in format!("GET {path} HTTP/1.1\r\nHost: app.test\r\n\r\n").bytes() {
             wire.send([byte]).await;
             tokio::task::yield_now().await;
