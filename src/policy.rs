@@ -135,6 +135,13 @@ pub enum Plan<'p> {
         /// What is missing, in the words of the configuration: `header:X-Api-Key`.
         missing: String,
     },
+    /// Refuse it with 400: it has more different values for its rule's key than are charged together.
+    TooManyValues {
+        /// The rule.
+        rule: &'p Rule,
+        /// The part with too many values, in the words of the configuration.
+        part: String,
+    },
     /// Ask the limiter.
     Check {
         /// The endpoint rule that matched, even if it has nothing to check.
@@ -279,10 +286,14 @@ impl Policy {
                 &self.parts.hash_key,
             ) {
                 Resolved::Client(client) => checks.push(Check { rule, client }),
+                Resolved::Clients(clients) => {
+                    checks.extend(clients.into_iter().map(|client| Check { rule, client }));
+                }
                 Resolved::Skip => {}
                 // A rule on trial refuses nobody.
-                Resolved::Reject(_) if rule.mode == Mode::Shadow => {}
+                Resolved::Reject(_) | Resolved::TooMany(_) if rule.mode == Mode::Shadow => {}
                 Resolved::Reject(missing) => return Plan::Reject { rule, missing },
+                Resolved::TooMany(part) => return Plan::TooManyValues { rule, part },
             }
         }
         Plan::Check { rule, checks }

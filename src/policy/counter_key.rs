@@ -5,18 +5,17 @@
 //! are joined by `,`, hashes start with `~`, stand-ins for something missing with `!` or `@`: no value can
 //! spell another.
 
+mod combinations;
 mod values;
 
-use std::fmt::{self, Write as _};
-use std::net::IpAddr;
+use std::fmt;
 
 use http::HeaderName;
 
 use super::Facts;
 use super::template::Template;
-use crate::address::network;
 use crate::redacted::Redacted;
-use values::{Found, Value, cookie, header_value, method, path_param, query};
+use values::{Found, Request};
 
 /// One part of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -55,9 +54,7 @@ impl fmt::Display for KeyPart {
     }
 }
 
-/// What stands for a part that the request lacks, or has empty. One that it has twice, with different values, is
-/// counted by the client's address, or rejected where a missing one is: which of them the application takes is
-/// anybody's guess, so none may choose the counter, and none may be a way out of it.
+/// What stands for a part that the request lacks, or has empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnMissing {
     /// The client's address.
@@ -104,11 +101,19 @@ impl Default for HashKey {
 pub enum Resolved {
     /// The client's part of the counter's key.
     Client(String),
+    /// Several of them, up to [`MAX_CLIENTS`]: parts have different values, and an upstream may take any of them. All are
+    /// charged, so that no value is a way out of the counter of another.
+    Clients(Vec<String>),
     /// The rule does not apply to this request.
     Skip,
     /// The request is to be refused: it lacks this part.
     Reject(String),
+    /// The request is to be refused: with the values of this part there are more than [`MAX_CLIENTS`] clients.
+    TooMany(String),
 }
+
+/// The most counters of one limit that one request is charged to.
+pub(crate) const MAX_CLIENTS: usize = 4;
 
 /// Room for the counter's key, which the client's part becomes, where its values are of the usual length.
 const KEY_BYTES: usize = 96;
@@ -123,32 +128,21 @@ impl KeySpec {
         ipv6_prefix: u8,
         hash_key: &HashKey,
     ) -> Resolved {
+        let request = Request { facts, path, ipv6_prefix, on_missing: self.on_missing };
         let mut text = String::with_capacity(KEY_BYTES);
-        for part in &self.parts {
+        let mut parts = self.parts.iter();
+        while let Some(part) = parts.next() {
             if !text.is_empty() {
                 text.push(',');
             }
-            let found: Found<Value<'_>> = match part {
-                KeyPart::ClientIp => {
-                    push_address(&mut text, facts.client.address, ipv6_prefix);
-                    continue;
-                }
-                KeyPart::Header(name) => header_value(facts, name),
-                KeyPart::Cookie(name) => cookie(facts, name),
-                KeyPart::Query(name) => query(facts.query, name),
-                KeyPart::Path(name) => path_param(facts, path, name).into(),
-                KeyPart::Host => Some(facts.host).filter(|host| !host.is_empty()).into(),
-                KeyPart::Method => Found::One(Value::Plain(method(facts.method))),
-                KeyPart::TlsSan => facts.own_names().first().map(String::as_str).into(),
-            };
-            match (found, self.on_missing) {
-                (Found::One(value), _) => value.push_to(&mut text, hash_key),
-                (Found::None, OnMissing::Shared) => text.push('!'),
-                (Found::None, OnMissing::Skip) => return Resolved::Skip,
-                (_, OnMissing::Reject) => return Resolved::Reject(part.to_string()),
-                (Found::None, OnMissing::ClientIp) | (Found::Several, _) => {
-                    text.push('@');
-                    push_address(&mut text, facts.client.address, ipv6_prefix);
+            match request.find(part) {
+                Found::One(value) => value.push_to(&mut text, hash_key),
+                Found::None => match request.stand_in(part) {
+                    Ok(value) => value.push_to(&mut text, hash_key),
+                    Err(resolved) => return resolved,
+                },
+                Found::Several(values) => {
+                    return combinations::resolve(&request, hash_key, text, (part, values), parts.as_slice());
                 }
             }
         }
@@ -156,24 +150,6 @@ impl KeySpec {
             text.push('*');
         }
         Resolved::Client(text)
-    }
-}
-
-fn push_address(text: &mut String, address: IpAddr, ipv6_prefix: u8) {
-    match network(address, ipv6_prefix) {
-        IpAddr::V4(v4) => {
-            let mut digits = itoa::Buffer::new();
-            for (place, octet) in v4.octets().into_iter().enumerate() {
-                if place > 0 {
-                    text.push('.');
-                }
-                text.push_str(digits.format(octet));
-            }
-        }
-        IpAddr::V6(v6) => {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{v6}/{ipv6_prefix}");
-        }
     }
 }
 

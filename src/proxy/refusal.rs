@@ -20,6 +20,8 @@ pub(super) enum Refusal<'p> {
     Invalid(RequestError),
     /// The key of `rule` needs a part that the request lacks.
     MissingKey { rule: &'p Rule, missing: String },
+    /// The request has too many different values for this part of the key of `rule`.
+    TooManyValues { rule: &'p Rule, part: String },
     /// A limit had no room for the request.
     Limited(Limited<'p>),
     /// Too much is under way. `rule` is the name of the rule or bypass of the request.
@@ -39,7 +41,9 @@ impl<'p> Refusal<'p> {
     pub(super) fn rule(&self) -> &'p str {
         match self {
             Self::Unreadable(_) | Self::Invalid(_) => "",
-            Self::MissingKey { rule, .. } | Self::Unavailable { rule } => &rule.name,
+            Self::MissingKey { rule, .. } | Self::TooManyValues { rule, .. } | Self::Unavailable { rule } => {
+                &rule.name
+            }
             Self::Limited(limited) => &limited.rule.name,
             Self::Overloaded { rule, .. } => rule,
         }
@@ -48,7 +52,9 @@ impl<'p> Refusal<'p> {
     /// Returns the outcome that the refusal is counted under.
     pub(super) fn outcome(&self) -> Outcome {
         match self {
-            Self::Unreadable(_) | Self::Invalid(_) | Self::MissingKey { .. } => Outcome::Rejected,
+            Self::Unreadable(_) | Self::Invalid(_) | Self::MissingKey { .. } | Self::TooManyValues { .. } => {
+                Outcome::Rejected
+            }
             Self::Limited(_) => Outcome::Limited,
             Self::Overloaded { .. } => Outcome::Overloaded,
             Self::Unavailable { .. } => Outcome::StoreFailedClosed,
@@ -61,9 +67,11 @@ impl<'p> Refusal<'p> {
         match self {
             Self::Invalid(error) => error.bound(),
             Self::Overloaded { overload, .. } => Some(overload.bound()),
-            Self::Unreadable(_) | Self::MissingKey { .. } | Self::Limited(_) | Self::Unavailable { .. } => {
-                None
-            }
+            Self::Unreadable(_)
+            | Self::MissingKey { .. }
+            | Self::TooManyValues { .. }
+            | Self::Limited(_)
+            | Self::Unavailable { .. } => None,
         }
     }
 
@@ -74,6 +82,7 @@ impl<'p> Refusal<'p> {
             Self::Unreadable(unreadable) => return response::unreadable(unreadable),
             Self::Invalid(error) => response::invalid(error),
             Self::MissingKey { missing, .. } => response::missing_key(missing),
+            Self::TooManyValues { part, .. } => response::too_many_values(part),
             Self::Limited(limited) => {
                 response::limited(request.headers(), limited, policy.x_ratelimit_headers())
             }

@@ -85,7 +85,12 @@ fn not_forwarded(status: StatusCode, reason: &str) -> Response<Body> {
 
 /// 400: the key of the request's rule needs this part.
 pub(super) fn missing_key(part: &str) -> Response<Body> {
-    plain_problem(StatusCode::BAD_REQUEST, &format!("the request must carry {part}, once and not empty"))
+    plain_problem(StatusCode::BAD_REQUEST, &format!("the request must carry {part}, not empty"))
+}
+
+/// 400: the request has more different values for this part of its rule's key than are charged together.
+pub(super) fn too_many_values(part: &str) -> Response<Body> {
+    plain_problem(StatusCode::BAD_REQUEST, &format!("the request has too many different values for {part}"))
 }
 
 /// 429 or 503: too much is under way, of the client or in total.

@@ -8,6 +8,7 @@ mod own_words;
 mod refusals;
 mod secrets;
 mod separators;
+mod several_values;
 mod spellings;
 
 use std::collections::BTreeMap;

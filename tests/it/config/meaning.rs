@@ -47,6 +47,7 @@ fn decision(
     match policy.plan(&facts(&method, (host, path), &headers, "192.0.2.1")) {
         Plan::Bypass(bypass) => format!("past {}", bypass.name),
         Plan::Reject { rule, missing } => format!("{} lacks {missing}", rule.name),
+        Plan::TooManyValues { rule, part } => format!("{} has too many of {part}", rule.name),
         Plan::Check { rule, .. } => rule.map_or("free".to_owned(), |rule| rule.name.to_string()),
     }
 }
