@@ -11,13 +11,14 @@ mod fixtures;
 mod outage;
 mod refusal_cache;
 mod shared;
+mod trials;
 mod upgrade;
 mod verdict;
 
 use smallvec::SmallVec;
 
 use crate::clock::{Clock, LocalMs, Stopwatch, Timeline};
-use crate::metrics::{Origin, Origins};
+use crate::metrics::{Origin, Origins, TrialMeter};
 use crate::store::{Decided, MemoryStore, RedisStore, Store};
 pub use charges::Charges;
 use charges::{ChargeOutcome, DecidedCharge, Decider, PendingCharge};
@@ -33,6 +34,7 @@ pub struct Limiter {
     backend: Backend,
     refusals: RefusalCache,
     origins: Origins,
+    trials: TrialMeter,
     timeline: Timeline,
 }
 
@@ -59,7 +61,9 @@ impl Limiter {
                 (Backend::Shared(SharedLimiter::new(store, instances, timeline.clone())), early_room)
             }
         };
-        Self { backend, refusals: RefusalCache::new(early_room), origins: Origins::default(), timeline }
+        let (refusals, origins, trials) =
+            (RefusalCache::new(early_room), Origins::default(), TrialMeter::default());
+        Self { backend, refusals, origins, trials, timeline }
     }
 
     /// Returns the shared store, if there is one.

@@ -6,6 +6,7 @@ mod bound;
 mod gauge_guard;
 mod store;
 mod table;
+mod trial;
 mod upstream;
 
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ use table::{
     BUILD_INFO, BYPASS_REJECTED, CONNECTIONS, DECISION_SECONDS, DECISIONS, HANDSHAKE_ERRORS, Kind,
     LOG_LINES_DROPPED, RELOAD_SUCCESSFUL, RELOADED_AT, RELOADS, REQUESTS, RESPONSES, TABLE, UPSTREAM_SECONDS,
 };
+pub(crate) use trial::{TrialMeter, TrialResult, announce_trial};
 pub(crate) use upstream::{UpstreamFault, upstream_connection, upstream_retry};
 
 /// Sets up the recorder of this process, once, before any handle is made. The handle renders `/metrics`; its

@@ -106,6 +106,8 @@ pub struct Rule {
     pub key: KeySpec,
     /// All are checked, then all are charged, or none.
     pub limits: Vec<NamedLimit>,
+    /// A shadow limit beside them, with a counter of its own that goes by the name of this limit.
+    pub trial: Option<Box<NamedLimit>>,
     /// What it does when it finds no room.
     pub mode: Mode,
     /// What it does when the store gives no answer in time.

@@ -14,6 +14,7 @@ mod wrong_secrets;
 
 use std::sync::Arc;
 
+use futures_util::future::join;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
@@ -141,8 +142,22 @@ impl Proxy {
         self.wrong_secrets.note(policy.bypasses(), request.headers(), parsed.client.address);
         let (rule, cost) = Cost::of(plan)?;
         // A client that is over its limit takes nothing that other clients could use.
-        self.recall(&cost, access_log)?;
-        let reserved = self.reserve(&parsed, rule, access_log).await?;
+        let reserved = match self.recall(&cost, access_log) {
+            Ok(()) => self.reserve(&parsed, rule, access_log).await,
+            Err(refusal) => Err(refusal),
+        };
+        let reserved = match reserved {
+            Ok(reserved) => reserved,
+            Err(refusal) => {
+                let Some(counting) = self.count_trials(&cost) else { return Err(refusal) };
+                // Boxed: what is rare must not make the future of each request larger.
+                return Box::pin(async move {
+                    counting.await;
+                    Err(refusal)
+                })
+                .await;
+            }
+        };
         let passed = self.charge(&cost, rule, access_log).await?;
         Ok(Admitted { request: parsed, reserved, passed })
     }
@@ -154,6 +169,14 @@ impl Proxy {
         let Some(limited) = self.limiter.recall(charges) else { return Ok(()) };
         access_log.checked(&watch);
         Err(Refusal::Limited(limited))
+    }
+
+    /// Returns the future that counts a request in the trial limits of its rules, if they have any.
+    fn count_trials<'a>(&'a self, cost: &'a Cost<'_>) -> Option<impl Future<Output = ()> + Send + 'a> {
+        match cost {
+            Cost::Free(_) => None,
+            Cost::Charges(charges) => self.limiter.count_trials(charges),
+        }
     }
 
     /// Charges the request. `rule` is named where no other rule decides.
@@ -168,7 +191,10 @@ impl Proxy {
             Cost::Charges(charges) => charges,
         };
         let watch = Stopwatch::start();
-        let verdict = self.limiter.charge(charges).await;
+        let verdict = match self.limiter.count_trials(charges) {
+            None => self.limiter.charge(charges).await,
+            Some(counting) => Box::pin(join(self.limiter.charge(charges), counting)).await.0,
+        };
         access_log.checked(&watch);
         match verdict {
             Verdict::Pass { standing, exceeded } => Ok(match exceeded.first() {

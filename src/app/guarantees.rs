@@ -6,12 +6,18 @@ use crate::window::{Limit, Slices};
 /// Returns the lines about all limits of a policy, those of global rules last.
 pub(super) fn lines(policy: &Policy) -> Vec<String> {
     let rules = policy.rules().iter().chain(policy.global());
-    rules.flat_map(|rule| rule.limits.iter().flat_map(|limit| lines_of(rule, limit))).collect()
+    let limits = rules.flat_map(|rule| {
+        let trial = rule.trial.as_deref().map(|trial| (rule, trial, " (trial: refuses nothing)"));
+        rule.limits.iter().map(move |limit| (rule, limit, "")).chain(trial)
+    });
+    limits.flat_map(|(rule, limit, note)| lines_of(rule, limit, note)).collect()
 }
 
-fn lines_of(rule: &Rule, NamedLimit { name, limit, slices, .. }: &NamedLimit) -> Vec<String> {
+fn lines_of(rule: &Rule, limit: &NamedLimit, note: &str) -> Vec<String> {
+    let NamedLimit { name, limit, slices, .. } = limit;
     let mode = match rule.mode {
-        Mode::Enforce => "",
+        Mode::Enforce => note,
+        Mode::Shadow if !note.is_empty() => note,
         Mode::Shadow => " (shadow: refuses nothing)",
         Mode::Off => return vec![format!("  {name}: off")],
     };

@@ -181,6 +181,9 @@ pub(super) fn log_warnings(warnings: &[Diagnostic]) {
 pub(super) fn announce(policy: &Policy, meter: &ProxyMeter) {
     for rule in policy.rules().iter().chain(policy.global()) {
         meter.announce_rule(&rule.name);
+        if rule.trial.is_some() {
+            metrics::announce_trial(&rule.name);
+        }
     }
     for bypass in policy.bypasses() {
         meter.announce_bypass(&bypass.name, bypass.header().is_some());

@@ -59,6 +59,11 @@ pub(super) fn read(value: &Value<'_>, defaults: Defaults<'_>, names: &mut Names)
         if needs_rate && !section.has("limits") {
             limits::require(section);
         }
+        if mode.as_ref().is_some_and(|mode| mode.value == Mode::Off) && section.has("trial") {
+            let message = "the trial limit counts nothing: the rule is off";
+            section.located("trial").key().warn(message, "remove trial, or set mode: shadow");
+        }
+        let trial = limits::trial(section, name.as_ref().map_or("", |name| &name.value));
         let on_outage = section.optional_word("on_outage", ON_OUTAGE, "`store.on_outage`");
         let custom_response = match section.value("refusal", Kind::Mapping, "") {
             Some(value) => refusal::read(&value, name.as_ref().map_or("", |name| &name.value)).map(Some),
@@ -70,6 +75,7 @@ pub(super) fn read(value: &Value<'_>, defaults: Defaults<'_>, names: &mut Names)
             matches: matches?,
             key: KeySpec { parts, on_missing },
             limits,
+            trial: trial.map(Box::new),
             mode: mode.map_or(Mode::default(), |at| at.value),
             on_outage: on_outage.map_or(defaults.on_outage, |at| at.value),
             custom_response: custom_response?.map(Box::new),

@@ -15,9 +15,12 @@ const COST: i64 = 1;
 /// The end of each counter's key, which the previous version reads: see `upgrade.rs`.
 pub(super) const KEY_END: &str = ":4";
 
-/// All charges of one request: one for each limit of each rule that applies to it.
+/// All charges of one request: one for each limit of each rule that applies to it, and those of trial limits.
 #[derive(Debug)]
-pub struct Charges<'p>(SmallVec<[PendingCharge<'p>; 1]>);
+pub struct Charges<'p> {
+    limits: SmallVec<[PendingCharge<'p>; 1]>,
+    trials: Option<Box<Trials<'p>>>,
+}
 
 /// A charge about which nothing is decided yet.
 #[derive(Clone, Debug)]
@@ -64,8 +67,12 @@ impl<'p> Charges<'p> {
     #[must_use]
     pub fn of(checks: impl IntoIterator<Item = Check<'p>>) -> Self {
         let mut charges: SmallVec<[PendingCharge<'p>; 1]> = SmallVec::new();
+        let mut trials: Option<Box<Trials<'p>>> = None;
         for Check { rule, client } in checks {
             let group = group(&charges, rule);
+            if let Some(trial) = &rule.trial {
+                trials.get_or_insert_default().push(rule, trial, &client, COST);
+            }
             let mut charge = |client: String, named: &'p NamedLimit| {
                 let limit = named.limit;
                 let key = counter_key(client, &rule.name, limit.window_ms());
@@ -78,15 +85,40 @@ impl<'p> Charges<'p> {
                 charge(client, last);
             }
         }
-        Self(charges)
+        Self { limits: charges, trials }
     }
 
     pub(super) fn from_pending(charges: Vec<PendingCharge<'p>>) -> Self {
-        Self(charges.into())
+        Self { limits: charges.into(), trials: None }
     }
 
     pub(super) fn as_slice(&self) -> &[PendingCharge<'p>] {
-        &self.0
+        &self.limits
+    }
+
+    /// Returns the charges of trial limits, if there are any. Those of one rule are next to each other.
+    pub(super) fn trials(&self) -> Option<&[PendingCharge<'p>]> {
+        self.trials.as_ref().map(|trials| &*trials.0)
+    }
+}
+
+/// The charges of the trial limits of one request. Those of one rule are next to each other.
+#[derive(Debug, Default)]
+struct Trials<'p>(Vec<PendingCharge<'p>>);
+
+impl<'p> Trials<'p> {
+    /// Adds the charge of the trial limit of a rule, for a client.
+    fn push(&mut self, rule: &'p Rule, trial: &'p NamedLimit, client: &str, cost: i64) {
+        // No group is the binding one, so those of one rule stand or fall together, and with nothing else.
+        let group = match self.0.last() {
+            Some(last) if std::ptr::eq(last.rule, rule) => last.keyed.charge.group,
+            Some(last) => last.keyed.charge.group + 1,
+            None => Charge::BINDING + 1,
+        };
+        let limit = trial.limit;
+        let key = counter_key(client.to_owned(), &trial.name, limit.window_ms());
+        let keyed = KeyedCharge { key, charge: Charge { limit, cost, group } };
+        self.0.push(PendingCharge { keyed, rule, limit: trial });
     }
 }
 

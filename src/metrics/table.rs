@@ -54,6 +54,8 @@ table! {
         "how long the limiter took for its verdict on a request: the latency that a check adds";
     DECISIONS = "tidegate_decisions_total", Counter, None, &["origin"],
         "requests that rules decided about, by [where the decision came from](#origin)";
+    TRIALS = "tidegate_trial_requests_total", Counter, None, &["rule", "result"],
+        "requests of each rule with a [`trial`](configuration.md#rules) limit, refused ones included, by what that limit would have done: `allowed`, `limited`, or `undecided`, as the store made no decision";
     STORE_SECONDS = "tidegate_store_duration_seconds", Histogram(CHECK_SECONDS), SECONDS, &["store", "result"],
         "one check in the store; `result` is `ok`, `timeout` or `error`";
     STORE_UP = "tidegate_store_up", Gauge, None, NO_LABELS,

@@ -47,7 +47,7 @@ bypass:
   - { name: probes, paths: [/healthz] }
   - { name: inside, header: X-Internal-Token, secret_env: PATH }
 rules:
-  - { name: tasks, match: { path: /tasks }, key: [client_ip], rate: 3/h }
+  - { name: tasks, match: { path: /tasks }, key: [client_ip], rate: 3/h, trial: { rate: 1/h } }
   - { name: trial, match: { path: /trial }, rate: 2/h, mode: shadow }
   - { name: paused, match: { path: /paused }, rate: 2/h, mode: off }
   - name: keyed

@@ -6,7 +6,7 @@ use crate::config::diagnostic::Fault;
 use crate::config::key_table::Kind;
 use crate::config::rate;
 use crate::config::report::{Location, Spanned};
-use crate::config::section::Section;
+use crate::config::section::{Hint, Section};
 use crate::config::yaml::Node;
 use crate::policy::NamedLimit;
 use crate::window::{Limit, LimitError, Slices};
@@ -15,6 +15,11 @@ const RATE_HELP: &str = "expected rate: N/s, N/min, N/h, N/day or N/DURATION, su
 
 /// The keys of a limit.
 const KEYS: [&str; 3] = ["rate", "burst", "slices"];
+
+const TRIAL_HINTS: &[Hint] = &[
+    (&["limits"], "a trial has a single limit", "expected trial: { rate: 20/min }"),
+    (&["mode"], "a trial refuses nothing", "remove mode"),
+];
 
 /// Reports the rate if it is missing.
 pub(super) fn require(section: &Section<'_>) {
@@ -44,14 +49,15 @@ pub(super) fn read(section: &mut Section<'_>, name: &str) -> Vec<NamedLimit> {
         list.location.error(fault);
     }
     let items = list.items("expected a list, such as [{ rate: 5/min }, { rate: 50/day }]");
-    let limits = items.iter().filter_map(|item| {
-        item.section(&[], |section| {
-            let limit = limit(section);
-            require(section);
-            limit
-        })
-    });
+    let limits = items.iter().filter_map(|item| item.section(&[], required));
     distinct(limits.collect(), name)
+}
+
+/// Reads the trial limit. Its name, by which its counter goes, is not one that a rule can have.
+pub(super) fn trial(section: &mut Section<'_>, name: &str) -> Option<NamedLimit> {
+    let value = section.value("trial", Kind::Mapping, "")?;
+    let (limit, slices) = value.section(TRIAL_HINTS, required)?.value;
+    Some(NamedLimit::new(format!("{name}~trial").into(), limit, slices))
 }
 
 /// Names limits after their windows, which differ.
@@ -76,6 +82,13 @@ fn distinct(limits: Vec<Spanned<(Limit, Slices)>>, name: &str) -> Vec<NamedLimit
         named.push(NamedLimit::new(name, limit, slices));
     }
     named
+}
+
+/// Reads a limit whose rate must be there.
+fn required(section: &mut Section<'_>) -> Option<Spanned<(Limit, Slices)>> {
+    let limit = limit(section);
+    require(section);
+    limit
 }
 
 /// Reads one limit and the slices that it asks for, at the location of its rate.

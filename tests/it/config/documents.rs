@@ -125,7 +125,7 @@ fn the_readme_has_a_file_that_passes_check_as_it_stands() {
 
 /// The heading on the reference page that a key is under, and its name in the table there.
 fn reference(path: &str) -> (&'static str, &str) {
-    const HEADINGS: [(&str, &str); 17] = [
+    const HEADINGS: [(&str, &str); 18] = [
         ("store.redis.tls.", "#### TLS to Redis"),
         ("store.redis.sentinel.", "#### sentinel"),
         ("store.", "### store"),
@@ -140,6 +140,7 @@ fn reference(path: &str) -> (&'static str, &str) {
         ("rules[0].match.", "#### match"),
         ("rules[0].refusal.", "#### refusal"),
         ("rules[0].limits[0].", "### rules"),
+        ("rules[0].trial.", "### rules"),
         ("rules[0].", "### rules"),
         ("shutdown.", "### shutdown"),
         ("", "## Top level"),

@@ -102,6 +102,7 @@ fixtures! {
     store
     syntax
     tls_towards_clients
+    trial
     unknown_keys
     unknown_words
     unreachable_rules
