@@ -27,6 +27,7 @@ mod section;
 mod size;
 mod sources;
 mod store;
+mod tiers;
 mod tls;
 mod upstream;
 mod value;
@@ -107,6 +108,8 @@ impl Overrides {
 const MAX_SECRET: usize = 64 * 1024;
 /// The largest file of certificates: those of an operating system take about 300 KiB.
 const MAX_PEM: usize = 1 << 20;
+/// The largest file of the keys of a tier: it is read several times a second to see whether it has changed.
+const MAX_KEYS: usize = 4 << 20;
 
 /// Reads and compiles a file, or the flags alone. Secret files are named relative to the file's directory.
 ///
@@ -229,6 +232,7 @@ fn read_secret(
         }
         SecretSource::File(path) => (path, MAX_SECRET, "64 KiB"),
         SecretSource::Pem(path) => (path, MAX_PEM, "1 MiB"),
+        SecretSource::Keys(path) => (path, MAX_KEYS, "4 MiB"),
     };
     let bytes = reader.read(&base.join(path), most).map_err(|error| error.to_string())?;
     if bytes.len() > most { Err(format!("it is larger than {size}")) } else { Ok(Some(bytes)) }

@@ -16,6 +16,7 @@ pub(crate) mod matcher;
 pub mod path;
 mod readings;
 pub mod template;
+pub mod tier;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ use fields::FieldNames;
 pub use limit::NamedLimit;
 use matcher::{Index, Match};
 use path::PathPolicy;
+use tier::RuleTier;
 
 /// All that the rules may ask about a request.
 #[derive(Clone, Copy, Debug)]
@@ -108,12 +110,26 @@ pub struct Rule {
     pub limits: Vec<NamedLimit>,
     /// A shadow limit beside them, with a counter of its own that goes by the name of this limit.
     pub trial: Option<Box<NamedLimit>>,
+    /// What the rule is for some tiers instead, in order of precedence.
+    pub tiers: Vec<RuleTier>,
     /// What it does when it finds no room.
     pub mode: Mode,
     /// What it does when the store gives no answer in time.
     pub on_outage: OnOutage,
     /// How the response to a request over the limit differs from the standard one. None: it does not.
     pub custom_response: Option<Box<CustomResponse>>,
+}
+
+impl Rule {
+    /// What to ask the limiter about a client. None: its tier is unlimited.
+    fn check(&self, facts: &Facts<'_>, client: String) -> Option<Check<'_>> {
+        let rule = match self.tier(facts, &client) {
+            None => self,
+            Some(RuleTier { rule, .. }) if rule.limits.is_empty() && rule.trial.is_none() => return None,
+            Some(RuleTier { rule, .. }) => rule,
+        };
+        Some(Check { rule, client })
+    }
 }
 
 /// One rule to ask the limiter about, for one client.
@@ -287,9 +303,9 @@ impl Policy {
                 self.parts.client.ipv6_prefix,
                 &self.parts.hash_key,
             ) {
-                Resolved::Client(client) => checks.push(Check { rule, client }),
+                Resolved::Client(client) => checks.extend(rule.check(facts, client)),
                 Resolved::Clients(clients) => {
-                    checks.extend(clients.into_iter().map(|client| Check { rule, client }));
+                    checks.extend(clients.into_iter().filter_map(|client| rule.check(facts, client)));
                 }
                 Resolved::Skip => {}
                 // A rule on trial refuses nobody.

@@ -201,7 +201,10 @@ impl Proxy {
                 Some(shadow) => {
                     Passed { rule: &shadow.name, outcome: Outcome::ShadowLimited, standing, exceeded }
                 }
-                None => Passed { rule, outcome: Outcome::Allowed, standing, exceeded },
+                None if charges.has_limits() => {
+                    Passed { rule, outcome: Outcome::Allowed, standing, exceeded }
+                }
+                None => Passed::unlimited(rule, Outcome::Unlimited),
             }),
             Verdict::Unchecked => Ok(Passed::unlimited(rule, Outcome::StoreFailedOpen)),
             Verdict::Refuse(limited) => Err(Refusal::Limited(limited)),

@@ -7,18 +7,23 @@ use crate::window::{Limit, Slices};
 pub(super) fn lines(policy: &Policy) -> Vec<String> {
     let rules = policy.rules().iter().chain(policy.global());
     let limits = rules.flat_map(|rule| {
-        let trial = rule.trial.as_deref().map(|trial| (rule, trial, " (trial: refuses nothing)"));
-        rule.limits.iter().map(move |limit| (rule, limit, "")).chain(trial)
+        let trial = rule.trial.as_deref().map(|trial| (rule, trial, " (trial: refuses nothing)".to_owned()));
+        let tiers = rule.tiers.iter().flat_map(move |each| {
+            let note = format!(" (tier {})", each.tier.name);
+            each.rule.limits.iter().map(move |limit| (rule, limit, note.clone()))
+        });
+        let own = rule.limits.iter().map(move |limit| (rule, limit, String::new()));
+        own.chain(tiers).chain(trial)
     });
-    limits.flat_map(|(rule, limit, note)| lines_of(rule, limit, note)).collect()
+    limits.flat_map(|(rule, limit, note)| lines_of(rule, limit, &note)).collect()
 }
 
 fn lines_of(rule: &Rule, limit: &NamedLimit, note: &str) -> Vec<String> {
     let NamedLimit { name, limit, slices, .. } = limit;
     let mode = match rule.mode {
         Mode::Enforce => note,
-        Mode::Shadow if !note.is_empty() => note,
-        Mode::Shadow => " (shadow: refuses nothing)",
+        Mode::Shadow if note.is_empty() => " (shadow: refuses nothing)",
+        Mode::Shadow => note,
         Mode::Off => return vec![format!("  {name}: off")],
     };
     let window = time(limit.window_ms());

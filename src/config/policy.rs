@@ -6,6 +6,7 @@ use super::report::Spanned;
 use super::rules::{self, Defaults};
 use super::secret::Secrets;
 use super::section::Section;
+use super::tiers::{self, Reading};
 use super::value::Value;
 use super::{bypass, client, path};
 use crate::policy::bypass::{Bypass, Condition};
@@ -25,10 +26,13 @@ pub(super) fn read(
     let path = path::read(file);
     let bypass = file.items("bypass", "expected a list of bypasses, each starting with '- name:'");
     let help = "expected a list of rules, each starting with '- name:'";
+    let tiers = file.items("tiers", "expected a list of tiers, each starting with '- name:'");
     let (global, rules) = (file.items("global", help), file.items("rules", help));
 
     let mut names = Names::default();
-    let per_client = Defaults { key: &[KeyPart::ClientIp], on_outage, path: &path };
+    let reading = Reading { path: &path, ipv6_prefix: client.ipv6_prefix, hash_key: &hash_key, secrets };
+    let tiers = tiers::read(&tiers, reading);
+    let per_client = Defaults { key: &[KeyPart::ClientIp], on_outage, path: &path, tiers: &tiers };
     let shared = Defaults { key: &[], ..per_client };
     let read = |rule: &Value<'_>| rules::read(rule, per_client, &mut names);
     let rules: Vec<_> = limits.iter().chain(&rules).filter_map(read).collect();
@@ -37,6 +41,7 @@ pub(super) fn read(
     let bypass: Vec<_> = bypass.collect();
     unreachable(&rules);
     bypassed(&rules, &bypass);
+    tiers::unreachable(&tiers, rules.iter().chain(&global));
     if !clients_named {
         nameless(rules.iter().chain(&global), &bypass);
     }

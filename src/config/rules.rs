@@ -4,6 +4,9 @@ mod counter_key;
 mod limits;
 mod matching;
 mod refusal;
+mod tiers;
+
+use std::sync::Arc;
 
 use super::key_table::Kind;
 use super::name::{self, Names};
@@ -15,7 +18,9 @@ use crate::policy::counter_key::{KeyPart, KeySpec, OnMissing};
 use crate::policy::matcher::Match;
 use crate::policy::path::PathPolicy;
 use crate::policy::template::Template;
+use crate::policy::tier::{RuleTier, Tier};
 use crate::policy::{Mode, OnOutage, Rule};
+pub(super) use matching::read as conditions;
 pub(super) use matching::template;
 
 const HINTS: &[Hint] = &[
@@ -41,6 +46,8 @@ pub(super) struct Defaults<'d> {
     pub(super) on_outage: OnOutage,
     /// How requests' paths are read, and so those of rules.
     pub(super) path: &'d PathPolicy,
+    /// The tiers of the file, in order of precedence.
+    pub(super) tiers: &'d [Spanned<Arc<Tier>>],
 }
 
 /// Reads a rule, at the location of its name. None: there is a fault in it, which has been reported.
@@ -64,22 +71,29 @@ pub(super) fn read(value: &Value<'_>, defaults: Defaults<'_>, names: &mut Names)
             section.located("trial").key().warn(message, "remove trial, or set mode: shadow");
         }
         let trial = limits::trial(section, name.as_ref().map_or("", |name| &name.value));
+        let has_key = !parts.is_empty();
+        let tiers =
+            tiers::read(section, name.as_ref().map_or("", |name| &name.value), defaults.tiers, has_key);
         let on_outage = section.optional_word("on_outage", ON_OUTAGE, "`store.on_outage`");
         let custom_response = match section.value("refusal", Kind::Mapping, "") {
             Some(value) => refusal::read(&value, name.as_ref().map_or("", |name| &name.value)).map(Some),
             None => Some(None),
         };
         let Spanned { value: name, location } = name.inspect(|name| names.enter(name))?;
-        let rule = Rule {
+        let mut rule = Rule {
             name: name.into(),
             matches: matches?,
             key: KeySpec { parts, on_missing },
             limits,
             trial: trial.map(Box::new),
+            tiers: Vec::new(),
             mode: mode.map_or(Mode::default(), |at| at.value),
             on_outage: on_outage.map_or(defaults.on_outage, |at| at.value),
             custom_response: custom_response?.map(Box::new),
         };
+        let tiers =
+            tiers.into_iter().map(|(tier, limits)| RuleTier { tier, rule: Rule { limits, ..rule.clone() } });
+        rule.tiers = tiers.collect();
         Some(Spanned { value: rule, location })
     })
 }

@@ -11,6 +11,8 @@ pub enum SecretSource {
     File(PathBuf),
     /// A file of certificates, or of the key of one, in PEM: it may be larger.
     Pem(PathBuf),
+    /// A file with the keys of a tier, one a line: it may be larger still.
+    Keys(PathBuf),
     /// An environment variable.
     Env(String),
 }
@@ -24,7 +26,7 @@ pub type Secrets<'a> = dyn Fn(&SecretSource) -> Result<Option<Vec<u8>>, String> 
 /// The secret without the line break that editors leave at the end. None: the variable is not set, or empty.
 pub(super) fn read(source: &SecretSource, secrets: &Secrets<'_>) -> Result<Option<Vec<u8>>, Fault> {
     let (what, name, readable, filled) = match source {
-        SecretSource::File(path) => (
+        SecretSource::File(path) | SecretSource::Keys(path) => (
             "the secret file",
             path.to_string_lossy(),
             "name a file that holds the secret and that tidegate may read",

@@ -96,6 +96,12 @@ impl<'p> Charges<'p> {
         &self.limits
     }
 
+    /// Returns whether there is a limit that is not a trial limit.
+    #[must_use]
+    pub fn has_limits(&self) -> bool {
+        !self.limits.is_empty()
+    }
+
     /// Returns the charges of trial limits, if there are any. Those of one rule are next to each other.
     pub(super) fn trials(&self) -> Option<&[PendingCharge<'p>]> {
         self.trials.as_ref().map(|trials| &*trials.0)
@@ -111,7 +117,7 @@ impl<'p> Trials<'p> {
     fn push(&mut self, rule: &'p Rule, trial: &'p NamedLimit, client: &str, cost: i64) {
         // No group is the binding one, so those of one rule stand or fall together, and with nothing else.
         let group = match self.0.last() {
-            Some(last) if std::ptr::eq(last.rule, rule) => last.keyed.charge.group,
+            Some(last) if Arc::ptr_eq(&last.rule.name, &rule.name) => last.keyed.charge.group,
             Some(last) => last.keyed.charge.group + 1,
             None => Charge::BINDING + 1,
         };

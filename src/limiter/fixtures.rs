@@ -29,7 +29,17 @@ pub(crate) fn rule(name: &str, mode: Mode, on_outage: OnOutage) -> Rule {
     let name: Arc<str> = Arc::from(name);
     let limits = vec![NamedLimit::example(&name, QUOTA, WINDOW_MS)];
     let (matches, key) = (Match::default(), KeySpec::default());
-    Rule { name, matches, key, limits, trial: None, mode, on_outage, custom_response: None }
+    Rule {
+        name,
+        matches,
+        key,
+        limits,
+        trial: None,
+        tiers: Vec::new(),
+        mode,
+        on_outage,
+        custom_response: None,
+    }
 }
 
 /// Calls `test` with the charges of rules, each with the decision given about it.

@@ -6,6 +6,7 @@
 //! as often as the trial limit of each client has room, and then once for each time that a refusal is remembered.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use super::charges::{Charges, Decider, PendingCharge};
 use super::{Backend, Limiter};
@@ -72,5 +73,5 @@ impl Limiter {
 
 /// Splits charges into those of each rule.
 fn by_rule<'c, 'p>(charges: &'c [PendingCharge<'p>]) -> impl Iterator<Item = &'c [PendingCharge<'p>]> {
-    charges.chunk_by(|one, next| std::ptr::eq(one.rule, next.rule))
+    charges.chunk_by(|one, next| Arc::ptr_eq(&one.rule.name, &next.rule.name))
 }

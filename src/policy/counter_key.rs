@@ -15,6 +15,7 @@ use http::HeaderName;
 use super::Facts;
 use super::template::Template;
 use crate::redacted::Redacted;
+pub(super) use values::spellings;
 use values::{Found, Request};
 
 /// One part of a key.

@@ -11,6 +11,7 @@ use http::{HeaderName, header};
 use super::Parts;
 use super::bypass::Condition;
 use super::counter_key::KeyPart;
+use super::tier::TierCondition;
 
 /// Marks a forwarded request that a rule on trial had no room for. Only tidegate may set it.
 pub(crate) const X_RATELIMIT_EXCEEDED: HeaderName = HeaderName::from_static("x-ratelimit-exceeded");
@@ -70,7 +71,12 @@ impl FieldNames {
             KeyPart::Cookie(_) => Some(header::COOKIE),
             _ => None,
         });
-        let conditions = rules().flat_map(|rule| &rule.matches.headers).map(|(name, _)| name.clone());
+        let tiers = rules().flat_map(|rule| &rule.tiers).filter_map(|each| match &each.tier.condition {
+            TierCondition::Match(matches) => Some(&**matches),
+            TierCondition::Keys(_) => None,
+        });
+        let conditions = rules().map(|rule| &rule.matches).chain(tiers);
+        let conditions = conditions.flat_map(|matches| &matches.headers).map(|(name, _)| name.clone());
         let secrets = parts.bypass.iter().filter_map(|bypass| match &bypass.on {
             Condition::Secret { header, .. } => Some(header.clone()),
             _ => None,

@@ -36,12 +36,14 @@ fn compile_named(name: &str, text: &str, overrides: &Overrides) -> Result<Config
     compile_text(name, text.as_bytes(), overrides, &|source| match source {
         SecretSource::File(path) if path.ends_with("secret") => Ok(Some(b"0123456789abcdef0123\n".to_vec())),
         SecretSource::File(path) if path.ends_with("short") => Ok(Some(b"abc\r\n".to_vec())),
+        SecretSource::Keys(path) if path.ends_with("secret") => Ok(Some(b"key\n".to_vec())),
+        SecretSource::Keys(path) if path.ends_with("blank") => Ok(Some(b"\n".to_vec())),
         SecretSource::File(path) if path.ends_with("blank") => Ok(Some(b"\n".to_vec())),
         SecretSource::File(path) if path.ends_with("lines") => Ok(Some(b"one\ntwo".to_vec())),
         SecretSource::Pem(path) => pem(path).map(Some).ok_or_else(|| "there is none".to_owned()),
         SecretSource::Env(name) if name == "A_TOKEN" => Ok(Some(b"0123456789abcdef0123".to_vec())),
         SecretSource::Env(_) => Ok(None),
-        SecretSource::File(_) => Err("there is none".to_owned()),
+        SecretSource::File(_) | SecretSource::Keys(_) => Err("there is none".to_owned()),
     })
 }
 

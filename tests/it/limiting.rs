@@ -10,6 +10,7 @@ mod secrets;
 mod separators;
 mod several_values;
 mod spellings;
+mod tiers;
 mod trials;
 
 use std::collections::BTreeMap;

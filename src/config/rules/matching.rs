@@ -38,7 +38,7 @@ const EMPTY: [(&str, &str, &str); 3] = [
 ];
 
 /// Reads the conditions. None: there is a fault in them, which has been reported.
-pub(super) fn read(value: &Value<'_>, reading: &PathPolicy) -> Option<Match> {
+pub(in crate::config) fn read(value: &Value<'_>, reading: &PathPolicy) -> Option<Match> {
     value.section(HINTS, |section| {
         let methods = section.texts("methods", "methods", "expected methods, such as [GET, POST]");
         let methods = distinct(methods, method, "method");

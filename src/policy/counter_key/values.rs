@@ -59,6 +59,19 @@ fn is_plain(value: &str) -> bool {
         && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b':'))
 }
 
+/// Returns how the parts of a counter's key can spell this clear value.
+pub(in crate::policy) fn spellings(value: &[u8], ipv6_prefix: u8, hash_key: &HashKey) -> Vec<String> {
+    let (mut hashed, mut plain) = (String::new(), String::new());
+    Value::Secret(value.into()).push_to(&mut hashed, hash_key);
+    if let Ok(text) = str::from_utf8(value) {
+        match text.parse::<IpAddr>() {
+            Ok(address) => push_address(&mut plain, address.to_canonical(), ipv6_prefix),
+            Err(_) => Value::Plain(text).push_to(&mut plain, hash_key),
+        }
+    }
+    [hashed, plain].into_iter().filter(|spelling| !spelling.is_empty()).collect()
+}
+
 fn push_address(text: &mut String, address: IpAddr, ipv6_prefix: u8) {
     match network(address, ipv6_prefix) {
         IpAddr::V4(v4) => {

@@ -38,7 +38,9 @@ impl Block {
             SecretSource::Pem(path) => {
                 pem(path).map(Some).ok_or_else(|| "the examples name ca.pem, cert.pem, key.pem".to_owned())
             }
-            SecretSource::File(_) | SecretSource::Env(_) => Ok(Some(b"0123456789abcdef0123".to_vec())),
+            SecretSource::File(_) | SecretSource::Keys(_) | SecretSource::Env(_) => {
+                Ok(Some(b"0123456789abcdef0123".to_vec()))
+            }
         })
     }
 }
@@ -125,7 +127,7 @@ fn the_readme_has_a_file_that_passes_check_as_it_stands() {
 
 /// The heading on the reference page that a key is under, and its name in the table there.
 fn reference(path: &str) -> (&'static str, &str) {
-    const HEADINGS: [(&str, &str); 18] = [
+    const HEADINGS: [(&str, &str); 22] = [
         ("store.redis.tls.", "#### TLS to Redis"),
         ("store.redis.sentinel.", "#### sentinel"),
         ("store.", "### store"),
@@ -141,6 +143,10 @@ fn reference(path: &str) -> (&'static str, &str) {
         ("rules[0].refusal.", "#### refusal"),
         ("rules[0].limits[0].", "### rules"),
         ("rules[0].trial.", "### rules"),
+        ("rules[0].tiers.NAME.limits[0].", "### rules"),
+        ("rules[0].tiers.NAME.", "### rules"),
+        ("tiers[0].match.", "#### match"),
+        ("tiers[0].", "### tiers"),
         ("rules[0].", "### rules"),
         ("shutdown.", "### shutdown"),
         ("", "## Top level"),

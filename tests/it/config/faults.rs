@@ -101,6 +101,7 @@ fixtures! {
     shutdown
     store
     syntax
+    tiers
     tls_towards_clients
     trial
     unknown_keys

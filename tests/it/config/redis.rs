@@ -29,7 +29,7 @@ fn with_secrets(text: &str, secrets: &[(&str, &str)]) -> RedisSettings {
     let bytes = |name: &str| found(name).map(|(_, secret)| secret.as_bytes().to_vec());
     let config = compile_text("test.yaml", store(text).as_bytes(), &Overrides::default(), &|source| {
         Ok(match source {
-            SecretSource::File(path) => bytes(path.to_str().unwrap()),
+            SecretSource::File(path) | SecretSource::Keys(path) => bytes(path.to_str().unwrap()),
             SecretSource::Pem(path) => pem(path),
             SecretSource::Env(name) => bytes(name),
         })
