@@ -5,15 +5,22 @@
 
 pub(crate) mod bypass;
 pub mod client;
+pub mod condition;
 pub mod counter_key;
 pub mod custom_response;
 pub(crate) mod fields;
 pub(crate) mod header;
+pub mod holds;
 pub(crate) mod host;
+pub(crate) mod host_pattern;
 pub(crate) mod limit;
 pub(crate) mod live;
 pub(crate) mod matcher;
+pub mod networks;
 pub mod path;
+pub mod paths;
+pub(crate) mod pattern;
+mod query;
 mod readings;
 pub mod template;
 pub mod tier;
@@ -28,6 +35,7 @@ use client::{Client, ClientIdentity};
 use counter_key::{HashKey, KeySpec, Resolved};
 pub use custom_response::CustomResponse;
 use fields::FieldNames;
+use holds::Holds;
 pub use limit::NamedLimit;
 use matcher::{Index, Match};
 use path::PathPolicy;
@@ -160,14 +168,27 @@ pub enum Plan<'p> {
         /// The part with too many values, in the words of the configuration.
         part: String,
     },
+    /// Refuse it with 400: it falls under more than [`MAX_RULES`] endpoint rules, as it repeats what they match with
+    /// different values.
+    TooManyReadings {
+        /// The first of them.
+        rule: &'p Rule,
+    },
     /// Ask the limiter.
     Check {
-        /// The endpoint rule that matched, even if it has nothing to check.
+        /// The endpoint rule that matched, even if it has nothing to check. If the request can be read in several ways,
+        /// it is the first of theirs.
         rule: Option<&'p Rule>,
-        /// The endpoint rule's check and those of the global rules; may be empty.
+        /// The checks of the endpoint rules and of the global rules; may be empty.
         checks: SmallVec<[Check<'p>; 1]>,
     },
 }
+
+/// The most endpoint rules that one request falls under: one for each reading in which another rule takes it.
+pub const MAX_RULES: usize = 4;
+
+/// The endpoint rules of a request.
+type EndpointRules<'p> = SmallVec<[&'p Rule; 1]>;
 
 /// What a policy is made of.
 #[derive(Debug, Default)]
@@ -266,9 +287,39 @@ impl Policy {
     /// The endpoint rule for a request: the first that matches.
     #[must_use]
     pub fn rule(&self, facts: &Facts<'_>) -> Option<&Rule> {
-        let admits =
-            |index: usize| self.parts.rules.get(index).is_some_and(|rule| rule.matches.admits(facts));
-        self.index.first(facts.path, admits).and_then(|index| self.parts.rules.get(index))
+        self.first_rule(facts, 0).map(|(_, rule, _)| rule)
+    }
+
+    /// The first endpoint rule that matches, `from` this index on: its index, and in how many readings it matches.
+    fn first_rule(&self, facts: &Facts<'_>, from: usize) -> Option<(usize, &Rule, Holds)> {
+        let rules = &self.parts.rules;
+        let holds = |index: usize| {
+            rules.get(index).map_or(Holds::Never, |rule| rule.matches.holds_besides_path(facts))
+        };
+        let (index, holds) = self.index.first(facts.path, from, holds)?;
+        Some((index, rules.get(index)?, holds))
+    }
+
+    /// The endpoint rules for a request: the first that matches, and where it matches in some readings of the request
+    /// only, the next ones too, up to the first that matches in every reading. So whichever reading the upstream takes,
+    /// the first rule that matches it is among them.
+    ///
+    /// # Errors
+    /// The first of them, where there are more than [`MAX_RULES`].
+    fn endpoint_rules(&self, facts: &Facts<'_>) -> Result<EndpointRules<'_>, &Rule> {
+        let mut rules = EndpointRules::new();
+        let mut from = 0;
+        while let Some((index, rule, holds)) = self.first_rule(facts, from) {
+            match rules.first() {
+                Some(first) if rules.len() == MAX_RULES => return Err(first),
+                _ => rules.push(rule),
+            }
+            if holds == Holds::Always {
+                break;
+            }
+            from = index + 1;
+        }
+        Ok(rules)
     }
 
     /// What is to be done with a request.
@@ -293,10 +344,13 @@ impl Policy {
 
     /// Returns what the rules want done with a request under one reading of its path.
     fn plan_for_path(&self, facts: &Facts<'_>) -> Plan<'_> {
-        let rule = self.rule(facts);
-        let global = self.parts.global.iter().filter(|rule| rule.matches.matches(facts));
+        let rules = match self.endpoint_rules(facts) {
+            Ok(rules) => rules,
+            Err(rule) => return Plan::TooManyReadings { rule },
+        };
+        let global = self.parts.global.iter().filter(|rule| rule.matches.holds(facts).is_possible());
         let mut checks = SmallVec::new();
-        for rule in global.chain(rule).filter(|rule| rule.mode != Mode::Off) {
+        for rule in global.chain(rules.iter().copied()).filter(|rule| rule.mode != Mode::Off) {
             match rule.key.resolve(
                 facts,
                 &rule.matches.path,
@@ -314,6 +368,6 @@ impl Policy {
                 Resolved::TooMany(part) => return Plan::TooManyValues { rule, part },
             }
         }
-        Plan::Check { rule, checks }
+        Plan::Check { rule: rules.first().copied(), checks }
     }
 }

@@ -26,7 +26,8 @@ const HINTS: &[Hint] = &[(
     "secrets do not belong in this file",
     "name a file in secret_file, or an environment variable in secret_env",
 )];
-const CONDITIONS: &str = "expected one of paths, cidrs, client_san, or header with secret_file or secret_env";
+const CONDITIONS: &str =
+    "expected one of paths, clients, cidrs, client_san, or header with secret_file or secret_env";
 
 /// Reads a bypass. None: there is a fault in it, which has been reported.
 pub(super) fn read(
@@ -46,6 +47,8 @@ pub(super) fn read(
 
 fn condition(section: &mut Section<'_>, reading: &PathPolicy, secrets: &Secrets<'_>) -> Option<Condition> {
     let paths = section.texts("paths", "paths", "expected paths, such as /healthz or /static/*");
+    let clients = section.value("clients", Kind::Texts("networks or addresses"), "");
+    let clients = clients.map(|value| networks(&value));
     let cidrs = section.value("cidrs", Kind::Texts("networks or addresses"), "");
     let cidrs = cidrs.map(|value| networks(&value));
     let help = "expected names of certificates, such as spiffe://prod/ns/jobs/*";
@@ -58,14 +61,17 @@ fn condition(section: &mut Section<'_>, reading: &PathPolicy, secrets: &Secrets<
         let help = "name the header that holds it: header: X-Internal-Token";
         secret.location.key().error(Fault::new("the secret has no header", help));
     }
-    let condition = match (paths, cidrs, client_san, header) {
-        (Some(texts), None, None, None) => Condition::Paths(self::paths(&texts, reading)),
-        (None, Some(networks), None, None) => Condition::Networks(self::cidrs(networks)),
-        (None, None, Some(texts), None) => Condition::Names(pattern::patterns(&texts)),
-        (None, None, None, Some(header)) => {
+    let condition = match (paths, clients, cidrs, client_san, header) {
+        (Some(texts), None, None, None, None) => Condition::Paths(self::paths(&texts, reading).into()),
+        (None, Some(networks), None, None, None) => {
+            Condition::Clients(addresses(networks).into_iter().collect())
+        }
+        (None, None, Some(networks), None, None) => Condition::Networks(addresses(networks)),
+        (None, None, None, Some(texts), None) => Condition::Names(pattern::patterns(&texts)),
+        (None, None, None, None, Some(header)) => {
             return by_secret(section, &header, secret_file, secret_env, secrets);
         }
-        (None, None, None, None) => {
+        (None, None, None, None, None) => {
             // An invalid condition is reported already, and is not missing.
             if section.is_sound() {
                 section.location.error(Fault::new("the bypass has no condition", CONDITIONS));
@@ -79,7 +85,8 @@ fn condition(section: &mut Section<'_>, reading: &PathPolicy, secrets: &Secrets<
         }
     };
     let is_empty = match &condition {
-        Condition::Paths(list) => list.is_empty(),
+        Condition::Paths(list) => list.templates().is_empty(),
+        Condition::Clients(list) => list.is_empty(),
         Condition::Networks(list) => list.is_empty(),
         Condition::Names(list) => list.is_empty(),
         Condition::Secret { .. } => false,
@@ -103,7 +110,7 @@ fn paths(texts: &[Spanned<String>], reading: &PathPolicy) -> Vec<Template> {
     templates.collect()
 }
 
-fn cidrs(networks: Vec<Spanned<IpNet>>) -> Vec<IpNet> {
+fn addresses(networks: Vec<Spanned<IpNet>>) -> Vec<IpNet> {
     for at in networks.iter().filter(|at| covers_all(&at.value)) {
         at.location.warn("this lets every address through: no rule is ever checked", "name the networks");
     }

@@ -1,5 +1,7 @@
 //! Reads the rules and what they are about, and finds what only the whole can show: rules that are never reached. Pure.
 
+use ipnet::IpNet;
+
 use super::diagnostic::Fault;
 use super::name::Names;
 use super::report::Spanned;
@@ -10,6 +12,7 @@ use super::tiers::{self, Reading};
 use super::value::Value;
 use super::{bypass, client, path};
 use crate::policy::bypass::{Bypass, Condition};
+use crate::policy::client::ClientIdentity;
 use crate::policy::counter_key::KeyPart;
 use crate::policy::{OnOutage, Parts, Policy, Rule};
 
@@ -42,6 +45,8 @@ pub(super) fn read(
     unreachable(&rules);
     bypassed(&rules, &bypass);
     tiers::unreachable(&tiers, rules.iter().chain(&global));
+    bypass_order(&bypass);
+    behind_proxies(&bypass, &client);
     if !clients_named {
         nameless(rules.iter().chain(&global), &bypass);
     }
@@ -85,7 +90,10 @@ fn unreachable(rules: &[Spanned<Rule>]) {
 fn bypassed(rules: &[Spanned<Rule>], bypasses: &[Spanned<Bypass>]) {
     for Spanned { value: rule, location } in rules {
         let lets_through = |at: &&Spanned<Bypass>| match &at.value.on {
-            Condition::Paths(paths) => paths.iter().any(|path| path.covers(&rule.matches.path)),
+            Condition::Paths(paths) => paths.cover(&rule.matches.path),
+            Condition::Clients(networks) => {
+                !rule.matches.clients.is_empty() && rule.matches.clients.are_within(networks)
+            }
             _ => false,
         };
         if let Some(bypass) = bypasses.iter().find(lets_through) {
@@ -94,6 +102,39 @@ fn bypassed(rules: &[Spanned<Rule>], bypasses: &[Spanned<Bypass>]) {
                 "the rule '{name}' is never checked: the bypass '{bypass}' lets its requests through"
             );
             location.warn(message, "narrow the bypass, or remove the rule");
+        }
+    }
+}
+
+/// Warns of a bypass whose requests an earlier one lets through, all of them.
+fn bypass_order(bypasses: &[Spanned<Bypass>]) {
+    for (index, later) in bypasses.iter().enumerate() {
+        let covers = |earlier: &&Spanned<Bypass>| earlier.value.on.covers(&later.value.on);
+        if let Some(earlier) = bypasses.iter().take(index).find(covers) {
+            let (name, earlier) = (&later.value.name, &earlier.value.name);
+            let message =
+                format!("the bypass '{name}' is never reached: '{earlier}' lets all of its requests through");
+            later.location.warn(message, "remove it, or narrow the one above");
+        }
+    }
+}
+
+/// Warns of bypasses by address that do not do behind trusted proxies what they seem to do.
+fn behind_proxies(bypasses: &[Spanned<Bypass>], client: &ClientIdentity) {
+    let proxies = &client.trusted_proxies;
+    let is_proxy =
+        |network: &IpNet| proxies.iter().any(|proxy| proxy.contains(network) || network.contains(proxy));
+    for Spanned { value: bypass, location } in bypasses {
+        match &bypass.on {
+            Condition::Networks(_) if !proxies.is_empty() => location.warn(
+                "this lets no client behind a trusted proxy through: cidrs are the networks of the connection's own peer",
+                "expected clients: with the networks of the clients, unless they connect without a proxy",
+            ),
+            Condition::Clients(networks) if networks.iter().any(is_proxy) => location.warn(
+                "this lets every client through that a trusted proxy does not name: such a client counts as the proxy",
+                "leave the networks in trusted_proxies out",
+            ),
+            _ => {}
         }
     }
 }

@@ -107,9 +107,9 @@ impl Location {
         for key in keys {
             let section =
                 key.path.rsplit_once('.').filter(|(_, last)| *last == name).map(|(section, _)| section);
-            sections.extend(
-                section.filter(|section| !section.starts_with("global") && !section.contains("tiers")),
-            );
+            sections.extend(section.filter(|section| {
+                !section.starts_with("global") && !section.contains("tiers") && !section.ends_with(".not")
+            }));
         }
         (!sections.is_empty()).then(|| sections.join(" and ").replace("[0]", ""))
     }

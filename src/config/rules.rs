@@ -17,7 +17,6 @@ use super::value::Value;
 use crate::policy::counter_key::{KeyPart, KeySpec, OnMissing};
 use crate::policy::matcher::Match;
 use crate::policy::path::PathPolicy;
-use crate::policy::template::Template;
 use crate::policy::tier::{RuleTier, Tier};
 use crate::policy::{Mode, OnOutage, Rule};
 pub(super) use matching::read as conditions;
@@ -56,7 +55,7 @@ pub(super) fn read(value: &Value<'_>, defaults: Defaults<'_>, names: &mut Names)
         let name = name::read(section);
         let matches = match section.value("match", Kind::Mapping, "") {
             Some(value) => matching::read(&value, defaults.path),
-            None => Some(Match { path: Template::any(), ..Match::default() }),
+            None => Some(Match::default()),
         };
         let parts = counter_key::read(section, matches.as_ref()).unwrap_or_else(|| defaults.key.to_vec());
         let on_missing = section.word("on_missing", ON_MISSING, OnMissing::default());

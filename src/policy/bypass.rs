@@ -5,7 +5,8 @@ use ipnet::IpNet;
 use subtle::ConstantTimeEq;
 
 use super::Facts;
-use super::template::Template;
+use super::networks::Networks;
+use super::paths::Paths;
 use crate::redacted::Redacted;
 
 /// One way past the limiter.
@@ -21,7 +22,9 @@ pub struct Bypass {
 #[derive(Clone, Debug)]
 pub enum Condition {
     /// The path matches one of these.
-    Paths(Vec<Template>),
+    Paths(Paths),
+    /// The client's address is in one of these, behind trusted proxies too.
+    Clients(Networks),
     /// The request comes straight from one of these networks. An address that a header claims never counts,
     /// so neither does a request that a trusted proxy forwards for somebody else.
     Networks(Vec<IpNet>),
@@ -59,6 +62,20 @@ impl NamePattern {
 }
 
 impl Condition {
+    /// Returns whether every request that `other` lets through passes by this one too. `false` may be wrong.
+    #[must_use]
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Paths(mine), Self::Paths(theirs)) => mine.cover(theirs),
+            (Self::Clients(mine), Self::Clients(theirs)) => theirs.are_within(mine),
+            (Self::Networks(mine), Self::Networks(theirs)) => {
+                theirs.iter().all(|theirs| mine.iter().any(|mine| mine.contains(theirs)))
+            }
+            (Self::Names(mine), Self::Names(theirs)) => theirs.iter().all(|name| mine.contains(name)),
+            _ => false,
+        }
+    }
+
     /// The condition that `header` holds `secret`.
     #[must_use]
     pub fn secret(header: HeaderName, secret: &[u8]) -> Self {
@@ -71,7 +88,8 @@ impl Bypass {
     #[must_use]
     pub fn admits(&self, facts: &Facts<'_>) -> bool {
         match &self.on {
-            Condition::Paths(paths) => paths.iter().any(|path| path.matches(facts.path)),
+            Condition::Paths(paths) => paths.matches(facts.path),
+            Condition::Clients(networks) => networks.contains(facts.client.address),
             Condition::Networks(networks) => {
                 facts.client.direct && networks.iter().any(|network| network.contains(&facts.client.peer))
             }

@@ -13,7 +13,7 @@ use std::fmt;
 use http::HeaderName;
 
 use super::Facts;
-use super::template::Template;
+use super::paths::Paths;
 use crate::redacted::Redacted;
 pub(super) use values::spellings;
 use values::{Found, Request};
@@ -120,15 +120,9 @@ pub(crate) const MAX_CLIENTS: usize = 4;
 const KEY_BYTES: usize = 96;
 
 impl KeySpec {
-    /// The key of one request. `path` is the rule's template.
+    /// The key of one request. `path` are the rule's paths.
     #[must_use]
-    pub fn resolve(
-        &self,
-        facts: &Facts<'_>,
-        path: &Template,
-        ipv6_prefix: u8,
-        hash_key: &HashKey,
-    ) -> Resolved {
+    pub fn resolve(&self, facts: &Facts<'_>, path: &Paths, ipv6_prefix: u8, hash_key: &HashKey) -> Resolved {
         let request = Request { facts, path, ipv6_prefix, on_missing: self.on_missing };
         let mut text = String::with_capacity(KEY_BYTES);
         let mut parts = self.parts.iter();

@@ -11,6 +11,7 @@ use http::{HeaderName, header};
 use super::Parts;
 use super::bypass::Condition;
 use super::counter_key::KeyPart;
+use super::matcher::Match;
 use super::tier::TierCondition;
 
 /// Marks a forwarded request that a rule on trial had no room for. Only tidegate may set it.
@@ -76,7 +77,7 @@ impl FieldNames {
             TierCondition::Keys(_) => None,
         });
         let conditions = rules().map(|rule| &rule.matches).chain(tiers);
-        let conditions = conditions.flat_map(|matches| &matches.headers).map(|(name, _)| name.clone());
+        let conditions = conditions.flat_map(Match::header_names).cloned();
         let secrets = parts.bypass.iter().filter_map(|bypass| match &bypass.on {
             Condition::Secret { header, .. } => Some(header.clone()),
             _ => None,

@@ -2,61 +2,27 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// What a header must hold, in one of its lines.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HeaderPattern {
-    /// Any value, but the header must be there.
-    Present,
-    /// This value.
-    Equals(Compared),
-    /// A value that starts with this. Nothing has to follow.
-    StartsWith(Compared),
+use super::holds::Holds;
+use super::pattern::ValuePattern;
+
+/// Returns the pattern of one value of the header `name`.
+#[must_use]
+pub(crate) fn equals(name: &HeaderName, value: &HeaderValue) -> ValuePattern {
+    ValuePattern::Equals(compared(name, value.as_bytes()).collect())
 }
 
-/// A value in the form in which values are compared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Compared(Box<[u8]>);
+/// Returns the pattern of all values of the header `name` that start with `start`.
+#[must_use]
+pub(crate) fn starts_with(name: &HeaderName, start: &HeaderValue) -> ValuePattern {
+    ValuePattern::StartsWith(compared(name, start.as_bytes()).collect())
+}
 
-impl HeaderPattern {
-    /// The pattern of one value of the header `name`.
-    #[must_use]
-    pub fn equals(name: &HeaderName, value: &HeaderValue) -> Self {
-        Self::Equals(Compared(compared(name, value.as_bytes()).collect()))
-    }
-
-    /// The pattern of all values of the header `name` that start with `start`.
-    #[must_use]
-    pub fn starts_with(name: &HeaderName, start: &HeaderValue) -> Self {
-        Self::StartsWith(Compared(compared(name, start.as_bytes()).collect()))
-    }
-
-    /// Whether one of the lines of the header `name` is as demanded.
-    #[must_use]
-    pub fn admits(&self, name: &HeaderName, headers: &HeaderMap) -> bool {
-        // HTTP/2 carries blanks around a value to where an upstream of HTTP/1 does not see them.
-        let lines = headers.get_all(name).iter();
-        let mut values = lines.map(|line| compared(name, line.as_bytes().trim_ascii()));
-        match self {
-            Self::Present => headers.contains_key(name),
-            Self::Equals(Compared(value)) => values.any(|have| have.eq(value.iter().copied())),
-            Self::StartsWith(Compared(start)) => {
-                values.any(|have| have.take(start.len()).eq(start.iter().copied()))
-            }
-        }
-    }
-
-    /// Whether every line that is as `other` demands is as this one demands too. Both are of one header.
-    #[must_use]
-    pub fn covers(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Present, _) => true,
-            (Self::Equals(mine), Self::Equals(theirs)) => mine == theirs,
-            (Self::StartsWith(mine), Self::Equals(theirs) | Self::StartsWith(theirs)) => {
-                theirs.0.starts_with(&mine.0)
-            }
-            (Self::Equals(_) | Self::StartsWith(_), _) => false,
-        }
-    }
+/// Returns whether the lines of the header `name` are as demanded.
+#[must_use]
+pub(super) fn holds(name: &HeaderName, pattern: &ValuePattern, headers: &HeaderMap) -> Holds {
+    // HTTP/2 carries blanks around a value to where an upstream of HTTP/1 does not see them.
+    let lines = headers.get_all(name).iter();
+    pattern.holds(lines.map(|line| compared(name, line.as_bytes().trim_ascii())))
 }
 
 /// The bytes of a value as they are compared: as they are, but for the scheme of credentials, whose case and distance
@@ -82,40 +48,59 @@ mod tests {
     use proptest::prelude::*;
     use proptest::sample::select;
 
-    use super::HeaderPattern;
+    use super::{equals, holds, starts_with};
+    use crate::policy::holds::Holds;
+    use crate::policy::pattern::ValuePattern;
 
     const VALUES: &[&str] =
-        &["a", "A", "a b", "A  b", "a\tb", "ab", "a bc", "b", "a, b", "a ", "a  ", "bearer", "Bearer b"];
+        &["a", "A", "a b", "A  b", "a\tb", "ab", "a bc", "b", "a, b", "a ", "a  ", "", "bearer", "Bearer b"];
 
-    fn pattern(name: &HeaderName) -> impl Strategy<Value = HeaderPattern> + use<> {
+    fn pattern(name: &HeaderName) -> impl Strategy<Value = ValuePattern> + use<> {
         let name = name.clone();
         (0..3, select(VALUES)).prop_map(move |(kind, text)| {
             let value = HeaderValue::from_static(text);
             match kind {
-                0 => HeaderPattern::Present,
-                1 => HeaderPattern::equals(&name, &value),
-                _ => HeaderPattern::starts_with(&name, &value),
+                0 => ValuePattern::Present,
+                1 => equals(&name, &value),
+                _ => starts_with(&name, &value),
             }
         })
     }
 
-    fn header() -> impl Strategy<Value = (HeaderName, HeaderPattern, HeaderPattern)> {
+    fn header() -> impl Strategy<Value = (HeaderName, ValuePattern, ValuePattern)> {
         select(vec![AUTHORIZATION, HeaderName::from_static("x-plan")])
             .prop_flat_map(|name| (Just(name.clone()), pattern(&name), pattern(&name)))
+    }
+
+    fn headers(name: &HeaderName, lines: &[&'static str]) -> HeaderMap {
+        lines.iter().map(|line| (name.clone(), HeaderValue::from_static(line))).collect()
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn what_is_covered_is_admitted(
+        fn what_is_implied_holds(
             (name, mine, theirs) in header(),
             lines in proptest::collection::vec(select(VALUES), 0..3),
         ) {
-            let lines = lines.iter().map(|line| (name.clone(), HeaderValue::from_static(line)));
-            let headers: HeaderMap = lines.collect();
-            if mine.covers(&theirs) && theirs.admits(&name, &headers) {
-                prop_assert!(mine.admits(&name, &headers), "{mine:?} covers {theirs:?}: {headers:?}");
+            let headers = headers(&name, &lines);
+            if mine.implies(&theirs) && holds(&name, &mine, &headers) == Holds::Always {
+                prop_assert!(holds(&name, &theirs, &headers).is_possible(), "{mine:?}, {theirs:?}: {headers:?}");
+            }
+        }
+
+        #[test]
+        fn several_lines_are_judged_as_each_alone(
+            (name, pattern, _) in header(),
+            lines in proptest::collection::vec(select(VALUES), 1..4),
+        ) {
+            let alone: Vec<Holds> =
+                lines.iter().map(|line| holds(&name, &pattern, &headers(&name, &[line]))).collect();
+            let judged = holds(&name, &pattern, &headers(&name, &lines));
+            match judged {
+                Holds::Perhaps => prop_assert!(alone.iter().any(|each| *each != alone[0] || *each == judged)),
+                _ => prop_assert!(alone.iter().all(|each| *each == judged)),
             }
         }
     }
@@ -123,19 +108,34 @@ mod tests {
     #[test]
     fn only_the_scheme_of_credentials_has_no_case() {
         for (name, value, admitted) in [
-            ("authorization", "bearer abc", true),
-            ("authorization", "BEARER \t abc", true),
-            ("authorization", "Bearer ABC", false),
-            ("authorization", "Bearerabc", false),
-            ("authorization", "", false),
-            ("x-token", "Bearer abc", true),
-            ("x-token", "bearer abc", false),
-            ("x-token", "Bearer  abc", false),
+            ("authorization", "bearer abc", Holds::Always),
+            ("authorization", "BEARER \t abc", Holds::Always),
+            ("authorization", "Bearer ABC", Holds::Never),
+            ("authorization", "Bearerabc", Holds::Never),
+            ("authorization", "", Holds::Never),
+            ("x-token", "Bearer abc", Holds::Always),
+            ("x-token", "bearer abc", Holds::Never),
+            ("x-token", "Bearer  abc", Holds::Never),
         ] {
             let name = HeaderName::from_static(name);
-            let headers: HeaderMap = [(name.clone(), HeaderValue::from_static(value))].into_iter().collect();
-            let pattern = HeaderPattern::equals(&name, &HeaderValue::from_static("Bearer abc"));
-            assert_eq!(pattern.admits(&name, &headers), admitted, "{name}: {value}");
+            let headers = headers(&name, &[value]);
+            let pattern = equals(&name, &HeaderValue::from_static("Bearer abc"));
+            assert_eq!(holds(&name, &pattern, &headers), admitted, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn an_empty_value_may_be_taken_for_a_missing_one() {
+        let name = HeaderName::from_static("x-token");
+        for (lines, judged) in [
+            (&[][..], Holds::Never),
+            (&[""], Holds::Perhaps),
+            (&["", " "], Holds::Perhaps),
+            (&["", "a"], Holds::Perhaps),
+            (&["a"], Holds::Always),
+            (&["a", "b"], Holds::Always),
+        ] {
+            assert_eq!(holds(&name, &ValuePattern::Present, &headers(&name, lines)), judged, "{lines:?}");
         }
     }
 }

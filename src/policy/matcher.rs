@@ -5,99 +5,113 @@ use std::collections::HashMap;
 use http::{HeaderName, Method};
 
 use super::Facts;
-use super::header::HeaderPattern;
-use super::template::{Segment, Template, split};
-
-/// A host name, or all names below one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HostPattern {
-    /// `api.example.com`, in lower case.
-    Exact(Box<str>),
-    /// `*.example.com`, kept as `.example.com`.
-    Below(Box<str>),
-}
-
-impl HostPattern {
-    fn admits(&self, host: &str) -> bool {
-        match self {
-            Self::Exact(name) => **name == *host,
-            Self::Below(suffix) => host.len() > suffix.len() && host.ends_with(&**suffix),
-        }
-    }
-
-    fn covers(&self, other: &Self) -> bool {
-        match (self, other) {
-            (_, Self::Exact(name)) => self.admits(name),
-            (Self::Below(mine), Self::Below(theirs)) => theirs.ends_with(&**mine),
-            (Self::Exact(_), Self::Below(_)) => false,
-        }
-    }
-}
+use super::condition::{Condition, has_host, has_method};
+use super::header;
+use super::holds::Holds;
+use super::host_pattern::HostPattern;
+use super::networks::Networks;
+use super::paths::Paths;
+use super::pattern::ValuePattern;
+use super::query;
+use super::template::{Segment, split};
 
 /// The conditions of a rule; all must hold. An empty list is no condition.
 #[derive(Clone, Debug, Default)]
 pub struct Match {
     /// GET stands for HEAD too.
     pub methods: Vec<Method>,
-    /// The path.
-    pub path: Template,
+    /// One of them must match the path.
+    pub path: Paths,
     /// One of them must admit the host.
     pub hosts: Vec<HostPattern>,
     /// Each must hold.
-    pub headers: Vec<(HeaderName, HeaderPattern)>,
+    pub headers: Vec<(HeaderName, ValuePattern)>,
+    /// Each must hold.
+    pub query: Vec<(Box<str>, ValuePattern)>,
+    /// The client's address must be in one of them.
+    pub clients: Networks,
     /// Whether the request must be an upgrade to WebSocket, or must be none. None: no condition.
     pub websocket: Option<bool>,
+    /// None of its conditions may hold. It has no `not` of its own.
+    pub not: Option<Box<Match>>,
 }
 
-/// What every upgrade to WebSocket is, over HTTP/1.1 (RFC 6455, section 4.1), and as it is matched over HTTP/2.
-const UPGRADE_METHODS: &[Method] = &[Method::GET];
-
 impl Match {
-    /// Whether all conditions hold.
+    /// Returns whether all conditions hold.
     #[must_use]
-    pub fn matches(&self, facts: &Facts<'_>) -> bool {
-        self.path.matches(facts.path) && self.admits(facts)
+    pub fn holds(&self, facts: &Facts<'_>) -> Holds {
+        if self.path.matches(facts.path) { self.holds_besides_path(facts) } else { Holds::Never }
     }
 
-    /// Whether the conditions other than the path hold.
+    /// Returns whether the conditions other than that on the path hold.
     #[must_use]
-    pub fn admits(&self, facts: &Facts<'_>) -> bool {
-        self.admits_method(facts.method)
+    pub(super) fn holds_besides_path(&self, facts: &Facts<'_>) -> Holds {
+        let plain = (self.methods.is_empty() || has_method(&self.methods, facts.method))
             && self.websocket.is_none_or(|websocket| websocket == facts.websocket)
-            && (self.hosts.is_empty() || self.hosts.iter().any(|host| host.admits(facts.host)))
-            && self.headers.iter().all(|(name, pattern)| pattern.admits(name, facts.headers))
+            && (self.hosts.is_empty() || has_host(&self.hosts, facts.host))
+            && (self.clients.is_empty() || self.clients.contains(facts.client.address));
+        let mut holds = Holds::from(plain);
+        for (name, pattern) in &self.headers {
+            if !holds.is_possible() {
+                return holds;
+            }
+            holds = holds.and(header::holds(name, pattern, facts.headers));
+        }
+        for (name, pattern) in &self.query {
+            if !holds.is_possible() {
+                return holds;
+            }
+            holds = holds.and(query::holds(name, pattern, facts.query));
+        }
+        match &self.not {
+            Some(not) if holds.is_possible() => {
+                let excluded = not.conditions().map(|condition| condition.holds(facts));
+                holds.and(excluded.fold(Holds::Never, Holds::or).not())
+            }
+            _ => holds,
+        }
     }
 
-    /// Whether the condition on the method holds.
+    /// The conditions, without those of `not`.
+    pub fn conditions(&self) -> impl Iterator<Item = Condition<'_>> {
+        let path = (!self.path.is_any()).then_some(Condition::Path(&self.path));
+        let methods = (!self.methods.is_empty()).then_some(Condition::Methods(&self.methods));
+        let hosts = (!self.hosts.is_empty()).then_some(Condition::Hosts(&self.hosts));
+        let clients = (!self.clients.is_empty()).then_some(Condition::Clients(&self.clients));
+        let websocket = self.websocket.map(Condition::WebSocket);
+        let headers = self.headers.iter().map(|(name, pattern)| Condition::Header(name, pattern));
+        let query = self.query.iter().map(|(name, pattern)| Condition::Query(name, pattern));
+        let single = [path, methods, hosts, clients, websocket].into_iter().flatten();
+        single.chain(headers).chain(query)
+    }
+
+    /// The conditions of which none may hold.
+    pub fn exclusions(&self) -> impl Iterator<Item = Condition<'_>> {
+        self.not.iter().flat_map(|not| not.conditions())
+    }
+
+    /// The names of the headers that it reads.
+    pub(super) fn header_names(&self) -> impl Iterator<Item = &HeaderName> {
+        let not = self.not.iter().flat_map(|not| &not.headers);
+        self.headers.iter().chain(not).map(|(name, _)| name)
+    }
+
+    /// Returns the condition that holds for each request of the rule although `not` has it, so that the rule has no request.
     #[must_use]
-    pub fn admits_method(&self, method: &Method) -> bool {
-        // Methods differ by case (RFC 9110, section 9.1), but there are applications that do not know.
-        let listed =
-            |method: &str| self.methods.iter().any(|each| each.as_str().eq_ignore_ascii_case(method));
-        let head = method.as_str().eq_ignore_ascii_case("HEAD");
-        self.methods.is_empty() || listed(method.as_str()) || (head && listed("GET"))
+    pub fn contradiction(&self) -> Option<Condition<'_>> {
+        self.exclusions().find(|excluded| self.conditions().any(|condition| condition.implies(excluded)))
     }
 
-    /// Whether every request that `other` admits is admitted by this one too.
+    /// Returns whether every request for which the conditions of `other` hold is one for which these hold too. `false` may
+    /// be wrong: where several conditions together imply one, it counts as not implied.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        let theirs = if other.websocket == Some(true) { UPGRADE_METHODS } else { &*other.methods };
-        let methods = self.methods.is_empty()
-            || (!theirs.is_empty() && theirs.iter().all(|method| self.admits_method(method)));
-        // Without GET among its methods, a rule takes no upgrade.
-        let no_upgrades = other.websocket == Some(false) || !other.admits_method(&Method::GET);
-        let websocket = match self.websocket {
-            None => true,
-            Some(true) => other.websocket == Some(true),
-            Some(false) => no_upgrades,
+        let holds = |mine: Condition<'_>| other.conditions().any(|theirs| theirs.implies(&mine));
+        let fails = |mine: Condition<'_>| {
+            other.exclusions().any(|theirs| mine.implies(&theirs))
+                || other.conditions().any(|theirs| theirs.excludes(&mine))
         };
-        let hosts = self.hosts.is_empty()
-            || (!other.hosts.is_empty()
-                && other.hosts.iter().all(|theirs| self.hosts.iter().any(|mine| mine.covers(theirs))));
-        let headers = self.headers.iter().all(|(name, mine)| {
-            other.headers.iter().any(|(other, theirs)| other == name && mine.covers(theirs))
-        });
-        methods && websocket && hosts && headers && self.path.covers(&other.path)
+        self.conditions().all(holds) && self.exclusions().all(fails)
     }
 }
 
@@ -115,22 +129,31 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Builds the tree. A template's index is its position in `templates`.
-    pub(crate) fn new<'a>(templates: impl Iterator<Item = &'a Template>) -> Self {
+    /// Builds the tree. The index of a rule is its position in `rules`.
+    pub(crate) fn new<'a>(rules: impl Iterator<Item = &'a Paths>) -> Self {
         let mut root = Self::default();
-        for (index, template) in templates.enumerate() {
-            let node = template.segments().iter().fold(&mut root, |node, segment| match segment {
-                Segment::Literal(literal) => node.literals.entry(literal.clone()).or_default(),
-                Segment::Param(_) => node.param.get_or_insert_default(),
-            });
-            if template.is_open() { node.open.push(index) } else { node.exact.push(index) }
+        for (index, paths) in rules.enumerate() {
+            for template in paths.templates() {
+                let node = template.segments().iter().fold(&mut root, |node, segment| match segment {
+                    Segment::Literal(literal) => node.literals.entry(literal.clone()).or_default(),
+                    Segment::Param(_) => node.param.get_or_insert_default(),
+                });
+                if template.is_open() { node.open.push(index) } else { node.exact.push(index) }
+            }
         }
         root
     }
 
-    /// Returns the lowest index of a template that matches the canonical `path` and that `admits` admits.
+    /// Returns the lowest index, `from` this one on, of a rule that has the canonical `path` and for which `holds` returns
+    /// that its other conditions hold, and in how many readings they do.
     #[must_use]
-    pub(crate) fn first(&self, path: &str, admits: impl Fn(usize) -> bool) -> Option<usize> {
+    pub(crate) fn first(
+        &self,
+        path: &str,
+        from: usize,
+        holds: impl Fn(usize) -> Holds,
+    ) -> Option<(usize, Holds)> {
+        let admits = |index| if index < from { Holds::Never } else { holds(index) };
         self.first_below(split(path), None, &admits)
     }
 
@@ -138,17 +161,18 @@ impl Index {
     fn first_below<'a>(
         &self,
         mut rest: impl Iterator<Item = &'a str> + Clone,
-        found: Option<usize>,
-        admits: &impl Fn(usize) -> bool,
-    ) -> Option<usize> {
+        found: Option<(usize, Holds)>,
+        admits: &impl Fn(usize) -> Holds,
+    ) -> Option<(usize, Holds)> {
         // The indices at a node are in ascending order.
-        let lowest = |found: Option<usize>, indices: &[usize]| {
+        let lowest = |found: Option<(usize, Holds)>, indices: &[usize]| {
             for &index in indices {
-                if found.is_some_and(|found| found < index) {
+                if found.is_some_and(|(found, _)| found < index) {
                     return found;
                 }
-                if admits(index) {
-                    return Some(index);
+                let holds = admits(index);
+                if holds.is_possible() {
+                    return Some((index, holds));
                 }
             }
             found

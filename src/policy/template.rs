@@ -1,5 +1,7 @@
 //! Path templates: `/api/v1/tasks/{id}`, `/files/*`.
 
+use std::fmt;
+
 use super::path::{self, Backslashes, EmptySegments, PathPolicy};
 
 /// One segment of a template.
@@ -204,6 +206,23 @@ fn literals(segments: &[Segment]) -> String {
         Segment::Param(_) => String::new(),
     };
     segments.iter().map(literal).collect()
+}
+
+/// As the configuration has it, in canonical form.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for segment in &self.segments {
+            match segment {
+                Segment::Literal(literal) => write!(f, "/{literal}")?,
+                Segment::Param(name) => write!(f, "/{{{name}}}")?,
+            }
+        }
+        match (self.open, self.segments.is_empty()) {
+            (true, _) => f.write_str("/*"),
+            (false, true) => f.write_str("/"),
+            (false, false) => Ok(()),
+        }
+    }
 }
 
 /// The segments of a canonical path. A slash at the end adds none, and `/` has none.

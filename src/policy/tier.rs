@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::counter_key::{HashKey, spellings};
+use super::holds::Holds;
 use super::matcher::Match;
 use super::{Facts, Rule};
 use crate::redacted::Redacted;
@@ -31,7 +32,8 @@ impl Tier {
     #[must_use]
     pub fn admits(&self, facts: &Facts<'_>, client: &str) -> bool {
         match &self.condition {
-            TierCondition::Match(matches) => matches.matches(facts),
+            // In each reading: a tier is a privilege.
+            TierCondition::Match(matches) => matches.holds(facts) == Holds::Always,
             TierCondition::Keys(keys) => keys.has_part_of(client),
         }
     }
@@ -85,7 +87,7 @@ mod tests {
 
     use super::{HashKey, KeySet};
     use crate::policy::counter_key::{KeyPart, KeySpec, Resolved};
-    use crate::policy::template::Template;
+    use crate::policy::paths::Paths;
     use crate::policy::{Facts, client::Client};
 
     const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -137,7 +139,7 @@ mod tests {
                 names: &[],
             };
             let key = KeySpec { parts: vec![KeyPart::Header(header.clone())], ..KeySpec::default() };
-            let resolved = key.resolve(&facts, &Template::any(), 64, &HashKey::new(b"secret"));
+            let resolved = key.resolve(&facts, &Paths::default(), 64, &HashKey::new(b"secret"));
             let Resolved::Client(client) = resolved else { panic!("{resolved:?}") };
             assert_eq!(keys().has_part_of(&client), is_in, "{value}");
         }

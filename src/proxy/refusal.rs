@@ -22,6 +22,9 @@ pub(super) enum Refusal<'p> {
     MissingKey { rule: &'p Rule, missing: String },
     /// The request has too many different values for this part of the key of `rule`.
     TooManyValues { rule: &'p Rule, part: String },
+    /// The request repeats what rules match with so many different values that it falls under too many rules; the first
+    /// is `rule`.
+    TooManyReadings { rule: &'p Rule },
     /// A limit had no room for the request.
     Limited(Limited<'p>),
     /// Too much is under way. `rule` is the name of the rule or bypass of the request.
@@ -41,9 +44,10 @@ impl<'p> Refusal<'p> {
     pub(super) fn rule(&self) -> &'p str {
         match self {
             Self::Unreadable(_) | Self::Invalid(_) => "",
-            Self::MissingKey { rule, .. } | Self::TooManyValues { rule, .. } | Self::Unavailable { rule } => {
-                &rule.name
-            }
+            Self::MissingKey { rule, .. }
+            | Self::TooManyValues { rule, .. }
+            | Self::TooManyReadings { rule }
+            | Self::Unavailable { rule } => &rule.name,
             Self::Limited(limited) => &limited.rule.name,
             Self::Overloaded { rule, .. } => rule,
         }
@@ -52,9 +56,11 @@ impl<'p> Refusal<'p> {
     /// Returns the outcome that the refusal is counted under.
     pub(super) fn outcome(&self) -> Outcome {
         match self {
-            Self::Unreadable(_) | Self::Invalid(_) | Self::MissingKey { .. } | Self::TooManyValues { .. } => {
-                Outcome::Rejected
-            }
+            Self::Unreadable(_)
+            | Self::Invalid(_)
+            | Self::MissingKey { .. }
+            | Self::TooManyValues { .. }
+            | Self::TooManyReadings { .. } => Outcome::Rejected,
             Self::Limited(_) => Outcome::Limited,
             Self::Overloaded { .. } => Outcome::Overloaded,
             Self::Unavailable { .. } => Outcome::StoreFailedClosed,
@@ -70,6 +76,7 @@ impl<'p> Refusal<'p> {
             Self::Unreadable(_)
             | Self::MissingKey { .. }
             | Self::TooManyValues { .. }
+            | Self::TooManyReadings { .. }
             | Self::Limited(_)
             | Self::Unavailable { .. } => None,
         }
@@ -83,6 +90,7 @@ impl<'p> Refusal<'p> {
             Self::Invalid(error) => response::invalid(error),
             Self::MissingKey { missing, .. } => response::missing_key(missing),
             Self::TooManyValues { part, .. } => response::too_many_values(part),
+            Self::TooManyReadings { .. } => response::too_many_readings(),
             Self::Limited(limited) => {
                 response::limited(request.headers(), limited, policy.x_ratelimit_headers())
             }

@@ -93,6 +93,12 @@ pub(super) fn too_many_values(part: &str) -> Response<Body> {
     plain_problem(StatusCode::BAD_REQUEST, &format!("the request has too many different values for {part}"))
 }
 
+/// 400: an upstream could take the request for what more rules match than tidegate charges for one request.
+pub(super) fn too_many_readings() -> Response<Body> {
+    let reason = "the request repeats header fields or query parameters with too many different values";
+    plain_problem(StatusCode::BAD_REQUEST, reason)
+}
+
 /// 429 or 503: too much is under way, of the client or in total.
 pub(super) fn overloaded(request: &HeaderMap, overload: Overload) -> Response<Body> {
     if is_grpc(request) {

@@ -1,5 +1,6 @@
 //! Whom a request comes from, and who is let past the limits.
 
+mod bypass;
 mod lists;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,6 @@
 //! Who is refused, when, and what they are told.
 
+mod conditions;
 mod evasion;
 mod keys;
 mod matching;

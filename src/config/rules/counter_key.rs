@@ -7,7 +7,7 @@ use crate::config::readable_header::{Purpose, readable};
 use crate::config::section::Section;
 use crate::policy::counter_key::KeyPart;
 use crate::policy::matcher::Match;
-use crate::policy::template::Template;
+use crate::policy::paths::Paths;
 
 /// Reads the key. A path that could not be read has no parameters, and one fault is enough.
 pub(super) fn read(section: &mut Section<'_>, matches: Option<&Match>) -> Option<Vec<KeyPart>> {
@@ -29,7 +29,7 @@ pub(super) fn read(section: &mut Section<'_>, matches: Option<&Match>) -> Option
     Some(parts)
 }
 
-fn key_part(text: &str, path: Option<&Template>) -> Result<KeyPart, Fault> {
+fn key_part(text: &str, paths: Option<&Paths>) -> Result<KeyPart, Fault> {
     const KINDS: [&str; 8] =
         ["client_ip", "host", "method", "header:", "cookie:", "query:", "path:", "tls:san"];
     const HELP: &str =
@@ -56,12 +56,17 @@ fn key_part(text: &str, path: Option<&Template>) -> Result<KeyPart, Fault> {
         ("cookie", Some(name)) if is_token(name) => Ok(KeyPart::Cookie(name.into())),
         ("cookie", Some(name)) => fault(format!("invalid cookie name \'{}\'", shown(name))),
         ("query", Some(name)) if !name.is_empty() => Ok(KeyPart::Query(name.into())),
-        ("path", Some(name)) if path.is_none_or(|path| path.has_param(name)) => {
+        ("path", Some(name)) if paths.is_none_or(|paths| paths.have_param(name)) => {
             Ok(KeyPart::Path(name.into()))
         }
         ("path", Some(name)) => {
-            let message = format!("the rule's path has no parameter '{}'", shown(name));
-            Err(Fault::new(message, format!("expected it in the path, such as /tasks/{{{}}}", shown(name))))
+            let name = shown(name);
+            let (whose, place) = match paths.map_or(1, |paths| paths.templates().len()) {
+                1 => ("the rule's path has no", "the path"),
+                _ => ("not each of the rule's paths has the", "each path"),
+            };
+            let message = format!("{whose} parameter '{name}'");
+            Err(Fault::new(message, format!("expected it in {place}, such as /tasks/{{{name}}}")))
         }
         _ => {
             let guess = did_you_mean(text, &KINDS);

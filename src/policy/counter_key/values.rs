@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use http::{HeaderName, header};
 
-use super::{Facts, HashKey, KeyPart, MAX_CLIENTS, OnMissing, Resolved, Template};
+use super::{Facts, HashKey, KeyPart, MAX_CLIENTS, OnMissing, Paths, Resolved};
 use crate::address::network;
 
 /// The longest value that stands as it is.
@@ -118,7 +118,7 @@ impl<'a> From<Option<&'a str>> for Found<'a> {
 pub(super) struct Request<'r> {
     pub(super) facts: &'r Facts<'r>,
     /// The template of the rule.
-    pub(super) path: &'r Template,
+    pub(super) path: &'r Paths,
     pub(super) ipv6_prefix: u8,
     pub(super) on_missing: OnMissing,
 }
@@ -201,6 +201,6 @@ fn query<'a>(query: &'a str, name: &str) -> Found<'a> {
     }))
 }
 
-fn path_param<'a>(facts: &Facts<'a>, path: &'a Template, name: &str) -> Option<&'a str> {
+fn path_param<'a>(facts: &Facts<'a>, path: &'a Paths, name: &str) -> Option<&'a str> {
     path.captures(facts.path)?.into_iter().find(|(param, _)| *param == name).map(|(_, value)| value)
 }

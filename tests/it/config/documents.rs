@@ -157,8 +157,8 @@ fn reference(path: &str) -> (&'static str, &str) {
 
 /// What the row of a key lacks.
 fn lacks(key: &Key, page: &str) -> Option<String> {
-    // The keys of global rules are those of rules.
-    let path = key.path.replace("global[0].", "rules[0].");
+    // The keys of global rules are those of rules, and those of `not` are those of `match`.
+    let path = key.path.replace("global[0].", "rules[0].").replace(".match.not.", ".match.");
     let (heading, name) = reference(&path);
     // Its keys are in the table, and not it.
     if matches!(&*key.path, "store.memory" | "store.redis") {

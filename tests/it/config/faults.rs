@@ -82,10 +82,13 @@ fixtures! {
     keys_with_another_place_or_name
     listen_address
     listen_mode
+    match_clients
     match_headers
     match_hosts
     match_methods
+    match_not
     match_path
+    match_query
     names
     networks
     numbers_out_of_range

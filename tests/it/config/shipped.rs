@@ -73,7 +73,7 @@ fn with(used: impl Fn(usize) -> bool) -> String {
 #[test]
 fn every_example_is_right_alone() {
     let examples = examples();
-    assert_eq!(examples.len(), 13, "{examples:?}");
+    assert_eq!(examples.len(), 14, "{examples:?}");
     for example in &examples {
         let text = with(|place| example.contains(&place));
         let config = compile(&text).unwrap_or_else(|diagnostics| panic!("{}\n{text}", listed(&diagnostics)));
@@ -84,7 +84,7 @@ fn every_example_is_right_alone() {
 #[test]
 fn all_examples_are_right_together() {
     let all = right(&with(|_| true));
-    assert_eq!((all.policy.rules().len(), all.policy.global().len()), (7, 1));
+    assert_eq!((all.policy.rules().len(), all.policy.global().len()), (8, 1));
     let settings = all.settings;
     assert!(settings.tls.is_some_and(|tls| tls.client_ca.is_some()) && settings.proxy_protocol.len() == 1);
 }

@@ -23,6 +23,21 @@ const UNREACHABLE: &[(&str, &str)] = &[
     ("websocket: false", "methods: [POST, HEAD]"),
     ("methods: [GET]", "websocket: true"),
     ("path: /a/*", "path: /a/b, websocket: false"),
+    ("path: [/a/*, /b]", "path: [/b, '/a/{id}']"),
+    ("path: [/a, '/{x}']", "path: /c"),
+    ("query: { a: '*' }", "query: { a: '1', b: '2' }"),
+    ("query: { a: 'x*' }", "query: { a: xy }"),
+    ("clients: [10.0.0.0/8]", "clients: [10.1.0.0/16, 10.2.3.4]"),
+    ("clients: [10.0.0.0/9, 10.128.0.0/9]", "clients: 10.0.0.0/8, path: /a"),
+    ("not: { headers: { X-A: a } }", "not: { headers: { X-A: '*' } }"),
+    ("not: { path: /a/b }", "not: { path: /a/* }, methods: [GET]"),
+    ("not: { path: /a/b }", "not: { path: [/x, /a/*], query: { q: '*' } }"),
+    ("not: { methods: [GET] }", "methods: [POST]"),
+    ("not: { methods: [POST] }", "websocket: true"),
+    ("not: { websocket: true }", "websocket: false"),
+    ("not: { websocket: true }", "methods: [POST]"),
+    ("not: { clients: [10.0.0.0/8] }", "clients: [192.0.2.0/24]"),
+    ("not: { hosts: [a.b] }", "not: { hosts: ['*.b'] }"),
     ("", "path: /a"),
 ];
 
@@ -58,6 +73,33 @@ fn rules_of_upgrades_leave_each_other_their_requests() {
         ("methods: [POST, HEAD]", "websocket: true"),
         ("methods: [GET], websocket: false", "websocket: true"),
         ("websocket: true", "path: /a"),
+    ] {
+        let text = file(&format!(
+            "rules:\n- {{ name: one, rate: 1/s, match: {{ {first} }} }}\n- {{ name: two, rate: 1/s, match: {{ {second} }} }}\n"
+        ));
+        assert_eq!(super::right(&text).policy.rules().len(), 2, "{text}");
+    }
+}
+
+#[test]
+fn a_rule_with_requests_of_its_own_is_reached() {
+    for (first, second) in [
+        ("path: [/a, /b]", "path: [/b, /c]"),
+        ("path: /a, query: { a: '*' }", "path: /a"),
+        ("query: { a: '1' }", "query: { a: '*' }"),
+        ("query: { a: '1' }", "query: { A: '1' }"),
+        ("query: { a: '1' }", "headers: { a: '1' }"),
+        ("clients: [10.0.0.0/8]", "clients: [10.0.0.0/8, 192.0.2.1]"),
+        ("clients: [10.0.0.0/8]", "path: /a"),
+        ("not: { headers: { X-A: '*' } }", "path: /a"),
+        ("not: { headers: { X-A: '*' } }", "headers: { X-A: '*' }"),
+        ("not: { headers: { X-A: '*' } }", "not: { headers: { X-A: a } }"),
+        ("not: { methods: [HEAD] }", "methods: [GET]"),
+        ("not: { methods: [GET] }", "methods: [HEAD]"),
+        ("not: { websocket: false }", "methods: [GET]"),
+        ("not: { path: /a/* }", "not: { path: /a/b }"),
+        ("not: { path: /a, methods: [GET] }", "not: { path: /a }"),
+        ("not: { clients: [10.0.0.0/8] }", "clients: [10.1.0.0/16]"),
     ] {
         let text = file(&format!(
             "rules:\n- {{ name: one, rate: 1/s, match: {{ {first} }} }}\n- {{ name: two, rate: 1/s, match: {{ {second} }} }}\n"
