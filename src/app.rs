@@ -1,6 +1,7 @@
 //! The composition root: builds all parts, and owns the order in which they start and end.
 
 mod bind;
+pub mod explain;
 mod guarantees;
 mod listener;
 mod redis;
@@ -162,6 +163,23 @@ pub fn check(files: &[PathBuf], overrides: &Overrides, verbose: bool) -> Result<
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(Failure::Config(wrong)) }
+}
+
+/// `tidegate explain`: reads the configuration as `run` would, and writes to standard output what would become of a request.
+///
+/// # Errors
+/// When the configuration is wrong, or the request cannot be sent.
+pub fn explain(
+    file: Option<&Path>,
+    overrides: &Overrides,
+    question: &explain::Question,
+    form: explain::Form,
+) -> Result<(), Failure> {
+    use std::io::Write as _;
+    let config = config::load(file, overrides).map_err(Failure::Config)?;
+    let explanation = explain::explained(&config, question, form)?;
+    std::io::stdout().write_all(explanation.as_bytes()).context("cannot write")?;
+    Ok(())
 }
 
 /// Runs until told to end. `started` learns the addresses of the proxy and of the ops listener.

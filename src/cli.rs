@@ -3,10 +3,11 @@
 mod environment;
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use http::{HeaderName, HeaderValue, Method, Uri};
 
 use crate::config::{Overrides, ops_listen_flag, tcp_listen_flag};
 use crate::logging::{self, DEFAULT_FILTER};
@@ -34,6 +35,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Read the configuration as `run` would, with the same flags and variables, and report all that is wrong with it
     Check(CheckArgs),
+    /// Show what would become of a request: bypass, rules, keys and limits, and why the others do not match. Counts nothing
+    Explain(ExplainArgs),
 }
 
 /// Flags of `run`. They win over the file.
@@ -85,6 +88,38 @@ pub struct CheckArgs {
     /// What `run` would take.
     #[command(flatten)]
     pub run: RunArgs,
+}
+
+/// Arguments of `explain`.
+#[derive(Args, Debug)]
+pub struct ExplainArgs {
+    /// The method
+    #[arg(value_name = "METHOD")]
+    pub method: Method,
+    /// Where the client sends it: http://HOST/PATH?QUERY, or /PATH?QUERY
+    #[arg(value_name = "URL")]
+    pub url: Uri,
+    /// A header field, 'NAME: VALUE'; may be given several times
+    #[arg(short = 'H', long = "header", value_name = "FIELD", value_parser = field)]
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The address that the connection comes from: that of the client, or of the proxy before tidegate
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub peer: IpAddr,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// What `run` would take.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For a terminal
+    Text,
+    /// For programs
+    Json,
 }
 
 /// Flags of `demo`.
@@ -155,6 +190,13 @@ impl RunArgs {
     }
 }
 
+fn field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("expected 'NAME: VALUE'")?;
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
+    let value = HeaderValue::from_str(value.trim()).map_err(|error| error.to_string())?;
+    Ok((name, value))
+}
+
 fn filter(text: &str) -> Result<String, String> {
     logging::check(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
@@ -180,6 +222,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
             check.run.variables = variables;
             check.forget_variable_file();
         }
+        Command::Explain(explain) => explain.run.variables = variables,
         Command::Demo(_) => {}
     }
     Ok(cli)

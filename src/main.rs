@@ -3,8 +3,9 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use tidegate::app::explain::{Form, Question};
 use tidegate::app::{self, Failure};
-use tidegate::cli::{self, Command};
+use tidegate::cli::{self, Command, ExplainArgs, Format};
 
 /// Of sysexits(3).
 const EX_USAGE: u8 = 64;
@@ -21,6 +22,15 @@ fn main() -> ExitCode {
         Ok(Command::Run(run)) => app::run(run.config.clone(), &run.overrides(), &run.log.log),
         Ok(Command::Demo(demo)) => app::demo(demo.listen, demo.ops_listen, &demo.log.log),
         Ok(Command::Check(check)) => app::check(&check.files(), &check.run.overrides(), check.verbose),
+        Ok(Command::Explain(explain)) => {
+            let form = match explain.format {
+                Format::Text => Form::Text,
+                Format::Json => Form::Json,
+            };
+            let ExplainArgs { method, url, headers, peer, run, .. } = explain;
+            let overrides = run.overrides();
+            app::explain(run.config.as_deref(), &overrides, &Question { method, url, headers, peer }, form)
+        }
         Err(error) => {
             // Nobody is left to tell if standard error is closed.
             let _ = error.print();

@@ -76,7 +76,7 @@ impl<'a> Facts<'a> {
     }
 
     /// Returns the facts under the decoded reading of the path, if it has one.
-    fn decoded(&self) -> Option<Self> {
+    pub(crate) fn decoded(&self) -> Option<Self> {
         self.decoded_path.map(|path| Self { path, decoded_path: None, ..*self })
     }
 }
@@ -338,6 +338,12 @@ impl Policy {
         }
     }
 
+    /// The client's part of the keys of a rule's counters.
+    pub(crate) fn key(&self, rule: &Rule, facts: &Facts<'_>) -> Resolved {
+        let Parts { client, hash_key, .. } = &self.parts;
+        rule.key.resolve(facts, &rule.matches.path, client.ipv6_prefix, hash_key)
+    }
+
     fn bypass(&self, facts: &Facts<'_>) -> Option<&Bypass> {
         self.parts.bypass.iter().find(|bypass| bypass.admits(facts))
     }
@@ -351,12 +357,7 @@ impl Policy {
         let global = self.parts.global.iter().filter(|rule| rule.matches.holds(facts).is_possible());
         let mut checks = SmallVec::new();
         for rule in global.chain(rules.iter().copied()).filter(|rule| rule.mode != Mode::Off) {
-            match rule.key.resolve(
-                facts,
-                &rule.matches.path,
-                self.parts.client.ipv6_prefix,
-                &self.parts.hash_key,
-            ) {
+            match self.key(rule, facts) {
                 Resolved::Client(client) => checks.extend(rule.check(facts, client)),
                 Resolved::Clients(clients) => {
                     checks.extend(clients.into_iter().filter_map(|client| rule.check(facts, client)));

@@ -1,6 +1,7 @@
 //! The life of a request, from its head to the head of the response: [`Proxy::handle`].
 
 mod access_log;
+pub(crate) mod explain;
 mod forward;
 mod headers;
 mod overload;

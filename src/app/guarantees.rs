@@ -76,7 +76,7 @@ fn accuracy(limit: &Limit) -> Option<String> {
 }
 
 /// A time in seconds, or in milliseconds below one second.
-fn time(ms: i64) -> String {
+pub(super) fn time(ms: i64) -> String {
     match (ms / 1000, ms % 1000) {
         (0, ms) => format!("{ms}ms"),
         (seconds, 0) => format!("{seconds}s"),

@@ -62,6 +62,22 @@ impl NamePattern {
 }
 
 impl Condition {
+    /// Describes what a request lacks that it does not let through.
+    #[must_use]
+    pub(crate) fn lacking(&self) -> String {
+        match self {
+            Self::Paths(paths) => format!("no match: {}", super::condition::Condition::Path(paths)),
+            Self::Clients(networks) => {
+                format!("no match: {}", super::condition::Condition::Clients(networks))
+            }
+            Self::Networks(_) => {
+                "no match: cidrs (the peer, where it is not a trusted proxy that names a client)".to_owned()
+            }
+            Self::Names(_) => "no match: client_san (the names in the peer's certificate)".to_owned(),
+            Self::Secret { header, .. } => format!("no match: header {header} (its secret, once)"),
+        }
+    }
+
     /// Returns whether every request that `other` lets through passes by this one too. `false` may be wrong.
     #[must_use]
     pub(crate) fn covers(&self, other: &Self) -> bool {

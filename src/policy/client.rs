@@ -114,7 +114,8 @@ impl ClientIdentity {
         self.trusted_proxies.is_empty() || self.trusts(peer.to_canonical())
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether the address is that of a trusted proxy.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
 }

@@ -1,5 +1,6 @@
 //! A request as it is matched, checked and forwarded.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Request, Version, header};
@@ -40,9 +41,7 @@ impl ParsedRequest {
         let expects_continue = version == Version::HTTP_11
             && !request.body().is_end_stream()
             && request.headers().get(header::EXPECT).is_some_and(is_continue);
-        headers::clean_request(request.headers_mut(), policy.fields(), bounds)?;
-        let target = Target::of(request, policy.path(), bounds)?;
-        let client = policy.client().identify(connection.peer.ip(), request.headers());
+        let (target, client) = read(request, connection.peer.ip(), policy, bounds)?;
         let secret_fields = policy.secret_fields();
         Ok(Self { target, client, version, upgrade, expects_continue, secret_fields })
     }
@@ -53,17 +52,41 @@ impl ParsedRequest {
         request: &'a Request<Incoming>,
         connection: &'a Connection,
     ) -> Facts<'a> {
-        Facts {
-            method: request.method(),
-            host: self.target.host(),
-            path: self.target.path(),
-            decoded_path: self.target.decoded_path(),
-            query: self.target.path_and_query.query().unwrap_or_default(),
-            headers: request.headers(),
-            websocket: self.upgrade.is_some(),
-            client: self.client,
-            names: &connection.names,
-        }
+        facts(request, &self.target, self.client, self.upgrade.is_some(), &connection.names)
+    }
+}
+
+/// Removes the fields that are not for the upstream, and reads where the request goes and who sends it.
+pub(super) fn read<B>(
+    request: &mut Request<B>,
+    peer: IpAddr,
+    policy: &Policy,
+    bounds: &Bounds,
+) -> Result<(Target, Client), RequestError> {
+    headers::clean_request(request.headers_mut(), policy.fields(), bounds)?;
+    let target = Target::of(request, policy.path(), bounds)?;
+    let client = policy.client().identify(peer, request.headers());
+    Ok((target, client))
+}
+
+/// Returns what the rules can see of a request.
+pub(super) fn facts<'a, B>(
+    request: &'a Request<B>,
+    target: &'a Target,
+    client: Client,
+    websocket: bool,
+    names: &'a [String],
+) -> Facts<'a> {
+    Facts {
+        method: request.method(),
+        host: target.host(),
+        path: target.path(),
+        decoded_path: target.decoded_path(),
+        query: target.path_and_query.query().unwrap_or_default(),
+        headers: request.headers(),
+        websocket,
+        client,
+        names,
     }
 }
 

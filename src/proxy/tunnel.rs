@@ -59,13 +59,17 @@ pub(super) fn take_upgrade(request: &mut Request<Incoming>) -> Option<UpgradeReq
         let guards = request.extensions_mut().remove::<ConnectionGuards>();
         return Some(UpgradeRequest { client, accept: Some(accept), http2: true, guards });
     }
-    let is_upgrade = request.version() == Version::HTTP_11
-        && request.method() == Method::GET
-        && request.body().is_end_stream()
-        && lists(request.headers(), &header::CONNECTION, b"upgrade")
-        && lists(request.headers(), &header::UPGRADE, PROTOCOL);
+    let is_upgrade = request.body().is_end_stream() && is_handshake(request);
     let client = if is_upgrade { request.extensions_mut().remove::<OnUpgrade>()? } else { return None };
     Some(UpgradeRequest { client, accept: None, http2: false, guards: None })
+}
+
+/// Returns whether the head of a request is the handshake of a WebSocket over HTTP/1.1.
+pub(super) fn is_handshake<B>(request: &Request<B>) -> bool {
+    request.version() == Version::HTTP_11
+        && request.method() == Method::GET
+        && lists(request.headers(), &header::CONNECTION, b"upgrade")
+        && lists(request.headers(), &header::UPGRADE, PROTOCOL)
 }
 
 /// Returns a key of the opening handshake. It need not be secret (RFC 6455, section 4.1).

@@ -2,6 +2,7 @@
 
 mod check;
 mod environment;
+mod explain;
 mod starting;
 
 use std::fs::Permissions;
