@@ -20,7 +20,8 @@ pub(crate) use gauge_guard::GaugeGuard;
 pub(crate) use store::{StoreMeter, fallback_evicted, instances, settled, store_outage, store_up};
 use table::{
     BUILD_INFO, BYPASS_REJECTED, CONNECTIONS, DECISION_SECONDS, DECISIONS, HANDSHAKE_ERRORS, Kind,
-    LOG_LINES_DROPPED, RELOAD_SUCCESSFUL, RELOADED_AT, RELOADS, REQUESTS, RESPONSES, TABLE, UPSTREAM_SECONDS,
+    LOG_LINES_DROPPED, RELOAD_SUCCESSFUL, RELOADED_AT, RELOADS, REQUESTS, RESPONSES, TABLE,
+    UNTRUSTED_FORWARDED, UPSTREAM_SECONDS,
 };
 pub(crate) use trial::{TrialMeter, TrialResult, announce_trial};
 pub(crate) use upstream::{UpstreamFault, upstream_connection, upstream_retry};
@@ -62,7 +63,7 @@ fn describe() {
 
 fn announce() {
     // All appear with 0, so that the first of each is seen as an increase.
-    for name in [HANDSHAKE_ERRORS, LOG_LINES_DROPPED] {
+    for name in [HANDSHAKE_ERRORS, UNTRUSTED_FORWARDED, LOG_LINES_DROPPED] {
         counter!(name).increment(0);
     }
     for result in ["ok", "error"] {
@@ -277,6 +278,11 @@ pub(crate) fn client_connection() -> GaugeGuard {
 /// A request had a wrong secret of this bypass.
 pub(crate) fn bypass_rejected(bypass: &str) {
     counter!(BYPASS_REJECTED, "bypass" => bypass.to_owned()).increment(1);
+}
+
+/// A peer that is not trusted named a client.
+pub(crate) fn untrusted_forwarded() {
+    counter!(UNTRUSTED_FORWARDED).increment(1);
 }
 
 /// A client's TLS handshake failed.

@@ -11,6 +11,7 @@ mod reserve;
 mod response;
 mod target;
 mod tunnel;
+mod untrusted_forwarders;
 mod wrong_secrets;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use parsed::ParsedRequest;
 use refusal::Refusal;
 use reserve::Reserved;
 pub(crate) use response::Body;
+use untrusted_forwarders::UntrustedForwarders;
 use wrong_secrets::WrongSecrets;
 
 /// Handles requests: limits them, forwards them, and responds.
@@ -47,6 +49,7 @@ pub(crate) struct Proxy {
     requests: Arc<QueuedPermits>,
     tunnels: Arc<PermitPool>,
     wrong_secrets: WrongSecrets,
+    untrusted_forwarders: UntrustedForwarders,
 }
 
 /// A request that is forwarded.
@@ -87,8 +90,18 @@ impl Proxy {
     ) -> Self {
         let requests = QueuedPermits::new(bounds.requests_per_client);
         let tunnels = PermitPool::new(bounds.tunnels, bounds.tunnels_per_client);
-        let wrong_secrets = WrongSecrets::default();
-        Self { policy, limiter, upstream, meter, bounds, requests, tunnels, wrong_secrets }
+        let (wrong_secrets, untrusted_forwarders) = Default::default();
+        Self {
+            policy,
+            limiter,
+            upstream,
+            meter,
+            bounds,
+            requests,
+            tunnels,
+            wrong_secrets,
+            untrusted_forwarders,
+        }
     }
 
     /// Logs the requests with wrong secrets since the last call. To be called every few seconds.
@@ -139,6 +152,7 @@ impl Proxy {
             return Err(Refusal::Unreadable(unreadable));
         }
         let parsed = ParsedRequest::parse(request, connection, policy, &self.bounds)?;
+        self.untrusted_forwarders.note(policy.client(), &parsed.client, request.headers());
         let plan = policy.plan(&parsed.facts(request, connection));
         self.wrong_secrets.note(policy.bypasses(), request.headers(), parsed.client.address);
         let (rule, cost) = Cost::of(plan)?;

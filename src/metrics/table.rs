@@ -94,6 +94,8 @@ table! {
         "TLS handshakes of clients that failed: no certificate where one is required, one that no authority here vouches for, no common version, or no TLS at all; and handshakes that reach a listener without TLS, which get 400";
     BYPASS_REJECTED = "tidegate_bypass_rejected_total", Counter, None, &["bypass"],
         "requests with a wrong secret, by [bypass](configuration.md#bypass) that has one: its field was there, but not once with a secret of a bypass";
+    UNTRUSTED_FORWARDED = "tidegate_untrusted_forwarded_total", Counter, None, NO_LABELS,
+        "requests with `X-Forwarded-For` or `Forwarded` from a peer that is not in [`client.trusted_proxies`](configuration.md#client). If the peer is a proxy, all clients behind it share one bucket; the log names its network, once an hour";
     RELOADS = "tidegate_config_reloads_total", Counter, None, &["result"],
         "configurations read, `ok` (the first included) or `error`";
     RELOAD_SUCCESSFUL = "tidegate_config_last_reload_successful", Gauge, None, NO_LABELS,

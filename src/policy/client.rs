@@ -103,8 +103,7 @@ impl ClientIdentity {
     /// Whether the request is the peer's own. A trusted proxy forwards for a client also if its field cannot be read,
     /// or is the field that the configuration does not name.
     fn is_direct(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
-        let forwards = headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(header::FORWARDED);
-        !(forwards && self.trusts(peer.to_canonical()))
+        !(names_a_client(headers) && self.trusts(peer.to_canonical()))
     }
 
     /// Whether the peer's fields about the request's origin may reach the upstream. Without any trusted proxy in the
@@ -118,6 +117,12 @@ impl ClientIdentity {
     pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
+}
+
+/// Returns whether a proxy has named the client for whom it forwards, or whoever wrote the fields pretends to be one.
+#[must_use]
+pub(crate) fn names_a_client(headers: &HeaderMap) -> bool {
+    headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(header::FORWARDED)
 }
 
 /// The parts between separators outside quotes, last first. Quotes are paired from the right, where the trusted
