@@ -17,6 +17,7 @@ mod bounds;
 mod cli;
 mod config;
 mod drain;
+mod first_match;
 mod golden;
 mod harness;
 mod identity;
