@@ -35,6 +35,8 @@ pub enum Kind {
     Text(&'static str),
     /// Several of them, or a single one.
     Texts(&'static str),
+    /// Several of them, each a text or keys of its own, or a single one.
+    TextsOrMappings(&'static str),
     /// Keys of its own.
     Mapping,
     /// Items with keys of their own.
@@ -58,7 +60,7 @@ impl fmt::Display for Kind {
                 f.write_str(&words.join(", "))
             }
             Self::Text(what) => f.write_str(what),
-            Self::Texts(what) => write!(f, "list of {what}"),
+            Self::Texts(what) | Self::TextsOrMappings(what) => write!(f, "list of {what}"),
             Self::Mapping => f.write_str("mapping"),
             Self::List => f.write_str("list"),
         }

@@ -141,7 +141,9 @@ fn behind_proxies(bypasses: &[Spanned<Bypass>], client: &ClientIdentity) {
 
 /// Warns of rules and bypasses that depend on the names in certificates, if clients are not asked for any.
 fn nameless<'r>(rules: impl Iterator<Item = &'r Spanned<Rule>>, bypasses: &[Spanned<Bypass>]) {
-    let keyed = rules.filter(|at| at.value.key.parts.contains(&KeyPart::TlsSan)).map(|at| &at.location);
+    let by_its_name =
+        |rule: &Rule| rule.key.parts.iter().flat_map(KeyPart::read).any(|part| *part == KeyPart::TlsSan);
+    let keyed = rules.filter(|at| by_its_name(&at.value)).map(|at| &at.location);
     let by_name = |at: &&Spanned<Bypass>| matches!(at.value.on, Condition::Names(_));
     for location in keyed.chain(bypasses.iter().filter(by_name).map(|at| &at.location)) {
         let message = "no client has such a name: clients are not asked for certificates";

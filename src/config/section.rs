@@ -130,7 +130,7 @@ impl<'n> Section<'n> {
         self.known.push(key);
         if self.location.is_for_keys() {
             let location = self.absent(key);
-            let has_keys = matches!(kind, Kind::Mapping | Kind::List);
+            let has_keys = matches!(kind, Kind::Mapping | Kind::List | Kind::TextsOrMappings(_));
             location.enter_key(kind, default.to_string());
             return has_keys.then(|| Value::empty(location));
         }

@@ -92,6 +92,15 @@ impl<'n> Value<'n> {
         count <= MAX_ITEMS
     }
 
+    /// Texts or mappings: a list of them, or a single one.
+    pub(super) fn texts_or_mappings(&self, help: &str) -> Vec<Self> {
+        match self.node {
+            Node::Text(_) => vec![self.clone()],
+            Node::Map(_) if !self.location.is_for_keys() => vec![self.clone()],
+            _ => self.items(help),
+        }
+    }
+
     /// Texts: a list of them, or a single one.
     pub(super) fn texts(&self, help: &str) -> Vec<Spanned<String>> {
         if let Node::Text(_) = self.node {

@@ -2,8 +2,8 @@
 //!
 //! The outcome is one text of a plain alphabet, the same on every instance. Addresses, methods and the like
 //! stand as they are; what may be a secret, is long, or holds other characters stands as a keyed hash. Parts
-//! are joined by `,`, hashes start with `~`, stand-ins for something missing with `!` or `@`: no value can
-//! spell another.
+//! are joined by `,`, hashes start with `~`, stand-ins for something missing with `!` or `@`, values of a further
+//! choice with `1=`, `2=` ...: no value can spell another.
 
 mod combinations;
 mod values;
@@ -38,6 +38,18 @@ pub enum KeyPart {
     /// The first verified name in the client's certificate. A trusted proxy that forwards for somebody shows its
     /// own certificate: then the client's name is missing.
     TlsSan,
+    /// All values of the first of these parts that the request has; none of them is such a list itself.
+    FirstOf(Box<[Self]>),
+}
+
+impl KeyPart {
+    /// Returns the parts that it reads: itself, unless it is a list.
+    pub(crate) fn read(&self) -> &[Self] {
+        match self {
+            Self::FirstOf(parts) => parts,
+            part => std::slice::from_ref(part),
+        }
+    }
 }
 
 impl fmt::Display for KeyPart {
@@ -51,6 +63,10 @@ impl fmt::Display for KeyPart {
             Self::Host => f.write_str("host"),
             Self::Method => f.write_str("method"),
             Self::TlsSan => f.write_str("tls:san"),
+            Self::FirstOf(parts) => {
+                let parts: Vec<String> = parts.iter().map(Self::to_string).collect();
+                write!(f, "one of {}", parts.join(", "))
+            }
         }
     }
 }

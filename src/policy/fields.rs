@@ -67,7 +67,8 @@ impl FieldNames {
     #[must_use]
     pub fn new(parts: &Parts) -> Self {
         let rules = || parts.rules.iter().chain(&parts.global);
-        let keys = rules().flat_map(|rule| &rule.key.parts).filter_map(|part| match part {
+        let keys = rules().flat_map(|rule| &rule.key.parts).flat_map(KeyPart::read);
+        let keys = keys.filter_map(|part| match part {
             KeyPart::Header(name) => Some(name.clone()),
             KeyPart::Cookie(_) => Some(header::COOKIE),
             _ => None,

@@ -48,6 +48,7 @@ fn decided(policy: &Policy, request: &Request) -> Option<Vec<usize>> {
         method: &method,
         host: request.host,
         path: &request.path,
+        decoded_path: None,
         query: &query,
         headers: &headers,
         websocket: request.websocket,

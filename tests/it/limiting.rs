@@ -2,6 +2,7 @@
 
 mod conditions;
 mod evasion;
+mod first_of;
 mod keys;
 mod matching;
 mod modes;

@@ -3,30 +3,76 @@
 use http::HeaderName;
 
 use crate::config::diagnostic::{Fault, did_you_mean, shown};
+use crate::config::key_table::Kind;
 use crate::config::readable_header::{Purpose, readable};
+use crate::config::report::Spanned;
 use crate::config::section::Section;
+use crate::config::value::Value;
+use crate::config::yaml::Node;
 use crate::policy::counter_key::KeyPart;
 use crate::policy::matcher::Match;
 use crate::policy::paths::Paths;
 
+const LIST_HELP: &str = "expected a list of client_ip, host, method, header:NAME, cookie:NAME, query:NAME, path:NAME, \
+                         tls:san, { first_of: [PART, PART] }; [] is one bucket for all";
+const FIRST_OF_HELP: &str =
+    "expected { first_of: [PART, PART] }, such as { first_of: [header:X-Api-Key, client_ip] }";
+
 /// Reads the key. A path that could not be read has no parameters, and one fault is enough.
 pub(super) fn read(section: &mut Section<'_>, matches: Option<&Match>) -> Option<Vec<KeyPart>> {
-    let help = "expected a list of client_ip, host, method, header:NAME, cookie:NAME, query:NAME, path:NAME, tls:san; \
-                [] is one bucket for all";
-    let texts = section.texts("key", "parts", help)?;
-    let mut parts: Vec<KeyPart> = Vec::with_capacity(texts.len());
-    for at in texts {
-        let Some(part) = at.check(|text| key_part(text, matches.map(|matches| &matches.path))) else {
-            continue;
-        };
-        if parts.contains(&part.value) {
-            let message = format!("duplicate key part '{}'", shown(&at.value));
-            at.location.error(Fault::new(message, "keep one of the two"));
+    let value = section.value("key", Kind::TextsOrMappings("parts"), "")?;
+    let paths = matches.map(|matches| &matches.path);
+    let parts = value.texts_or_mappings(LIST_HELP).into_iter().filter_map(|value| match value.node {
+        Node::Map(_) => first_of(&value, paths),
+        _ => text(&value, paths, LIST_HELP),
+    });
+    Some(distinct(parts))
+}
+
+/// Reads the parts of which the first that a request has counts.
+fn first_of(value: &Value<'_>, paths: Option<&Paths>) -> Option<Spanned<KeyPart>> {
+    let parts = value.section(&[], |section| {
+        let parts = section.value("first_of", Kind::Texts("parts"), "");
+        section.require("first_of", "the part has no key 'first_of'", FIRST_OF_HELP);
+        let items = parts?.items(FIRST_OF_HELP);
+        let parts: Vec<_> = items.iter().filter_map(|value| text(value, paths, FIRST_OF_HELP)).collect();
+        if let Some([certain, unused, ..]) =
+            parts.windows(2).find(|pair| pair.first().is_some_and(|part| is_never_missing(&part.value)))
+        {
+            let (unused_part, certain) = (unused.value.to_string(), certain.value.to_string());
+            let message =
+                format!("'{}' is never used: no request lacks '{}'", shown(&unused_part), shown(&certain));
+            unused.location.error(Fault::new(message, "move it up, or remove it"));
+        }
+        if section.is_empty("first_of") || items.len() == 1 {
+            section.located("first_of").error(Fault::new("first_of has fewer than two parts", FIRST_OF_HELP));
+        }
+        Some(distinct(parts.into_iter()))
+    })?;
+    Some(Spanned { value: KeyPart::FirstOf(parts.into()), location: value.location.clone() })
+}
+
+/// Whether every request that the rule matches has the part.
+fn is_never_missing(part: &KeyPart) -> bool {
+    matches!(part, KeyPart::ClientIp | KeyPart::Method | KeyPart::Path(_))
+}
+
+fn text(value: &Value<'_>, paths: Option<&Paths>, help: &str) -> Option<Spanned<KeyPart>> {
+    value.text(help)?.check(|text| key_part(text, paths))
+}
+
+/// Reports parts that are given twice.
+fn distinct(parts: impl Iterator<Item = Spanned<KeyPart>>) -> Vec<KeyPart> {
+    let mut kept: Vec<KeyPart> = Vec::new();
+    for Spanned { value, location } in parts {
+        if kept.contains(&value) {
+            let message = format!("duplicate key part '{}'", shown(&value.to_string()));
+            location.error(Fault::new(message, "keep one of the two"));
         } else {
-            parts.push(part.value);
+            kept.push(value);
         }
     }
-    Some(parts)
+    kept
 }
 
 fn key_part(text: &str, paths: Option<&Paths>) -> Result<KeyPart, Fault> {

@@ -18,6 +18,8 @@ pub(super) enum Value<'a> {
     /// May be a secret: always hashed.
     Secret(Cow<'a, [u8]>),
     Plain(&'a str),
+    /// The same of a further choice of `first_of`, by its index: the first may have the same value for another client.
+    PlainChoice(usize, &'a str),
     /// The client's address, and the prefix that an IPv6 address is cut to.
     Address(IpAddr, u8),
     /// The same in place of a part that is missing.
@@ -35,6 +37,11 @@ impl Value<'_> {
                 return push_address(text, *address, *ipv6_prefix);
             }
             Self::Shared => return text.push('!'),
+            Self::PlainChoice(index, value) => {
+                text.push_str(itoa::Buffer::new().format(*index));
+                text.push('=');
+                return Self::Plain(value).push_to(text, hash_key);
+            }
             Self::Plain(value) if is_plain(value) => return text.push_str(value),
             Self::Plain(value) => value.as_bytes(),
             Self::Secret(bytes) => bytes,
@@ -136,7 +143,26 @@ impl<'r> Request<'r> {
             KeyPart::Host => Some(facts.host).filter(|host| !host.is_empty()).into(),
             KeyPart::Method => Found::One(Value::Plain(method(facts.method))),
             KeyPart::TlsSan => facts.own_names().first().map(String::as_str).into(),
+            KeyPart::FirstOf(parts) => self.find_first(parts),
         }
+    }
+
+    /// Returns what the request holds of the first part that it has. The same secret is one client wherever it was sent: a
+    /// key in a header or in a parameter. An address stands in for what is missing, as without a choice.
+    fn find_first(&self, parts: &'r [KeyPart]) -> Found<'r> {
+        for (index, part) in parts.iter().enumerate() {
+            match self.find(part) {
+                Found::None => {}
+                Found::One(Value::Plain(value)) if index > 0 => {
+                    return Found::One(Value::PlainChoice(index, value));
+                }
+                Found::One(Value::Address(address, ipv6_prefix)) => {
+                    return Found::One(Value::StandIn(address, ipv6_prefix));
+                }
+                found => return found,
+            }
+        }
+        Found::None
     }
 
     /// Returns what stands for a part that the request lacks.

@@ -127,7 +127,7 @@ fn the_readme_has_a_file_that_passes_check_as_it_stands() {
 
 /// The heading on the reference page that a key is under, and its name in the table there.
 fn reference(path: &str) -> (&'static str, &str) {
-    const HEADINGS: [(&str, &str); 22] = [
+    const HEADINGS: [(&str, &str); 23] = [
         ("store.redis.tls.", "#### TLS to Redis"),
         ("store.redis.sentinel.", "#### sentinel"),
         ("store.", "### store"),
@@ -141,6 +141,7 @@ fn reference(path: &str) -> (&'static str, &str) {
         ("bypass[0].", "### bypass"),
         ("rules[0].match.", "#### match"),
         ("rules[0].refusal.", "#### refusal"),
+        ("rules[0].key[0].", "#### key"),
         ("rules[0].limits[0].", "### rules"),
         ("rules[0].trial.", "### rules"),
         ("rules[0].tiers.NAME.limits[0].", "### rules"),
@@ -177,7 +178,7 @@ fn lacks(key: &Key, page: &str) -> Option<String> {
         | Kind::Size(..)
         | Kind::Duration(..)
         | Kind::Percentage(..) => vec![key.kind.to_string()],
-        Kind::Text(_) | Kind::Texts(_) | Kind::Mapping | Kind::List => vec![],
+        Kind::Text(_) | Kind::Texts(_) | Kind::TextsOrMappings(_) | Kind::Mapping | Kind::List => vec![],
     };
     match &*key.default {
         "" => {}
