@@ -2,6 +2,7 @@
 
 mod bypass;
 mod lists;
+mod spellings;
 mod untrusted;
 
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,6 @@
 //! Who is refused, when, and what they are told.
 
+mod all_or_none;
 mod conditions;
 mod evasion;
 mod first_of;
