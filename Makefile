@@ -57,7 +57,7 @@ microbench: ## the benchmarks of functions; compare ratios within one run, not t
 	cargo bench --locked
 
 # Python's packages are in an environment of their own, thrown away with target/.
-clients: build ## real clients through tidegate: curl, h2load, gRPC, WebSocket, floods, with their figures (two minutes)
+clients: build ## real clients through tidegate: curl, h2load, gRPC, WebSocket, floods, structured fields, with their figures (two minutes)
 	scripts/install-tools clients
 	target/clients/bin/python -B tests/clients/run.py target/release/tidegate
 

@@ -14,11 +14,11 @@ RULES = "store: { memory: {} }\nrules: [{ name: all, rate: 10000000/s }]\n"
 class Tidegate:
     """A running tidegate in front of an upstream."""
 
-    def __init__(self, binary, upstream, more=""):
+    def __init__(self, binary, upstream, more="", rules=RULES):
         self.directory = tempfile.TemporaryDirectory()
         config = os.path.join(self.directory.name, "tidegate.yaml")
         with open(config, "w", encoding="utf-8") as file:
-            file.write(f"upstream: {upstream}\n{more}\n{RULES}")
+            file.write(f"upstream: {upstream}\n{more}\n{rules}")
         flags = ["--config", config, "--listen=127.0.0.1:0", "--ops-listen=127.0.0.1:0"]
         self.process = subprocess.Popen([binary, "run", *flags], stderr=subprocess.PIPE, text=True)
         for line in self.process.stderr:

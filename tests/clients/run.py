@@ -1,17 +1,18 @@
 """Real clients through tidegate against real servers: run.py BINARY [NAME...]
 
-Prints a table of figures; exits 1 if a check failed. Names choose among web, calls, sockets and floods."""
+Prints a table of figures; exits 1 if a check failed. Names choose among web, calls, sockets, floods and fields."""
 
 import resource
 import sys
 import traceback
 
 import calls
+import fields
 import floods
 import sockets
 import web
 
-PARTS = {"web": web, "calls": calls, "sockets": sockets, "floods": floods}
+PARTS = {"web": web, "calls": calls, "sockets": sockets, "floods": floods, "fields": fields}
 
 
 def main():
