@@ -59,7 +59,10 @@ impl KeySet {
     }
 
     fn has_part_of(&self, client: &str) -> bool {
-        client.split(',').any(|part| self.0.expose().contains(part))
+        // What is before the sign is the index of the choice that `first_of` took.
+        let mut values =
+            client.split(',').map(|part| part.split_once('=').map_or(part, |(_index, value)| value));
+        values.any(|value| self.0.expose().contains(value))
     }
 }
 
@@ -106,6 +109,9 @@ mod tests {
             ("key-one2", false),
             ("203.0.113.7", true),
             ("x,203.0.113.7", true),
+            ("1=203.0.113.7", true),
+            ("GET,2=key-one", true),
+            ("@203.0.113.7", false),
             ("2001:db8:1::/64", true),
             ("2001:db8:2::/64", false),
         ] {

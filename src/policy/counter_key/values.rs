@@ -18,10 +18,13 @@ pub(super) enum Value<'a> {
     /// May be a secret: always hashed.
     Secret(Cow<'a, [u8]>),
     Plain(&'a str),
-    /// The same of a further choice of `first_of`, by its index: the first may have the same value for another client.
+    /// The same of a further choice of `first_of`, by its index: another choice may have the same value for another
+    /// client.
     PlainChoice(usize, &'a str),
     /// The client's address, and the prefix that an IPv6 address is cut to.
     Address(IpAddr, u8),
+    /// The same of a further choice of `first_of`, by its index.
+    AddressChoice(usize, IpAddr, u8),
     /// The same in place of a part that is missing.
     StandIn(IpAddr, u8),
     /// In place of a part that is missing, for all such requests.
@@ -38,9 +41,12 @@ impl Value<'_> {
             }
             Self::Shared => return text.push('!'),
             Self::PlainChoice(index, value) => {
-                text.push_str(itoa::Buffer::new().format(*index));
-                text.push('=');
+                push_index(text, *index);
                 return Self::Plain(value).push_to(text, hash_key);
+            }
+            Self::AddressChoice(index, address, ipv6_prefix) => {
+                push_index(text, *index);
+                return push_address(text, *address, *ipv6_prefix);
             }
             Self::Plain(value) if is_plain(value) => return text.push_str(value),
             Self::Plain(value) => value.as_bytes(),
@@ -55,6 +61,12 @@ impl Value<'_> {
         // Digits are text.
         text.push_str(str::from_utf8(&digits).unwrap_or_default());
     }
+}
+
+/// Pushes the index of a choice, with a sign that no value has.
+fn push_index(text: &mut String, index: usize) {
+    text.push_str(itoa::Buffer::new().format(index));
+    text.push('=');
 }
 
 fn hex_digit(value: u8) -> u8 {
@@ -148,7 +160,7 @@ impl<'r> Request<'r> {
     }
 
     /// Returns what the request holds of the first part that it has. The same secret is one client wherever it was sent: a
-    /// key in a header or in a parameter. An address stands in for what is missing, as without a choice.
+    /// key in a header or in a parameter.
     fn find_first(&self, parts: &'r [KeyPart]) -> Found<'r> {
         for (index, part) in parts.iter().enumerate() {
             match self.find(part) {
@@ -156,8 +168,8 @@ impl<'r> Request<'r> {
                 Found::One(Value::Plain(value)) if index > 0 => {
                     return Found::One(Value::PlainChoice(index, value));
                 }
-                Found::One(Value::Address(address, ipv6_prefix)) => {
-                    return Found::One(Value::StandIn(address, ipv6_prefix));
+                Found::One(Value::Address(address, ipv6_prefix)) if index > 0 => {
+                    return Found::One(Value::AddressChoice(index, address, ipv6_prefix));
                 }
                 found => return found,
             }
