@@ -12,7 +12,9 @@ pub(super) fn join<'p>(as_sent: Plan<'p>, decoded: Plan<'p>) -> Plan<'p> {
             for other in others {
                 // One request is charged once, whatever it is called.
                 if !checks.iter().any(|check| is_same(check, &other)) {
-                    checks.push(other);
+                    // Those of one rule are next to each other.
+                    let last = checks.iter().rposition(|check| is_of_one_rule(check, &other));
+                    checks.insert(last.map_or(checks.len(), |last| last + 1), other);
                 }
             }
             Plan::Check { rule: rule.or(other_rule), checks }
@@ -23,6 +25,10 @@ pub(super) fn join<'p>(as_sent: Plan<'p>, decoded: Plan<'p>) -> Plan<'p> {
 }
 
 fn is_same(one: &Check<'_>, other: &Check<'_>) -> bool {
+    is_of_one_rule(one, other) && one.client == other.client
+}
+
+fn is_of_one_rule(one: &Check<'_>, other: &Check<'_>) -> bool {
     // Names of rules are unique.
-    Arc::ptr_eq(&one.rule.name, &other.rule.name) && one.client == other.client
+    Arc::ptr_eq(&one.rule.name, &other.rule.name)
 }
