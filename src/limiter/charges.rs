@@ -116,15 +116,18 @@ impl<'p> Trials<'p> {
     /// Adds the charge of the trial limit of a rule, for a client.
     fn push(&mut self, rule: &'p Rule, trial: &'p NamedLimit, client: &str, cost: i64) {
         // No group is the binding one, so those of one rule stand or fall together, and with nothing else.
-        let group = match self.0.last() {
-            Some(last) if Arc::ptr_eq(&last.rule.name, &rule.name) => last.keyed.charge.group,
-            Some(last) => last.keyed.charge.group + 1,
-            None => Charge::BINDING + 1,
+        let same = self.0.iter().rposition(|pending| Arc::ptr_eq(&pending.rule.name, &rule.name));
+        let group = match same.and_then(|index| self.0.get(index)) {
+            Some(same) => same.keyed.charge.group,
+            None => {
+                self.0.iter().map(|pending| pending.keyed.charge.group).max().unwrap_or(Charge::BINDING) + 1
+            }
         };
         let limit = trial.limit;
         let key = counter_key(client.to_owned(), &trial.name, limit.window_ms());
         let keyed = KeyedCharge { key, charge: Charge { limit, cost, group } };
-        self.0.push(PendingCharge { keyed, rule, limit: trial });
+        let behind = same.map_or(self.0.len(), |index| index + 1);
+        self.0.insert(behind, PendingCharge { keyed, rule, limit: trial });
     }
 }
 
