@@ -9,7 +9,7 @@ use super::name::{self, Names};
 use super::report::Spanned;
 use super::rules::conditions;
 use super::secret::{SecretSource, Secrets};
-use super::section::Hint;
+use super::section::{Hint, Section};
 use super::value::Value;
 use crate::policy::Rule;
 use crate::policy::counter_key::HashKey;
@@ -40,45 +40,52 @@ pub(super) struct Reading<'r> {
     pub(super) secrets: &'r Secrets<'r>,
 }
 
-/// Reads the tiers, in the order in which they apply.
+/// Reads the tiers, in the order in which they apply. One with a fault in its condition is among them, so that the rules
+/// that name it have no fault.
 pub(super) fn read(values: &[Value<'_>], reading: Reading<'_>) -> Vec<Spanned<Arc<Tier>>> {
-    let mut names = Names::default();
-    values.iter().filter_map(|value| tier(value, reading, &mut names)).collect()
+    let (mut names, mut tiers) = (Names::default(), Vec::new());
+    for value in values {
+        value.section(HINTS, |section| {
+            let name = name::read(section).inspect(|name| names.enter(name));
+            let condition = condition(section, reading);
+            let Spanned { value: name, location } = name?;
+            let condition = condition.unwrap_or_else(|| TierCondition::Keys(KeySet::default()));
+            let tier = Tier { name: name.into(), condition };
+            tiers.push(Spanned { value: Arc::new(tier), location });
+            Some(())
+        });
+    }
+    tiers
 }
 
-fn tier(value: &Value<'_>, reading: Reading<'_>, names: &mut Names) -> Option<Spanned<Arc<Tier>>> {
-    value.section(HINTS, |section| {
-        let name = name::read(section).inspect(|name| names.enter(name));
-        let matches = section.value("match", Kind::Mapping, "");
-        let keys_file = section.text("keys_file", "file", "expected the name of a file with one key a line");
-        let condition = match (matches, keys_file) {
-            (Some(value), None) => {
-                let matches = conditions(&value, reading.path)?;
-                if let Some((header, _)) = matches.headers.first() {
-                    let message =
-                        format!("clients choose this tier: any of them can send the header {header}");
-                    let help = "have a proxy in front remove the header from clients, or use keys_file";
-                    value.location.warn(message, help);
-                }
-                Some(TierCondition::Match(Box::new(matches)))
+fn condition(section: &mut Section<'_>, reading: Reading<'_>) -> Option<TierCondition> {
+    let matches = section.value("match", Kind::Mapping, "");
+    let keys_file = section.text("keys_file", "file", "expected the name of a file with one key a line");
+    match (matches, keys_file) {
+        (Some(value), None) => {
+            let matches = conditions(&value, reading.path)?;
+            if let Some((header, _)) = matches.headers.first() {
+                let message = format!("clients choose this tier: any of them can send the header {header}");
+                let help = "have a proxy in front remove the header from clients, or use keys_file";
+                value.location.warn(message, help);
             }
-            (None, Some(file)) => keys(&file, reading).map(TierCondition::Keys),
-            (None, None) => {
-                // An invalid condition is reported already, and is not missing.
-                if section.is_sound() {
-                    section.location.error(Fault::new("the tier has no condition", CONDITIONS));
-                }
-                None
+            Some(TierCondition::Match(Box::new(matches)))
+        }
+        (None, Some(file)) => keys(&file, reading).map(TierCondition::Keys),
+        (None, None) => {
+            // An invalid condition is reported already, and is not missing.
+            if section.is_sound() {
+                section.location.error(Fault::new("the tier has no condition", CONDITIONS));
             }
-            (Some(_), Some(file)) => {
-                let fault = Fault::new("the tier has two conditions", format!("{CONDITIONS}; or two tiers"));
-                file.location.key().error(fault);
-                None
-            }
-        };
-        let Spanned { value: name, location } = name?;
-        Some(Spanned { value: Arc::new(Tier { name: name.into(), condition: condition? }), location })
-    })
+            None
+        }
+        (Some(value), Some(file)) => {
+            conditions(&value, reading.path);
+            let fault = Fault::new("the tier has two conditions", format!("{CONDITIONS}; or two tiers"));
+            file.location.key().error(fault);
+            None
+        }
+    }
 }
 
 /// Reads the file of keys. It is read again when it changes, so one without keys may get some later.

@@ -40,7 +40,7 @@ impl Tier {
 }
 
 /// Values of key parts, as counters' keys spell them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct KeySet(Redacted<HashSet<String, foldhash::fast::RandomState>>);
 
 impl KeySet {
