@@ -191,9 +191,11 @@ async fn serve(
     started: impl FnOnce(&Listen, SocketAddr) -> anyhow::Result<()>,
 ) -> Result<(), Failure> {
     let metrics = metrics::install()?;
+    let process = metrics_process::Collector::default();
+    process.collect();
     let now = clock::unix_time();
     let warnings = config.warnings_at(now);
-    let Config { settings, policy, certificates, .. } = config;
+    let Config { settings, policy, certificates, hash, .. } = config;
     let reminder = Reminder::new(config::certificate_warnings(&certificates, now), now);
     raise_file_limit(&settings);
     let meter = Arc::new(ProxyMeter::default());
@@ -206,7 +208,7 @@ async fn serve(
     let (protocol, upstream_tls) = upstream::protocol(&settings.upstream)?;
     reload::log_warnings(&warnings);
 
-    metrics::reloaded(Ok(clock::unix_seconds()));
+    reload::in_force(&certificates, &hash);
     let limiter = Arc::new(limiter(&settings.store)?);
     let asked = Arc::new(Notify::new());
     let watching = source.is_some();
@@ -223,8 +225,11 @@ async fn serve(
     }
 
     let (drain, ops_drain) = (Drain::default(), Drain::default());
-    let told = Arc::clone(&limiter);
-    let ops = Ops::new(metrics.clone(), drain.leaving.clone(), move || status::report(&told));
+    let (reported, scraped) = (Arc::clone(&limiter), Arc::clone(&limiter));
+    let refresh = move || {
+        scraped.shared_store().inspect(|store| store.refresh_metrics());
+    };
+    let ops = Ops::new(metrics.clone(), refresh, drain.leaving.clone(), move || status::report(&reported));
     let ops_listener = Listener::Tcp(ops_listener);
     tokio::spawn(server::run(ops_listener, Handshake::default(), ops_drain, move |request, _| {
         let answer = ops.handle(&request);
@@ -248,6 +253,8 @@ async fn serve(
             command = signals.next() => command,
             _ = upkeep.tick() => {
                 metrics.run_upkeep();
+                // Not with each scrape: it reads the list of open files, which is long.
+                process.collect();
                 metrics::log_lines_dropped(log.dropped() as u64);
                 limiter.sweep();
                 application.sweep();

@@ -61,6 +61,8 @@ pub struct Config {
     pub warnings: Vec<Diagnostic>,
     /// Each file of certificates that it names.
     pub certificates: Vec<Certificates>,
+    /// A hash of the file's text and of the limits on the command line: instances that are to be alike have the same.
+    pub hash: blake3::Hash,
 }
 
 impl Config {
@@ -204,9 +206,21 @@ fn compile(
     let sound = report.errors() == 0;
     let Located { errors, warnings, certificates } = report.located(text);
     match compiled {
-        Some((settings, policy)) if sound => Ok(Config { settings, policy, warnings, certificates }),
+        Some((settings, policy)) if sound => {
+            Ok(Config { settings, policy, warnings, certificates, hash: hash(source, overrides) })
+        }
         _ => Err(errors),
     }
+}
+
+/// Returns the hash of a configuration. Secrets and certificates are not a part of it: they may differ between instances.
+fn hash(source: Option<(&str, &[u8])>, overrides: &Overrides) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    let text = source.map_or(&[][..], |(_, text)| text);
+    for part in std::iter::once(text).chain(overrides.limits.iter().map(String::as_bytes)) {
+        hasher.update(blake3::hash(part).as_bytes());
+    }
+    hasher.finalize()
 }
 
 fn unreadable(name: &str, error: yaml::SyntaxError) -> Vec<Diagnostic> {

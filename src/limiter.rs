@@ -108,7 +108,7 @@ impl Limiter {
     /// Decides about one request, and charges it if it is admitted. The wait for the store has a deadline.
     pub async fn charge<'p>(&self, charges: &Charges<'p>) -> Verdict<'p> {
         if charges.as_slice().is_empty() {
-            return Verdict::Pass { standing: None, exceeded: Vec::new() };
+            return Verdict::Pass { standing: None, exceeded: Vec::new(), near: Vec::new() };
         }
         match &self.backend {
             Backend::Local(store) => self.charge_locally(store, charges.as_slice()),

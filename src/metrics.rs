@@ -3,7 +3,9 @@
 //! Labels come from the configuration and from closed sets alone. No client, path or user is ever in one.
 
 mod bound;
+mod config;
 mod gauge_guard;
+mod rule;
 mod store;
 mod table;
 mod trial;
@@ -12,19 +14,24 @@ mod upstream;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use metrics::{Counter, Histogram, Unit, counter, gauge, histogram};
+use metrics::{Counter, Gauge, Histogram, Unit, counter, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 pub(crate) use bound::{Bound, tunnel};
+pub(crate) use config::{certificate_expires, config_hash, reloaded};
 pub(crate) use gauge_guard::GaugeGuard;
-pub(crate) use store::{StoreMeter, fallback_evicted, instances, settled, store_outage, store_up};
+pub(crate) use rule::{ConfiguredLimit, RuleMeter};
+pub(crate) use store::{
+    StoreMeter, breaker_open, degraded_seconds, fallback_evicted, instances, queue_depth, settled,
+    store_outage, store_up,
+};
 use table::{
     BUILD_INFO, BYPASS_REJECTED, CONNECTIONS, DECISION_SECONDS, DECISIONS, HANDSHAKE_ERRORS, Kind,
-    LOG_LINES_DROPPED, RELOAD_SUCCESSFUL, RELOADED_AT, RELOADS, REQUESTS, RESPONSES, TABLE,
+    LOG_LINES_DROPPED, REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT, RESPONSE_BYTES, RESPONSES, TABLE,
     UNTRUSTED_FORWARDED, UPSTREAM_SECONDS,
 };
 pub(crate) use trial::{TrialMeter, TrialResult, announce_trial};
-pub(crate) use upstream::{UpstreamFault, upstream_connection, upstream_retry};
+pub(crate) use upstream::{UpstreamFault, request_bytes, upstream_connection, upstream_retry};
 
 /// Sets up the recorder of this process, once, before any handle is made. The handle renders `/metrics`; its
 /// `run_upkeep` must be called every few seconds.
@@ -42,6 +49,7 @@ pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
     describe();
     announce();
     bound::announce();
+    config::announce();
     store::announce();
     upstream::announce();
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -65,9 +73,6 @@ fn announce() {
     // All appear with 0, so that the first of each is seen as an increase.
     for name in [HANDSHAKE_ERRORS, UNTRUSTED_FORWARDED, LOG_LINES_DROPPED] {
         counter!(name).increment(0);
-    }
-    for result in ["ok", "error"] {
-        counter!(RELOADS, "result" => result).increment(0);
     }
     gauge!(CONNECTIONS).set(0.0);
 }
@@ -153,13 +158,25 @@ pub(crate) struct ProxyMeter {
     responses: RwLock<HashMap<u16, Counter, foldhash::fast::RandomState>>,
     decision: Histogram,
     upstream: Histogram,
+    in_flight: Gauge,
+    request: Histogram,
+    response_bytes: Counter,
+    /// What is measured of each rule.
+    pub(crate) rules: RuleMeter,
 }
 
 impl Default for ProxyMeter {
     fn default() -> Self {
-        let decision = histogram!(DECISION_SECONDS);
-        let upstream = histogram!(UPSTREAM_SECONDS);
-        let meter = Self { requests: RwLock::default(), responses: RwLock::default(), decision, upstream };
+        let meter = Self {
+            requests: RwLock::default(),
+            responses: RwLock::default(),
+            decision: histogram!(DECISION_SECONDS),
+            upstream: histogram!(UPSTREAM_SECONDS),
+            in_flight: gauge!(REQUESTS_IN_FLIGHT),
+            request: histogram!(REQUEST_SECONDS),
+            response_bytes: counter!(RESPONSE_BYTES),
+            rules: RuleMeter::default(),
+        };
         meter.announce("", &Outcome::WITHOUT_A_RULE);
         meter
     }
@@ -169,6 +186,7 @@ impl ProxyMeter {
     /// Makes the counters of a rule appear with 0, so that its first refusal is seen as an increase.
     pub(crate) fn announce_rule(&self, rule: &str) {
         self.announce(rule, &Outcome::OF_A_RULE);
+        self.rules.announce(rule);
     }
 
     /// Makes the counters of a bypass appear with 0.
@@ -213,6 +231,18 @@ impl ProxyMeter {
             responses.entry(status).or_insert(counter).clone()
         });
         counter.increment(1);
+    }
+
+    /// Counts a request as under way until [`Self::request_ended`].
+    pub(crate) fn request_began(&self) {
+        self.in_flight.increment(1.0);
+    }
+
+    /// Records a request whose response has ended: how long it took in all, and the size of the response's body.
+    pub(crate) fn request_ended(&self, seconds: f64, response_bytes: u64) {
+        self.in_flight.decrement(1.0);
+        self.request.record(seconds);
+        self.response_bytes.increment(response_bytes);
     }
 
     /// Records how long a decision of the limiter took.
@@ -288,16 +318,6 @@ pub(crate) fn untrusted_forwarded() {
 /// A client's TLS handshake failed.
 pub(crate) fn handshake_failed() {
     counter!(HANDSHAKE_ERRORS).increment(1);
-}
-
-/// Counts a reload, the first configuration included. One that succeeded gives its Unix time in seconds.
-pub(crate) fn reloaded(result: Result<f64, ()>) {
-    gauge!(RELOAD_SUCCESSFUL).set(if result.is_ok() { 1.0 } else { 0.0 });
-    if let Ok(at) = result {
-        gauge!(RELOADED_AT).set(at);
-    }
-    // Last: a scrape that shows the count shows the gauges too.
-    counter!(RELOADS, "result" => if result.is_ok() { "ok" } else { "error" }).increment(1);
 }
 
 /// How many log lines have been dropped so far.

@@ -1,9 +1,12 @@
 //! Probes, metrics and the state of this instance, on a listener of their own.
 
+use std::io::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
@@ -15,19 +18,21 @@ use crate::connection::Unreadable;
 #[derive(Clone)]
 pub(crate) struct Ops {
     metrics: PrometheusHandle,
+    refresh: Arc<dyn Fn() + Send + Sync>,
     leaving: CancellationToken,
     status: Arc<dyn Fn() -> Value + Send + Sync>,
 }
 
 impl Ops {
-    /// Renders `metrics` and `status`; not ready once `leaving` is cancelled.
+    /// Renders `metrics`, after `refresh` has brought them up to date, and `status`; not ready once `leaving` is cancelled.
     #[must_use]
     pub(crate) fn new(
         metrics: PrometheusHandle,
+        refresh: impl Fn() + Send + Sync + 'static,
         leaving: CancellationToken,
         status: impl Fn() -> Value + Send + Sync + 'static,
     ) -> Self {
-        Self { metrics, leaving, status: Arc::new(status) }
+        Self { metrics, refresh: Arc::new(refresh), leaving, status: Arc::new(status) }
     }
 
     /// Responds to one request. Readiness does not depend on Redis: without it requests are still forwarded, and to
@@ -48,12 +53,7 @@ impl Ops {
                 text(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n")
             }
             "/readyz" => text(StatusCode::OK, "ok\n"),
-            "/metrics" => {
-                let mut response = text(StatusCode::OK, self.metrics.render());
-                let version = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-                response.headers_mut().insert(header::CONTENT_TYPE, version);
-                response
-            }
+            "/metrics" => self.scraped(request.headers()),
             "/status" => {
                 let mut response = text(StatusCode::OK, format!("{:#}\n", (self.status)()));
                 let json = HeaderValue::from_static("application/json");
@@ -63,6 +63,41 @@ impl Ops {
             _ => text(StatusCode::NOT_FOUND, "/livez, /readyz, /startupz, /metrics, /status\n"),
         }
     }
+
+    /// Returns the metrics in the text format of Prometheus, compressed if the scraper accepts that. The exporter's library
+    /// does not write OpenMetrics.
+    fn scraped(&self, request: &HeaderMap) -> Response<Full<Bytes>> {
+        (self.refresh)();
+        let rendered = self.metrics.render();
+        let compressed = accepts_gzip(request).then(|| gzip(rendered.as_bytes())).flatten();
+        let is_compressed = compressed.is_some();
+        let mut response = text(StatusCode::OK, compressed.unwrap_or_else(|| rendered.into_bytes()));
+        let headers = response.headers_mut();
+        let version = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+        headers.insert(header::CONTENT_TYPE, version);
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+        if is_compressed {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        response
+    }
+}
+
+/// Returns whether gzip is among the codings that the client accepts (RFC 9110, section 12.5.3).
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
+    let mut codings = lines.flat_map(|line| line.split(','));
+    codings.any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
+        name.trim().eq_ignore_ascii_case("gzip") && weight.is_ok_and(|weight| weight > 0.0)
+    })
+}
+
+fn gzip(text: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::fast());
+    encoder.write_all(text).ok()?;
+    encoder.finish().ok()
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
@@ -71,4 +106,31 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, plain);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, header};
+
+    use super::accepts_gzip;
+
+    fn accepts(field: &'static str) -> bool {
+        let field = (header::ACCEPT_ENCODING, HeaderValue::from_static(field));
+        accepts_gzip(&HeaderMap::from_iter([field]))
+    }
+
+    #[test]
+    fn gzip_is_accepted_where_it_is_listed() {
+        for field in ["gzip", "deflate, GZIP", "br;q=1.0, gzip;q=0.8, *;q=0.1", "gzip; q=0.001"] {
+            assert!(accepts(field), "{field}");
+        }
+    }
+
+    #[test]
+    fn gzip_is_not_accepted_where_it_is_absent_or_has_no_weight() {
+        for field in ["", "identity", "gzip;q=0", "gzip; q=0.000", "gzip;q=x", "x-gzip2"] {
+            assert!(!accepts(field), "{field}");
+        }
+        assert!(!accepts_gzip(&HeaderMap::new()));
+    }
 }

@@ -4,6 +4,7 @@ mod access_log;
 pub(crate) mod explain;
 mod forward;
 mod headers;
+mod measured;
 mod overload;
 mod parsed;
 mod refusal;
@@ -31,10 +32,10 @@ use crate::policy::live::Live;
 use crate::policy::{Plan, Policy, Rule};
 use crate::upstream::Upstream;
 use access_log::AccessLog;
+use measured::MeasuredBody;
 use parsed::ParsedRequest;
 use refusal::Refusal;
 use reserve::Reserved;
-pub(crate) use response::Body;
 use untrusted_forwarders::UntrustedForwarders;
 use wrong_secrets::WrongSecrets;
 
@@ -115,7 +116,7 @@ impl Proxy {
         self: Arc<Self>,
         mut request: Request<Incoming>,
         connection: Arc<Connection>,
-    ) -> impl Future<Output = Response<Body>> + Send {
+    ) -> impl Future<Output = Response<MeasuredBody>> + Send {
         async move {
             let policy = self.policy.load();
             let mut access_log = AccessLog::new(&self.meter, connection.peer, request.method().clone());
@@ -128,14 +129,12 @@ impl Proxy {
                     Err(refusal) => {
                         access_log.refused(&refusal);
                         let response = refusal.into_response(request, &policy);
-                        access_log.responded(response.status());
-                        return response;
+                        return access_log.responded(response);
                     }
                 };
             let sent = self.upstream.send(outgoing).await;
             let response = self.finish(sent, forwarded, &policy);
-            access_log.responded(response.status());
-            response
+            access_log.responded(response)
         }
     }
 
@@ -212,15 +211,18 @@ impl Proxy {
         };
         access_log.checked(&watch);
         match verdict {
-            Verdict::Pass { standing, exceeded } => Ok(match exceeded.first() {
-                Some(shadow) => {
-                    Passed { rule: &shadow.name, outcome: Outcome::ShadowLimited, standing, exceeded }
-                }
-                None if charges.has_limits() => {
-                    Passed { rule, outcome: Outcome::Allowed, standing, exceeded }
-                }
-                None => Passed::unlimited(rule, Outcome::Unlimited),
-            }),
+            Verdict::Pass { standing, exceeded, near } => {
+                near.iter().for_each(|rule| self.meter.rules.near_limit(&rule.name));
+                Ok(match exceeded.first() {
+                    Some(shadow) => {
+                        Passed { rule: &shadow.name, outcome: Outcome::ShadowLimited, standing, exceeded }
+                    }
+                    None if charges.has_limits() => {
+                        Passed { rule, outcome: Outcome::Allowed, standing, exceeded }
+                    }
+                    None => Passed::unlimited(rule, Outcome::Unlimited),
+                })
+            }
             Verdict::Unchecked => Ok(Passed::unlimited(rule, Outcome::StoreFailedOpen)),
             Verdict::Refuse(limited) => Err(Refusal::Limited(limited)),
             Verdict::Unavailable { rule } => Err(Refusal::Unavailable { rule }),

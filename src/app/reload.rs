@@ -17,7 +17,7 @@ use super::{listener, redis, upstream};
 use crate::clock;
 use crate::config::{self, Certificates, Config, Diagnostic, Overrides, Sources};
 use crate::limiter::Limiter;
-use crate::metrics::{self, ProxyMeter};
+use crate::metrics::{self, ConfiguredLimit, ProxyMeter};
 use crate::policy::Policy;
 use crate::policy::live::Live;
 use crate::settings::{ServerTls, Settings, StoreSettings, UpstreamProtocol};
@@ -131,7 +131,7 @@ impl Reloader {
         announce(&config.policy, &self.meter);
         tracing::info!(file = %self.source.file.display(), rules = config.policy.rules().len(), "configuration read");
         self.live.replace(config.policy);
-        metrics::reloaded(Ok(clock::unix_seconds()));
+        in_force(&self.certificates, &config.hash);
         Ok(())
     }
 
@@ -177,6 +177,15 @@ pub(super) fn log_warnings(warnings: &[Diagnostic]) {
     }
 }
 
+/// Records in the metrics which configuration is in force from now on.
+pub(super) fn in_force(certificates: &[Certificates], hash: &blake3::Hash) {
+    for (key, expires) in certificates.iter().filter_map(Certificates::expiry) {
+        metrics::certificate_expires(key, expires);
+    }
+    metrics::config_hash(hash.as_bytes());
+    metrics::reloaded(Ok(clock::unix_seconds()));
+}
+
 /// Makes a policy known to the metrics.
 pub(super) fn announce(policy: &Policy, meter: &ProxyMeter) {
     for rule in policy.rules().iter().chain(policy.global()) {
@@ -185,6 +194,15 @@ pub(super) fn announce(policy: &Policy, meter: &ProxyMeter) {
             metrics::announce_trial(&rule.name);
         }
     }
+    let rules = policy.rules().iter().chain(policy.global());
+    meter.rules.show_limits(rules.flat_map(|rule| {
+        rule.limits.iter().map(|named| ConfiguredLimit {
+            rule: &rule.name,
+            window_ms: named.limit.window_ms(),
+            quota: named.limit.quota(),
+            burst: named.limit.burst(),
+        })
+    }));
     for bypass in policy.bypasses() {
         meter.announce_bypass(&bypass.name, bypass.header().is_some());
     }

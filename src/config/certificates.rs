@@ -25,6 +25,17 @@ impl Certificates {
         Self { at, file, validities }
     }
 
+    /// Returns the key of the configuration that names the file, and when the first of its certificates expires, in seconds
+    /// since 1970.
+    #[must_use]
+    pub fn expiry(&self) -> Option<(&str, u64)> {
+        let times = self.validities.iter().flatten().filter_map(|validity| match validity {
+            Validity::Between { not_after, .. } => Some(*not_after),
+            Validity::Never => None,
+        });
+        times.min().map(|first| (&*self.at.path, first))
+    }
+
     /// Returns a warning if one of them is not valid at this time since 1970, or expires soon. There is one for each file, as
     /// a collection of authorities may hold many that have expired.
     fn warning(&self, now: Duration) -> Option<Diagnostic> {

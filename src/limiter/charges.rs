@@ -12,6 +12,9 @@ use crate::window::{Charge, Counter, Limit};
 /// Units that a request costs.
 const COST: i64 = 1;
 
+/// A limit is nearly used up when less than this part of it remains: a fifth.
+const NEAR_PART: i64 = 5;
+
 /// The end of each counter's key, which the previous version reads: see `upgrade.rs`.
 pub(super) const KEY_END: &str = ":4";
 
@@ -50,6 +53,8 @@ pub(super) struct ChargeOutcome {
     pub(super) reset_ms: i64,
     /// Milliseconds since the counter was last charged.
     pub(super) idle_ms: i64,
+    /// Whether there was room for it, and more than 80 % of the limit is used now.
+    pub(super) is_near: bool,
 }
 
 /// The side that decided about a request.
@@ -178,7 +183,8 @@ impl ChargeOutcome {
         let now_ms = now.as_i64();
         let remaining = counter.remaining(limit, now_ms);
         let reset_ms = counter.retry_after(limit, now_ms, remaining + COST).unwrap_or_default();
-        Self { fits, remaining, reset_ms, idle_ms: now_ms - counter.last_ms() }
+        let is_near = fits && remaining * NEAR_PART < limit.quota() + limit.burst();
+        Self { fits, remaining, reset_ms, idle_ms: now_ms - counter.last_ms(), is_near }
     }
 }
 

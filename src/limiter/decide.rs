@@ -17,10 +17,15 @@ pub(super) fn decide<'c, 'p: 'c>(
 ) -> Verdict<'p> {
     let mut tightest: Option<Standing<'_>> = None;
     let mut refused: SmallVec<[_; 1]> = SmallVec::new();
-    let mut exceeded: Vec<&Rule> = Vec::new();
+    let (mut exceeded, mut near): (Vec<&Rule>, Vec<&Rule>) = (Vec::new(), Vec::new());
     let (mut is_unchecked, mut closed) = (false, None);
     for (pending, outcome) in charges {
         let rule = pending.rule;
+        if outcome.is_some_and(|outcome| outcome.is_near)
+            && near.last().is_none_or(|last| last.name != rule.name)
+        {
+            near.push(rule);
+        }
         match outcome {
             Some(ChargeOutcome { fits, remaining, reset_ms, .. }) if pending.is_binding() => {
                 let standing = pending.standing(remaining, reset_ms);
@@ -48,7 +53,7 @@ pub(super) fn decide<'c, 'p: 'c>(
     } else if is_unchecked {
         Verdict::Unchecked
     } else {
-        Verdict::Pass { standing: tightest, exceeded }
+        Verdict::Pass { standing: tightest, exceeded, near }
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Verdict<'p> {
         standing: Option<Standing<'p>>,
         /// The shadow rules that had no room for it.
         exceeded: Vec<&'p Rule>,
+        /// The rules with a limit of which more than 80 % is used now.
+        near: Vec<&'p Rule>,
     },
     /// Refuse it, as the rule is configured to.
     Refuse(Limited<'p>),

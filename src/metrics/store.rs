@@ -3,17 +3,19 @@
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use super::table::{
-    FALLBACK_EVICTIONS, INSTANCES, SETTLED, STORE_DISAGREEMENTS, STORE_EVICTIONS, STORE_KEYS, STORE_OUTAGES,
-    STORE_ROUND_TRIPS, STORE_SECONDS, STORE_UP,
+    FALLBACK_EVICTIONS, INSTANCES, SETTLED, STORE_BATCH_SIZE, STORE_BREAKER_OPEN, STORE_DEGRADED,
+    STORE_DISAGREEMENTS, STORE_EVICTIONS, STORE_KEYS, STORE_OUTAGES, STORE_QUEUE_DEPTH, STORE_ROUND_TRIPS,
+    STORE_SECONDS, STORE_UP,
 };
 
 pub(super) fn announce() {
     // All appear from the start, so that the first outage is seen as an increase. Without a shared store they stay so.
-    for name in [STORE_OUTAGES, FALLBACK_EVICTIONS, SETTLED] {
+    for name in [STORE_OUTAGES, STORE_DEGRADED, FALLBACK_EVICTIONS, SETTLED] {
         counter!(name).increment(0);
     }
     gauge!(STORE_UP).set(1.0);
     gauge!(INSTANCES).set(1.0);
+    gauge!(STORE_QUEUE_DEPTH).set(0.0);
 }
 
 /// What a store counts.
@@ -25,6 +27,7 @@ pub(crate) struct StoreMeter {
     keys: Gauge,
     evictions: Counter,
     round_trips: Counter,
+    batch_size: Histogram,
     disagreements: Counter,
 }
 
@@ -40,6 +43,7 @@ impl StoreMeter {
             keys: gauge!(STORE_KEYS, "store" => store),
             evictions: counter!(STORE_EVICTIONS, "store" => store),
             round_trips: counter!(STORE_ROUND_TRIPS, "store" => store),
+            batch_size: histogram!(STORE_BATCH_SIZE, "store" => store),
             disagreements: counter!(STORE_DISAGREEMENTS, "store" => store),
         }
     }
@@ -70,9 +74,11 @@ impl StoreMeter {
         self.evictions.increment(1);
     }
 
-    /// A batch of checks was sent.
-    pub(crate) fn round_trip(&self) {
+    /// A batch of so many calls was sent.
+    #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+    pub(crate) fn round_trip(&self, calls: usize) {
         self.round_trips.increment(1);
+        self.batch_size.record(calls as f64);
     }
 
     /// Redis and this process came to different decisions.
@@ -105,4 +111,21 @@ pub(crate) fn fallback_evicted() {
 /// So many units were added to counters in the store that had missed them.
 pub(crate) fn settled(units: i64) {
     counter!(SETTLED).increment(units.unsigned_abs());
+}
+
+/// Shows whether the breaker of a server is open.
+pub(crate) fn breaker_open(server: &str, open: bool) {
+    gauge!(STORE_BREAKER_OPEN, "server" => server.to_owned()).set(if open { 1.0 } else { 0.0 });
+}
+
+/// For how many seconds in all a server of the store has been down so far.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole seconds, never negative")]
+pub(crate) fn degraded_seconds(seconds: f64) {
+    counter!(STORE_DEGRADED).absolute(seconds as u64);
+}
+
+/// How many calls wait for a round trip.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; exact up to 2^53")]
+pub(crate) fn queue_depth(calls: usize) {
+    gauge!(STORE_QUEUE_DEPTH).set(calls as f64);
 }

@@ -30,9 +30,14 @@ const CHECK_SECONDS: &[f64] =
     &[5e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 20e-3, 50e-3, 100e-3];
 const UPSTREAM_SECONDS_BUCKETS: &[f64] =
     &[1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+/// A request takes at least what the upstream takes; a refused one takes less than the shortest of these.
+const REQUEST_SECONDS_BUCKETS: &[f64] =
+    &[250e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+const BATCH_SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 
 const NO_LABELS: &[&str] = &[];
 const SECONDS: Option<Unit> = Some(Unit::Seconds);
+const BYTES: Option<Unit> = Some(Unit::Bytes);
 
 /// Makes a constant of each name, and a table of all rows.
 macro_rules! table {
@@ -50,6 +55,20 @@ table! {
         "every request, counted once, by the rule that decided and what it decided";
     RESPONSES = "tidegate_responses_total", Counter, None, &["code"],
         "responses sent to clients, the upstream's and tidegate's own";
+    REQUEST_SECONDS = "tidegate_request_duration_seconds", Histogram(REQUEST_SECONDS_BUCKETS), SECONDS, NO_LABELS,
+        "from the end of a request's head to the end of its response, or until the client has left; a tunnel's response ends with its head";
+    REQUESTS_IN_FLIGHT = "tidegate_requests_in_flight", Gauge, None, NO_LABELS,
+        "requests whose response has not ended; tunnels are not among them";
+    REQUEST_BYTES = "tidegate_request_body_bytes_total", Counter, BYTES, NO_LABELS,
+        "bytes of request bodies on their way to the upstream";
+    RESPONSE_BYTES = "tidegate_response_body_bytes_total", Counter, BYTES, NO_LABELS,
+        "bytes of response bodies on their way to clients, the upstream's and tidegate's own, counted when a response ends";
+    NEAR_LIMIT = "tidegate_near_limit_requests_total", Counter, None, &["rule"],
+        "admitted requests after which their client has used more than 80 % of a limit of the rule, its burst included";
+    RULE_LIMIT = "tidegate_rule_limit", Gauge, None, &["rule", "window"],
+        "units per window that the configuration in force admits; NaN: that limit is not configured any more";
+    RULE_BURST = "tidegate_rule_burst", Gauge, None, &["rule", "window"],
+        "units above the limit that a rested client may use; NaN as above";
     DECISION_SECONDS = "tidegate_decision_duration_seconds", Histogram(CHECK_SECONDS), SECONDS, NO_LABELS,
         "how long the limiter took for its verdict on a request: the latency that a check adds";
     DECISIONS = "tidegate_decisions_total", Counter, None, &["origin"],
@@ -60,6 +79,10 @@ table! {
         "one check in the store; `result` is `ok`, `timeout` or `error`";
     STORE_UP = "tidegate_store_up", Gauge, None, NO_LABELS,
         "0 while a server of the store is down: it gets no checks, `on_outage` decides, and probes find out when it is back";
+    STORE_BREAKER_OPEN = "tidegate_store_breaker_open", Gauge, None, &["server"],
+        "1 while this server of the store is not used; `cluster` stands for the time in which no server has reported its slots; 0 for a server that has left";
+    STORE_DEGRADED = "tidegate_store_degraded_seconds_total", Counter, SECONDS, NO_LABELS,
+        "for how long a server of the store has been down in all, in whole seconds";
     STORE_OUTAGES = "tidegate_store_outages_total", Counter, None, NO_LABELS,
         "how often a server went down; an outage between two scrapes shows here";
     INSTANCES = "tidegate_instances", Gauge, None, NO_LABELS,
@@ -74,6 +97,10 @@ table! {
         "live counters that the memory store dropped to make room: raise `max_keys`";
     STORE_ROUND_TRIPS = "tidegate_store_round_trips_total", Counter, None, &["store"],
         "batches of checks sent to Redis; checks that overlap share one";
+    STORE_BATCH_SIZE = "tidegate_store_batch_size", Histogram(BATCH_SIZES), None, &["store"],
+        "calls that shared one round trip to Redis";
+    STORE_QUEUE_DEPTH = "tidegate_store_queue_depth", Gauge, None, NO_LABELS,
+        "calls that wait for a round trip to Redis, at the time of the scrape; up to 4,096 may wait for each server";
     STORE_DISAGREEMENTS = "tidegate_store_disagreements_total", Counter, None, &["store"],
         "decisions of the Redis script that the arithmetic here does not confirm; not 0 is a bug, please report it";
     UPSTREAM_SECONDS = "tidegate_upstream_response_duration_seconds", Histogram(UPSTREAM_SECONDS_BUCKETS), SECONDS, NO_LABELS,
@@ -102,10 +129,30 @@ table! {
         "1 while the file and its secrets are in force as they are; 0 from a reload that was refused to the next that succeeds";
     RELOADED_AT = "tidegate_config_last_reload_success_timestamp_seconds", Gauge, SECONDS, NO_LABELS,
         "when the configuration in force was read, Unix time";
+    CONFIG_HASH = "tidegate_config_hash", Gauge, None, NO_LABELS,
+        "a hash of the configuration in force: equal on instances that run the same file with the same `--limit`; secrets and certificates do not count";
+    CERTIFICATE_EXPIRY = "tidegate_certificate_expiry_timestamp_seconds", Gauge, SECONDS, &["key"],
+        "when the first certificate in the file under this key of the configuration expires, Unix time";
     LOG_LINES_DROPPED = "tidegate_log_lines_dropped_total", Counter, None, NO_LABELS,
         "log lines that standard error did not take in time";
     BUILD_INFO = "tidegate_build_info", Gauge, None, &["version"],
         "always 1";
+    _ = "process_cpu_seconds_total", Counter, SECONDS, NO_LABELS,
+        "user and system CPU time, in whole seconds";
+    _ = "process_open_fds", Gauge, None, NO_LABELS,
+        "open file descriptors";
+    _ = "process_max_fds", Gauge, None, NO_LABELS,
+        "the limit of open file descriptors";
+    _ = "process_virtual_memory_bytes", Gauge, BYTES, NO_LABELS,
+        "virtual memory";
+    _ = "process_virtual_memory_max_bytes", Gauge, BYTES, NO_LABELS,
+        "the limit of virtual memory";
+    _ = "process_resident_memory_bytes", Gauge, BYTES, NO_LABELS,
+        "resident memory";
+    _ = "process_start_time_seconds", Gauge, SECONDS, NO_LABELS,
+        "when the process started, Unix time";
+    _ = "process_threads", Gauge, None, NO_LABELS,
+        "threads of the operating system";
 }
 
 impl Metric {

@@ -1,9 +1,11 @@
 //! The upstream's connections, and the requests that it gave no response to.
 
-use metrics::{counter, gauge};
+use std::sync::LazyLock;
+
+use metrics::{Counter, counter, gauge};
 
 use super::gauge_guard::GaugeGuard;
-use super::table::{UPSTREAM_CONNECTIONS, UPSTREAM_ERRORS, UPSTREAM_RETRIES};
+use super::table::{REQUEST_BYTES, UPSTREAM_CONNECTIONS, UPSTREAM_ERRORS, UPSTREAM_RETRIES};
 
 /// Why the upstream gave no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,7 @@ pub(super) fn announce() {
         counter!(UPSTREAM_ERRORS, "error" => fault.label()).increment(0);
     }
     counter!(UPSTREAM_RETRIES).increment(0);
+    request_bytes(0);
     gauge!(UPSTREAM_CONNECTIONS).set(0.0);
 }
 
@@ -60,4 +63,10 @@ pub(crate) fn upstream_connection() -> GaugeGuard {
 /// A request was sent once more.
 pub(crate) fn upstream_retry() {
     counter!(UPSTREAM_RETRIES).increment(1);
+}
+
+/// Counts bytes of a request's body. The recorder is installed before the first request.
+pub(crate) fn request_bytes(bytes: usize) {
+    static COUNTER: LazyLock<Counter> = LazyLock::new(|| counter!(REQUEST_BYTES));
+    COUNTER.increment(bytes as u64);
 }

@@ -1,17 +1,20 @@
 //! The access log: a request is counted when it is decided, and logged when its response begins.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use http::{Method, StatusCode};
+use http::{Method, Response, StatusCode};
 
 use super::Passed;
+use super::measured::{Measured, MeasuredBody};
 use super::refusal::Refusal;
+use super::response::Body;
 use crate::clock::Stopwatch;
 use crate::metrics::{Bound, Outcome, ProxyMeter};
 
 /// The record of one request. Dropping it writes its line, so a request whose client has left is logged too.
 pub(super) struct AccessLog<'p> {
-    meter: &'p ProxyMeter,
+    meter: &'p Arc<ProxyMeter>,
     peer: SocketAddr,
     method: Method,
     watch: Stopwatch,
@@ -22,12 +25,25 @@ pub(super) struct AccessLog<'p> {
     waiting: bool,
     reason: Option<Bound>,
     status: Option<StatusCode>,
+    /// Dropped here if the client leaves before there is a response.
+    measured: Option<Measured>,
 }
 
 impl<'p> AccessLog<'p> {
-    pub(super) fn new(meter: &'p ProxyMeter, peer: SocketAddr, method: Method) -> Self {
-        let (watch, rule) = (Stopwatch::start(), "");
-        Self { meter, peer, method, watch, rule, outcome: None, waiting: false, reason: None, status: None }
+    pub(super) fn new(meter: &'p Arc<ProxyMeter>, peer: SocketAddr, method: Method) -> Self {
+        let watch = Stopwatch::start();
+        Self {
+            meter,
+            peer,
+            method,
+            watch,
+            rule: "",
+            outcome: None,
+            waiting: false,
+            reason: None,
+            status: None,
+            measured: Some(Measured::start(Arc::clone(meter), watch)),
+        }
     }
 
     /// Counts a request that is forwarded.
@@ -65,10 +81,13 @@ impl<'p> AccessLog<'p> {
         self.meter.limiter_decided(watch.seconds());
     }
 
-    /// Counts the response.
-    pub(super) fn responded(&mut self, status: StatusCode) {
+    /// Counts the response. The request is measured when the body has ended.
+    pub(super) fn responded(mut self, response: Response<Body>) -> Response<MeasuredBody> {
+        let status = response.status();
         self.meter.response(status.as_u16());
         self.status = Some(status);
+        let measured = self.measured.take();
+        response.map(|body| MeasuredBody::new(body, measured))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::upstream::{ResponseBody, UpstreamError};
 pub(super) use limited::limited;
 
 /// The body of a response: tidegate's own, or the upstream's as it arrives.
-pub(crate) type Body = Either<Text<Bytes>, ResponseBody>;
+pub(super) type Body = Either<Text<Bytes>, ResponseBody>;
 
 /// A problem type of draft-ietf-httpapi-ratelimit-headers-11, section 8.
 const REDUCED_CAPACITY: &str = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";

@@ -20,7 +20,7 @@ use super::{
     StoreHealth,
 };
 use crate::clock::{Clock, Stopwatch};
-use crate::metrics::StoreMeter;
+use crate::metrics::{self, StoreMeter};
 use crate::settings::{RedisSettings, RedisTopology};
 use crate::window::Counter;
 use counters::Counters;
@@ -147,6 +147,12 @@ impl RedisStore {
     #[must_use]
     pub fn health(&self) -> StoreHealth {
         self.nodes.health.report()
+    }
+
+    /// Brings the metrics up to date that are read from the state of the store: for each scrape.
+    pub fn refresh_metrics(&self) {
+        metrics::queue_depth(self.counters.route.queue_depth());
+        metrics::degraded_seconds(self.nodes.health.degraded_seconds());
     }
 
     /// Returns whether no server is used at the moment.

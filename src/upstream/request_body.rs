@@ -11,7 +11,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::error::BodyError;
 use super::progress::{Progress, RequestBodyState, StallTimer};
-use crate::metrics::Bound;
+use crate::metrics::{self, Bound};
 use crate::timer::LazyTimer;
 use crate::trailers;
 
@@ -78,6 +78,7 @@ impl Body for RequestBody {
             Poll::Ready(Some(Ok(mut frame))) => {
                 stall_timer.stop();
                 progress.note_move();
+                metrics::request_bytes(frame.data_ref().map_or(0, Bytes::len));
                 frame.trailers_mut().into_iter().for_each(|fields| trailers::strip(fields, secret_fields));
                 progress.set_request_body(match body.is_end_stream() {
                     true => RequestBodyState::Ended,

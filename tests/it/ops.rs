@@ -1,6 +1,7 @@
 //! Probes, metrics, and the state of an instance.
 
 mod alerts;
+mod measures;
 mod page;
 mod status;
 
@@ -172,7 +173,7 @@ async fn prometheus_can_scrape_the_metrics() {
     }
     for line in metrics.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
         let name = line.split(['{', ' ']).next().unwrap();
-        assert!(name.starts_with("tidegate_"), "{line}");
+        assert!(name.starts_with("tidegate_") || name.starts_with("process_"), "{line}");
     }
 }
 

@@ -8,7 +8,7 @@ use Given::{Exceeds, Fits, Undecided};
 /// Returns the verdict on charges of rules, as text: the kind, and what it names.
 fn verdict(given: &[(&Rule, Given)]) -> String {
     decided(given, |charges| match decide(charges.iter().map(DecidedCharge::outcome)) {
-        Verdict::Pass { standing, exceeded } => {
+        Verdict::Pass { standing, exceeded, .. } => {
             let standing = standing.map(|standing| format!("{}={}", standing.limit.name, standing.remaining));
             let exceeded: Vec<&str> = exceeded.iter().map(|rule| &*rule.name).collect();
             format!("pass {} [{}]", standing.unwrap_or_default(), exceeded.join(" "))
@@ -153,4 +153,24 @@ fn a_closed_rule_with_a_decision_does_not_make_the_request_unavailable() {
 fn a_refusal_wins_over_a_closed_rule_without_a_decision() {
     let (a, b) = (enforced("a"), with("b", OnOutage::Closed));
     assert_eq!(verdict(&[(&b, Undecided), (&a, Exceeds(1_000))]), "refuse a a=1000 [a]");
+}
+
+/// Returns the rules of which a limit is nearly used up after a request with these charges.
+fn near(given: &[(&Rule, Given)]) -> Vec<String> {
+    decided(given, |charges| match decide(charges.iter().map(DecidedCharge::outcome)) {
+        Verdict::Pass { near, .. } => near.iter().map(|rule| rule.name.to_string()).collect(),
+        verdict => panic!("not passed: {verdict:?}"),
+    })
+}
+
+#[test]
+fn a_limit_is_near_when_less_than_a_fifth_of_it_remains() {
+    let (a, b) = (enforced("a"), enforced("b"));
+    assert_eq!(near(&[(&a, Fits(QUOTA / 5)), (&b, Fits(QUOTA / 5 - 1))]), ["b"]);
+}
+
+#[test]
+fn a_shadow_rule_is_near_its_limit_until_it_is_over_it() {
+    let (a, b) = (shadow("a"), shadow("b"));
+    assert_eq!(near(&[(&a, Fits(0)), (&b, Exceeds(5))]), ["a"]);
 }

@@ -62,6 +62,14 @@ impl Route {
         }
     }
 
+    /// Returns how many calls wait for a round trip to any server.
+    pub(super) fn queue_depth(&self) -> usize {
+        match self {
+            Self::Single { node, .. } => node.queue_depth(),
+            Self::Cluster(cluster) => cluster.queue_depth(),
+        }
+    }
+
     /// Returns whether no server is used at the moment.
     pub(super) fn is_down(&self) -> bool {
         match self {

@@ -57,6 +57,10 @@ impl Cluster {
     }
 
     /// Returns whether no server is used at the moment.
+    pub(crate) fn queue_depth(&self) -> usize {
+        self.topology.map().servers().map(|(_, node)| node.queue_depth()).sum()
+    }
+
     pub(crate) fn is_down(&self) -> bool {
         self.topology.map().servers().all(|(_, node)| node.is_down())
     }

@@ -20,6 +20,10 @@ pub(crate) struct Health(Mutex<States>);
 struct States {
     servers: BTreeMap<String, State>,
     changes: VecDeque<StateChange>,
+    /// Since when a server is down. None: all are available.
+    degraded: Option<Stopwatch>,
+    /// For how many seconds a server was down before that.
+    degraded_seconds: f64,
 }
 
 #[derive(Debug)]
@@ -39,6 +43,7 @@ impl State {
 impl Health {
     /// Adds a server, as available.
     pub(crate) fn register(&self, server: &str) {
+        metrics::breaker_open(server, false);
         let mut states = self.states();
         states.servers.insert(server.to_owned(), State::new(None));
         states.set_metric();
@@ -52,6 +57,7 @@ impl Health {
             tracing::info!(server, "unavailable redis server left the cluster, sharing limits again");
         }
         states.servers.remove(server);
+        metrics::breaker_open(server, false);
         states.set_metric();
     }
 
@@ -91,6 +97,12 @@ impl Health {
         StoreHealth { servers: servers.collect(), changes: states.changes.iter().cloned().collect() }
     }
 
+    /// Returns for how many seconds in all a server has been down.
+    pub(crate) fn degraded_seconds(&self) -> f64 {
+        let states = self.states();
+        states.degraded_seconds + states.degraded.map_or(0.0, |since| since.seconds())
+    }
+
     fn states(&self) -> MutexGuard<'_, States> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,6 +111,7 @@ impl Health {
 impl States {
     /// Changes a server's state. Returns for how many seconds it was in the previous one.
     fn change(&mut self, server: &str, error: Option<String>) -> f64 {
+        metrics::breaker_open(server, error.is_some());
         let state = State::new(error.clone());
         let change = StateChange { server: server.to_owned(), error, at_unix_seconds: state.since_unix };
         let before = self.servers.insert(server.to_owned(), state);
@@ -110,7 +123,13 @@ impl States {
         before.map_or(0.0, |before| before.since.seconds())
     }
 
-    fn set_metric(&self) {
-        metrics::store_up(self.servers.values().all(|state| state.error.is_none()));
+    fn set_metric(&mut self) {
+        let up = self.servers.values().all(|state| state.error.is_none());
+        if up {
+            self.degraded_seconds += self.degraded.take().map_or(0.0, |since| since.seconds());
+        } else {
+            self.degraded.get_or_insert_with(Stopwatch::start);
+        }
+        metrics::store_up(up);
     }
 }

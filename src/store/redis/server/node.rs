@@ -95,6 +95,11 @@ impl Node {
         self.breaker.is_open()
     }
 
+    /// Returns how many calls wait for a round trip.
+    pub(crate) fn queue_depth(&self) -> usize {
+        self.queue.depth()
+    }
+
     /// Records that the store goes on without this server.
     pub(crate) fn retire(&self) {
         self.breaker.retire();

@@ -61,6 +61,11 @@ impl Queue {
         self.0.push(pending)?;
         Ok(outcome)
     }
+
+    /// Returns how many calls wait.
+    pub(super) fn depth(&self) -> usize {
+        self.0.depth()
+    }
 }
 
 impl Drop for Queue {

@@ -136,6 +136,11 @@ impl Board {
         !self.state().waiting.is_empty()
     }
 
+    /// Returns how many calls wait.
+    pub(super) fn depth(&self) -> usize {
+        self.state().waiting.len()
+    }
+
     /// Adds calls that wait to those of the worker's round trip, and passes each that is still awaited to `put`. The worker
     /// must end the round trip by `until`.
     pub(super) fn depart(

@@ -99,7 +99,7 @@ impl Worker {
             if number == 0 {
                 return;
             }
-            self.trips.meter.round_trip();
+            self.trips.meter.round_trip(number);
             let replies = match connection.exchange(sent, number).await {
                 Ok(replies) => replies,
                 Err(error) => return self.fail(&error),
