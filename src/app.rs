@@ -22,11 +22,12 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::cli::LogArgs;
 use crate::clock::{self, Clock};
 use crate::config::{self, Config, Diagnostic, Overrides};
 use crate::demo;
 use crate::limiter::Limiter;
-use crate::logging::{self, Log};
+use crate::logging::{self, DEFAULT_FILTER, Log};
 use crate::metrics::{self, ProxyMeter};
 use crate::ops::Ops;
 use crate::policy::live::Live;
@@ -65,17 +66,21 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 ///
 /// # Errors
 /// When the configuration is wrong, or a listener cannot be opened.
-pub fn run(file: Option<PathBuf>, overrides: &Overrides, log: &str) -> Result<(), Failure> {
+pub fn run(file: Option<PathBuf>, overrides: &Overrides, log: &LogArgs) -> Result<(), Failure> {
     block_on(async {
         // First of all: until then each signal ends the process, those that are to be ignored included.
         let mut signals = Signals::listen()?;
-        let log = start_log(log)?;
+        let (log, file_decides) = (start_log(log)?, log.log.is_none());
         let (path, flags) = (file.clone(), overrides.clone());
         let loading = tokio::task::spawn_blocking(move || config::load_watched(path.as_deref(), &flags));
         let Some(loaded) = unless_ended(&mut signals, loading).await else { return Ok(()) };
         let (config, sources) = loaded.context("reading the configuration failed")?;
         let config = config.map_err(Failure::Config)?;
-        let source = file.map(|file| Source { file, overrides: overrides.clone(), sources });
+        let filter = file_decides.then(|| log.filter.clone());
+        if let (Some(handle), Some(filter)) = (&filter, &config.settings.log) {
+            handle.set(filter)?;
+        }
+        let source = file.map(|file| Source { file, overrides: overrides.clone(), sources, filter });
         serve(config, source, signals, &log, |_, _| Ok(())).await
     })
 }
@@ -97,7 +102,7 @@ async fn unless_ended<T>(signals: &mut Signals, starting: impl Future<Output = T
 ///
 /// # Errors
 /// When a listener cannot be opened.
-pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &str) -> Result<(), Failure> {
+pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &LogArgs) -> Result<(), Failure> {
     block_on(async {
         let signals = Signals::listen()?;
         let log = start_log(log)?;
@@ -315,8 +320,10 @@ fn raise_file_limit(settings: &Settings) {
     }
 }
 
-fn start_log(filter: &str) -> anyhow::Result<Log> {
-    logging::start(filter).with_context(|| format!("the log filter '{filter}' cannot be read"))
+fn start_log(log: &LogArgs) -> anyhow::Result<Log> {
+    let filter = log.log.as_deref().unwrap_or(DEFAULT_FILTER);
+    logging::start(filter, log.log_format)
+        .with_context(|| format!("the log filter '{filter}' cannot be read"))
 }
 
 fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {

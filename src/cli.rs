@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 use http::{HeaderName, HeaderValue, Method, Uri};
 
 use crate::config::{Overrides, ops_listen_flag, tcp_listen_flag};
-use crate::logging::{self, DEFAULT_FILTER};
+use crate::logging::{self, LogFormat};
 use crate::settings::Listen;
 
 /// Limits the rate of HTTP requests to the application behind it.
@@ -139,10 +139,13 @@ pub struct DemoArgs {
 /// What is logged.
 #[derive(Args, Debug)]
 pub struct LogArgs {
-    /// Levels by target (LEVEL,TARGET=LEVEL); 'info' alone adds a line per request, 'debug' the reason why an
-    /// upstream or a peer failed
-    #[arg(long, env = "TIDEGATE_LOG", value_name = "FILTER", default_value = DEFAULT_FILTER, value_parser = filter)]
-    pub log: String,
+    /// Levels by target (LEVEL,TARGET=LEVEL), in place of the file's; 'access=off' leaves out the access log, 'debug' adds
+    /// the reason why an upstream or a peer failed [default: info,h2=error]
+    #[arg(long, env = "TIDEGATE_LOG", value_name = "FILTER", value_parser = filter)]
+    pub log: Option<String>,
+    /// The form of log lines [default: text on a terminal, json elsewhere]
+    #[arg(long, env = "TIDEGATE_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
 }
 
 impl CheckArgs {

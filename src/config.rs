@@ -4,6 +4,7 @@
 //! keys straight into the settings of a part, or into the [`Policy`]. A reader reports a fault with its location and goes
 //! on, so that one attempt shows every fault. Only [`load`] does I/O.
 
+mod access_log;
 mod bounds;
 mod bypass;
 mod certificates;

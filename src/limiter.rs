@@ -107,20 +107,31 @@ impl Limiter {
 
     /// Decides about one request, and charges it if it is admitted. The wait for the store has a deadline.
     pub async fn charge<'p>(&self, charges: &Charges<'p>) -> Verdict<'p> {
+        self.charge_from(charges).await.0
+    }
+
+    /// The same, with the origin of the decision. None: there was nothing to decide.
+    pub(crate) async fn charge_from<'p>(&self, charges: &Charges<'p>) -> (Verdict<'p>, Option<Origin>) {
         if charges.as_slice().is_empty() {
-            return Verdict::Pass { standing: None, exceeded: Vec::new(), near: Vec::new() };
+            return (Verdict::Pass { standing: None, exceeded: Vec::new(), near: Vec::new() }, None);
         }
-        match &self.backend {
+        let (verdict, origin) = match &self.backend {
             Backend::Local(store) => self.charge_locally(store, charges.as_slice()),
             Backend::Shared(shared) => {
                 let with_former = shared.with_former(charges);
                 self.charge_together(shared, with_former.as_ref().unwrap_or(charges).as_slice()).await
             }
-        }
+        };
+        self.origins.count(origin);
+        (verdict, Some(origin))
     }
 
     /// Decides in this process. Nothing is ever to be given back: all is charged or nothing.
-    fn charge_locally<'p>(&self, store: &MemoryStore, charges: &[PendingCharge<'p>]) -> Verdict<'p> {
+    fn charge_locally<'p>(
+        &self,
+        store: &MemoryStore,
+        charges: &[PendingCharge<'p>],
+    ) -> (Verdict<'p>, Origin) {
         let begun = Stopwatch::start();
         let mut decided: SmallVec<[_; 1]> = SmallVec::new();
         store.decide(
@@ -133,11 +144,11 @@ impl Limiter {
             },
         );
         let verdict = decide(decided.iter().copied());
-        self.origins.count(origin(&verdict, Decider::Store));
         if let Verdict::Refuse(_) = verdict {
             self.remember(decided, self.timeline.at(begun));
         }
-        verdict
+        let origin = origin(&verdict, Decider::Store);
+        (verdict, origin)
     }
 
     /// Decides in the store that all instances share, or without it during an outage.
@@ -145,12 +156,11 @@ impl Limiter {
         &self,
         shared: &SharedLimiter,
         charges: &[PendingCharge<'p>],
-    ) -> Verdict<'p> {
+    ) -> (Verdict<'p>, Origin) {
         let sent = self.timeline.now();
         let (charges, decider) = shared.decide(charges).await;
         let decided = || charges.iter().map(DecidedCharge::outcome);
         let verdict = decide(decided());
-        self.origins.count(origin(&verdict, decider));
         match (&verdict, decider) {
             (Verdict::Pass { .. } | Verdict::Unchecked, _) => {}
             (Verdict::Refuse(_), Decider::Store) => self.remember(decided(), sent),
@@ -158,7 +168,8 @@ impl Limiter {
                 shared.give_back(&charges).await;
             }
         }
-        verdict
+        let origin = origin(&verdict, decider);
+        (verdict, origin)
     }
 
     /// Remembers the refusals among decisions of the store. The charges were sent to it at `sent`.

@@ -22,13 +22,13 @@ pub(crate) use config::{certificate_expires, config_hash, reloaded};
 pub(crate) use gauge_guard::GaugeGuard;
 pub(crate) use rule::{ConfiguredLimit, RuleMeter};
 pub(crate) use store::{
-    StoreMeter, breaker_open, degraded_seconds, fallback_evicted, instances, queue_depth, settled,
-    store_outage, store_up,
+    StoreMeter, breaker_left, breaker_open, degraded_seconds, fallback_evicted, instances, queue_depth,
+    settled, store_outage, store_up,
 };
 use table::{
-    BUILD_INFO, BYPASS_REJECTED, CONNECTIONS, DECISION_SECONDS, DECISIONS, HANDSHAKE_ERRORS, Kind,
-    LOG_LINES_DROPPED, REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT, RESPONSE_BYTES, RESPONSES, TABLE,
-    UNTRUSTED_FORWARDED, UPSTREAM_SECONDS,
+    ACCESS_LINES_DROPPED, BUILD_INFO, BYPASS_REJECTED, CONNECTIONS, DECISION_SECONDS, DECISIONS,
+    HANDSHAKE_ERRORS, Kind, LOG_LINES_DROPPED, REQUEST_SECONDS, REQUESTS, REQUESTS_IN_FLIGHT, RESPONSE_BYTES,
+    RESPONSES, TABLE, UNTRUSTED_FORWARDED, UPSTREAM_SECONDS,
 };
 pub(crate) use trial::{TrialMeter, TrialResult, announce_trial};
 pub(crate) use upstream::{UpstreamFault, request_bytes, upstream_connection, upstream_retry};
@@ -159,6 +159,7 @@ pub(crate) struct ProxyMeter {
     decision: Histogram,
     upstream: Histogram,
     in_flight: Gauge,
+    access_lines_dropped: Counter,
     request: Histogram,
     response_bytes: Counter,
     /// What is measured of each rule.
@@ -173,6 +174,7 @@ impl Default for ProxyMeter {
             decision: histogram!(DECISION_SECONDS),
             upstream: histogram!(UPSTREAM_SECONDS),
             in_flight: gauge!(REQUESTS_IN_FLIGHT),
+            access_lines_dropped: counter!(ACCESS_LINES_DROPPED),
             request: histogram!(REQUEST_SECONDS),
             response_bytes: counter!(RESPONSE_BYTES),
             rules: RuleMeter::default(),
@@ -245,6 +247,11 @@ impl ProxyMeter {
         self.response_bytes.increment(response_bytes);
     }
 
+    /// Counts a line of the access log that was dropped, as there were too many in that second.
+    pub(crate) fn access_line_dropped(&self) {
+        self.access_lines_dropped.increment(1);
+    }
+
     /// Records how long a decision of the limiter took.
     pub(crate) fn limiter_decided(&self, seconds: f64) {
         self.decision.record(seconds);
@@ -271,20 +278,29 @@ pub(crate) enum Origin {
     Closed,
 }
 
+impl Origin {
+    const ALL: [Self; 5] = [Self::Store, Self::DeniedCache, Self::Local, Self::Open, Self::Closed];
+
+    /// As the label has it.
+    #[must_use]
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::DeniedCache => "denied_cache",
+            Self::Local => "local",
+            Self::Open => "open",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 /// Decisions by origin.
 #[derive(Debug)]
 pub(crate) struct Origins([(Origin, Counter); 5]);
 
 impl Default for Origins {
     fn default() -> Self {
-        let counter = |label: &'static str| counter!(DECISIONS, "origin" => label);
-        Self([
-            (Origin::Store, counter("store")),
-            (Origin::DeniedCache, counter("denied_cache")),
-            (Origin::Local, counter("local")),
-            (Origin::Open, counter("open")),
-            (Origin::Closed, counter("closed")),
-        ])
+        Self(Origin::ALL.map(|origin| (origin, counter!(DECISIONS, "origin" => origin.label()))))
     }
 }
 

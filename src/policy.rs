@@ -3,6 +3,7 @@
 //! A [`Policy`] is immutable. A reload or an override makes a new one and swaps it (`live`), and a request
 //! keeps the one it started with to its end. Pure: nothing here does I/O or knows the time.
 
+pub mod access_log;
 pub(crate) mod bypass;
 pub mod client;
 pub mod condition;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, Method};
 use smallvec::SmallVec;
 
+use access_log::AccessLogPolicy;
 use bypass::Bypass;
 use client::{Client, ClientIdentity};
 use counter_key::{HashKey, KeySpec, Resolved};
@@ -209,6 +211,8 @@ pub struct Parts {
     pub x_ratelimit_headers: bool,
     /// Whether the application is told by `Forwarded` too whom a request comes from.
     pub forwarded: bool,
+    /// Which requests the access log has a line for.
+    pub access_log: AccessLogPolicy,
 }
 
 /// The compiled rules.
@@ -282,6 +286,12 @@ impl Policy {
     #[must_use]
     pub fn forwarded(&self) -> bool {
         self.parts.forwarded
+    }
+
+    /// Which requests the access log has a line for.
+    #[must_use]
+    pub fn access_log(&self) -> &AccessLogPolicy {
+        &self.parts.access_log
     }
 
     /// The endpoint rule for a request: the first that matches.

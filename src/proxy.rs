@@ -1,5 +1,6 @@
 //! The life of a request, from its head to the head of the response: [`Proxy::handle`].
 
+mod access_line;
 mod access_log;
 pub(crate) mod explain;
 mod forward;
@@ -8,6 +9,7 @@ mod measured;
 mod overload;
 mod parsed;
 mod refusal;
+mod request_id;
 mod reserve;
 mod response;
 mod target;
@@ -25,12 +27,13 @@ use crate::bounds::Bounds;
 use crate::clock::Stopwatch;
 use crate::connection::{Connection, Unreadable};
 use crate::limiter::{Charges, Limiter, Standing, Verdict};
-use crate::metrics::{Outcome, ProxyMeter};
+use crate::metrics::{Origin, Outcome, ProxyMeter};
 use crate::permits::PermitPool;
 use crate::permits::queued::QueuedPermits;
 use crate::policy::live::Live;
 use crate::policy::{Plan, Policy, Rule};
 use crate::upstream::Upstream;
+use access_line::LineBudget;
 use access_log::AccessLog;
 use measured::MeasuredBody;
 use parsed::ParsedRequest;
@@ -51,6 +54,7 @@ pub(crate) struct Proxy {
     tunnels: Arc<PermitPool>,
     wrong_secrets: WrongSecrets,
     untrusted_forwarders: UntrustedForwarders,
+    lines: LineBudget,
 }
 
 /// A request that is forwarded.
@@ -91,7 +95,7 @@ impl Proxy {
     ) -> Self {
         let requests = QueuedPermits::new(bounds.requests_per_client);
         let tunnels = PermitPool::new(bounds.tunnels, bounds.tunnels_per_client);
-        let (wrong_secrets, untrusted_forwarders) = Default::default();
+        let (wrong_secrets, untrusted_forwarders, lines) = Default::default();
         Self {
             policy,
             limiter,
@@ -102,6 +106,7 @@ impl Proxy {
             tunnels,
             wrong_secrets,
             untrusted_forwarders,
+            lines,
         }
     }
 
@@ -119,21 +124,22 @@ impl Proxy {
     ) -> impl Future<Output = Response<MeasuredBody>> + Send {
         async move {
             let policy = self.policy.load();
-            let mut access_log = AccessLog::new(&self.meter, connection.peer, request.method().clone());
+            let mut access_log = AccessLog::new(&self.meter, &policy, &self.lines, &connection, &request);
             let (outgoing, forwarded) =
                 match self.admit(&mut request, &connection, &policy, &mut access_log).await {
                     Ok(admitted) => {
-                        access_log.admitted(&admitted.passed);
-                        self.prepare(request, admitted, connection, &policy)
+                        access_log.admitted(&admitted.passed, &request);
+                        access_log.name_request(request.headers_mut());
+                        self.prepare(request, admitted, &connection, &policy)
                     }
                     Err(refusal) => {
-                        access_log.refused(&refusal);
+                        access_log.refused(&refusal, &request);
                         let response = refusal.into_response(request, &policy);
                         return access_log.responded(response);
                     }
                 };
             let sent = self.upstream.send(outgoing).await;
-            let response = self.finish(sent, forwarded, &policy);
+            let response = self.finish(sent, forwarded, &policy, &mut access_log);
             access_log.responded(response)
         }
     }
@@ -163,6 +169,7 @@ impl Proxy {
         let reserved = match reserved {
             Ok(reserved) => reserved,
             Err(refusal) => {
+                let refusal = access_log.keyed(&cost, refusal);
                 let Some(counting) = self.count_trials(&cost) else { return Err(refusal) };
                 // Boxed: what is rare must not make the future of each request larger.
                 return Box::pin(async move {
@@ -172,16 +179,18 @@ impl Proxy {
                 .await;
             }
         };
-        let passed = self.charge(&cost, rule, access_log).await?;
+        let passed = self.charge(&cost, rule, access_log).await;
+        let passed = passed.map_err(|refusal| access_log.keyed(&cost, refusal))?;
+        access_log.note_admitted_key(&cost);
         Ok(Admitted { request: parsed, reserved, passed })
     }
 
     /// Refuses a request that a limit, as the limiter remembers, has no room for yet.
-    fn recall<'p>(&self, cost: &Cost<'p>, access_log: &AccessLog<'_>) -> Result<(), Refusal<'p>> {
+    fn recall<'p>(&self, cost: &Cost<'p>, access_log: &mut AccessLog<'_>) -> Result<(), Refusal<'p>> {
         let Cost::Charges(charges) = cost else { return Ok(()) };
         let watch = Stopwatch::start();
         let Some(limited) = self.limiter.recall(charges) else { return Ok(()) };
-        access_log.checked(&watch);
+        access_log.checked(&watch, Some(Origin::DeniedCache));
         Err(Refusal::Limited(limited))
     }
 
@@ -198,18 +207,18 @@ impl Proxy {
         &self,
         cost: &Cost<'p>,
         rule: &'p str,
-        access_log: &AccessLog<'_>,
+        access_log: &mut AccessLog<'_>,
     ) -> Result<Passed<'p>, Refusal<'p>> {
         let charges = match cost {
             Cost::Free(outcome) => return Ok(Passed::unlimited(rule, *outcome)),
             Cost::Charges(charges) => charges,
         };
         let watch = Stopwatch::start();
-        let verdict = match self.limiter.count_trials(charges) {
-            None => self.limiter.charge(charges).await,
-            Some(counting) => Box::pin(join(self.limiter.charge(charges), counting)).await.0,
+        let (verdict, origin) = match self.limiter.count_trials(charges) {
+            None => self.limiter.charge_from(charges).await,
+            Some(counting) => Box::pin(join(self.limiter.charge_from(charges), counting)).await.0,
         };
-        access_log.checked(&watch);
+        access_log.checked(&watch, origin);
         match verdict {
             Verdict::Pass { standing, exceeded, near } => {
                 near.iter().for_each(|rule| self.meter.rules.near_limit(&rule.name));

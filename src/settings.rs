@@ -42,6 +42,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// How the process ends.
     pub shutdown: Shutdown,
+    /// The filter of log lines, if the command line has none. None: the default.
+    pub log: Option<String>,
 }
 
 /// Where the counters are.

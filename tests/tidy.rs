@@ -72,7 +72,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("grpc", &[]),
     ("h2_error", &[]),
     ("timer", &["clock"]),
-    ("config", &["policy", "window", "tls", "bounds", "settings", "spelling"]),
+    ("config", &["policy", "window", "tls", "bounds", "settings", "spelling", "logging"]), // logging: whether a filter is valid
     ("policy", &["window", "address", "redacted"]),
     ("window", &[]),
     ("tls", &[]),

@@ -17,6 +17,7 @@ use super::{listener, redis, upstream};
 use crate::clock;
 use crate::config::{self, Certificates, Config, Diagnostic, Overrides, Sources};
 use crate::limiter::Limiter;
+use crate::logging::{DEFAULT_FILTER, FilterHandle};
 use crate::metrics::{self, ConfiguredLimit, ProxyMeter};
 use crate::policy::Policy;
 use crate::policy::live::Live;
@@ -32,6 +33,8 @@ pub(super) struct Source {
     pub(super) overrides: Overrides,
     /// What was read, and is watched from then on.
     pub(super) sources: Sources,
+    /// Changes what is logged. None: the command line decides.
+    pub(super) filter: Option<FilterHandle>,
 }
 
 /// Keeps the policy in force the one that the file says.
@@ -155,6 +158,13 @@ impl Reloader {
             tracing::info!(
                 "connections to Redis are made with other credentials or certificates from now on"
             );
+        }
+        if settings.log != self.running.log
+            && let Some(filter) = &self.source.filter
+        {
+            let wanted = settings.log.as_deref().unwrap_or(DEFAULT_FILTER);
+            filter.set(wanted).map_err(|error| error.to_string())?;
+            tracing::info!(filter = wanted, "log lines are filtered by another filter from now on");
         }
         if let (Some(wanted), Some(running)) = (server, server_tls) {
             running.store(Arc::new(wanted));

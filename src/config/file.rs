@@ -13,6 +13,7 @@ use super::section::{Field, Hint, Section};
 use super::value::Value;
 use super::yaml::Node;
 use super::{Overrides, Secrets, bounds, listen, policy, store, tls, upstream};
+use crate::logging;
 use crate::policy::Policy;
 use crate::settings::{Listen, Settings, Shutdown};
 
@@ -45,6 +46,8 @@ const PROXY_PROTOCOL_HINTS: &[Hint] = &[
     ),
 ];
 
+const LOG_HELP: &str = "expected a level, or TARGET=LEVEL with ',' between several, such as info,h2=error";
+
 const LISTEN: Listen = Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080));
 const OPS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9902);
 
@@ -73,6 +76,8 @@ pub(super) fn read(
         };
         let policy = policy::read(file, limits, on_outage, clients_named, secrets);
         let shutdown = shutdown(file);
+        let log = file.value("log", Kind::Text("a [filter](#log-filter)"), "info,h2=error");
+        let log = log.and_then(|value| value.parsed("a log filter", LOG_HELP, log_filter));
         let settings = Settings {
             listen: listen.value,
             listen_mode,
@@ -87,9 +92,14 @@ pub(super) fn read(
             bounds,
             store: store?,
             shutdown,
+            log: log.map(|at| at.value),
         };
         Some((settings, policy))
     })
+}
+
+fn log_filter(text: &str) -> Result<String, Fault> {
+    logging::check(text).map(|()| text.to_owned()).map_err(|error| Fault::new(error.to_string(), LOG_HELP))
 }
 
 fn listen(file: &mut Section<'_>, overrides: &Overrides) -> Spanned<Listen> {

@@ -10,7 +10,7 @@ use super::secret::Secrets;
 use super::section::Section;
 use super::tiers::{self, Reading};
 use super::value::Value;
-use super::{bypass, client, path};
+use super::{access_log, bypass, client, path};
 use crate::policy::bypass::{Bypass, Condition};
 use crate::policy::client::ClientIdentity;
 use crate::policy::counter_key::KeyPart;
@@ -63,6 +63,7 @@ pub(super) fn read(
         hash_key,
         x_ratelimit_headers: file.boolean("x_ratelimit_headers", false),
         forwarded: file.boolean("forwarded", false),
+        access_log: access_log::read(file),
     })
 }
 

@@ -93,6 +93,13 @@ impl<'p> Charges<'p> {
         Self { limits: charges, trials }
     }
 
+    /// Returns the client whose counters are charged: its part of the first counter's key.
+    pub(crate) fn client(&self) -> Option<&str> {
+        let first = self.limits.first().or_else(|| self.trials()?.first());
+        let key = &first?.keyed.key;
+        key.strip_prefix('{')?.split_once('}').map(|(client, _)| client)
+    }
+
     pub(super) fn from_pending(charges: Vec<PendingCharge<'p>>) -> Self {
         Self { limits: charges.into(), trials: None }
     }

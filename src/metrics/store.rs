@@ -118,6 +118,11 @@ pub(crate) fn breaker_open(server: &str, open: bool) {
     gauge!(STORE_BREAKER_OPEN, "server" => server.to_owned()).set(if open { 1.0 } else { 0.0 });
 }
 
+/// Shows a server as one that the store does not use any more: a series cannot be removed.
+pub(crate) fn breaker_left(server: &str) {
+    gauge!(STORE_BREAKER_OPEN, "server" => server.to_owned()).set(f64::NAN);
+}
+
 /// For how many seconds in all a server of the store has been down so far.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole seconds, never negative")]
 pub(crate) fn degraded_seconds(seconds: f64) {

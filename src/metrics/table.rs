@@ -80,7 +80,7 @@ table! {
     STORE_UP = "tidegate_store_up", Gauge, None, NO_LABELS,
         "0 while a server of the store is down: it gets no checks, `on_outage` decides, and probes find out when it is back";
     STORE_BREAKER_OPEN = "tidegate_store_breaker_open", Gauge, None, &["server"],
-        "1 while this server of the store is not used; `cluster` stands for the time in which no server has reported its slots; 0 for a server that has left";
+        "1 while this server of the store is not used; `cluster` stands for the time in which no server has reported its slots; NaN: the server has left";
     STORE_DEGRADED = "tidegate_store_degraded_seconds_total", Counter, SECONDS, NO_LABELS,
         "for how long a server of the store has been down in all, in whole seconds";
     STORE_OUTAGES = "tidegate_store_outages_total", Counter, None, NO_LABELS,
@@ -135,6 +135,8 @@ table! {
         "when the first certificate in the file under this key of the configuration expires, Unix time";
     LOG_LINES_DROPPED = "tidegate_log_lines_dropped_total", Counter, None, NO_LABELS,
         "log lines that standard error did not take in time";
+    ACCESS_LINES_DROPPED = "tidegate_access_log_lines_dropped_total", Counter, None, NO_LABELS,
+        "lines of the access log beyond [`access_log.per_second`](configuration.md#access_log)";
     BUILD_INFO = "tidegate_build_info", Gauge, None, &["version"],
         "always 1";
     _ = "process_cpu_seconds_total", Counter, SECONDS, NO_LABELS,

@@ -28,7 +28,9 @@ impl UpstreamFault {
     const ALL: [Self; 6] =
         [Self::Unreachable, Self::QueueFull, Self::Broken, Self::Framing, Self::Timeout, Self::Unsolicited];
 
-    fn label(self) -> &'static str {
+    /// As the label has it.
+    #[must_use]
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
             Self::QueueFull => "full",

@@ -109,7 +109,8 @@ impl ClientIdentity {
     /// Whether the peer's fields about the request's origin may reach the upstream. Without any trusted proxy in the
     /// configuration they do: the peer may be an ingress that the configuration does not name, and the upstream may
     /// need its fields.
-    fn trusts_origin(&self, peer: IpAddr) -> bool {
+    #[must_use]
+    pub fn trusts_origin(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.is_empty() || self.trusts(peer.to_canonical())
     }
 

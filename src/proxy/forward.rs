@@ -6,6 +6,7 @@ use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::{Either, Full as Text};
 use hyper::body::Incoming;
 
+use super::access_log::AccessLog;
 use super::response::{self, Body};
 use super::tunnel::{self, TunnelGuards, UpgradeOutcome, UpgradeRequest};
 use super::{Admitted, Proxy, headers};
@@ -33,20 +34,22 @@ impl Proxy {
         &self,
         mut request: Request<Incoming>,
         admitted: Admitted<'p>,
-        connection: Arc<Connection>,
+        connection: &Arc<Connection>,
         policy: &Policy,
     ) -> (Outgoing, Forwarded<'p>) {
         let Admitted { request: parsed, reserved, passed } = admitted;
         bypass::remove_secrets(policy.bypasses(), request.headers_mut());
         let trusted = parsed.client.trusted_peer;
-        headers::set_origin(request.headers_mut(), &parsed.target, &connection, trusted, policy.forwarded());
+        headers::set_origin(request.headers_mut(), &parsed.target, connection, trusted, policy.forwarded());
         headers::note_via(request.headers_mut(), parsed.version);
         headers::mark_exceeded(request.headers_mut(), &passed.exceeded);
-        let interim = (parsed.version == Version::HTTP_11).then(|| pass_interim(&connection)).flatten();
+        let interim = (parsed.version == Version::HTTP_11).then(|| pass_interim(connection)).flatten();
         let idle_timeout = self.bounds.stream_idle_timeout;
         let tunnel = parsed.upgrade.zip(reserved.tunnel);
-        let tunnel =
-            tunnel.map(|(upgrade, permit)| (upgrade, TunnelGuards { connection, permit, idle_timeout }));
+        let tunnel = tunnel.map(|(upgrade, permit)| {
+            let connection = Arc::clone(connection);
+            (upgrade, TunnelGuards { connection, permit, idle_timeout })
+        });
         let kind = match &tunnel {
             Some(_) => ConnectionKind::Upgrade,
             None => ConnectionKind::Pooled,
@@ -74,14 +77,18 @@ impl Proxy {
         sent: Result<Response<ResponseBody>, UpstreamError>,
         forwarded: Forwarded<'_>,
         policy: &Policy,
+        access_log: &mut AccessLog<'_>,
     ) -> Response<Body> {
         let Forwarded { since, is_head, standing, tunnel } = forwarded;
         let responded = sent.and_then(|response| {
-            self.meter.upstream_responded(since.seconds());
+            access_log.upstream_responded(since.seconds());
             pass_response(response, tunnel)
         });
         let mut response = responded.unwrap_or_else(|error| {
-            error.fault().inspect(|fault| fault.count());
+            if let Some(fault) = error.fault() {
+                fault.count();
+                access_log.upstream_failed(fault.label());
+            }
             error.bound().inspect(|bound| bound.count_exceeded());
             tracing::debug!(%error, "the upstream gave no response");
             let mut response = response::upstream_failed(&error);

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
+use super::access_line::Line;
 use super::response::Body;
 use crate::clock::Stopwatch;
 use crate::metrics::ProxyMeter;
@@ -16,19 +17,23 @@ pub(super) struct Measured {
     meter: Arc<ProxyMeter>,
     since: Stopwatch,
     response_bytes: u64,
+    /// The line of the access log. None: the request has none.
+    pub(super) line: Option<Box<Line>>,
 }
 
 impl Measured {
     /// Counts a request, whose head arrived at `since`, as under way.
     pub(super) fn start(meter: Arc<ProxyMeter>, since: Stopwatch) -> Self {
         meter.request_began();
-        Self { meter, since, response_bytes: 0 }
+        Self { meter, since, response_bytes: 0, line: None }
     }
 }
 
 impl Drop for Measured {
     fn drop(&mut self) {
-        self.meter.request_ended(self.since.seconds(), self.response_bytes);
+        let seconds = self.since.seconds();
+        self.meter.request_ended(seconds, self.response_bytes);
+        self.line.as_ref().inspect(|line| line.write(self.response_bytes, seconds));
     }
 }
 

@@ -7,7 +7,7 @@ use super::overload::Overload;
 use super::response::{self, Body};
 use super::target::RequestError;
 use crate::connection::Unreadable;
-use crate::limiter::Limited;
+use crate::limiter::{Limited, Standing};
 use crate::metrics::{Bound, Outcome};
 use crate::policy::{Policy, Rule};
 
@@ -79,6 +79,30 @@ impl<'p> Refusal<'p> {
             | Self::TooManyReadings { .. }
             | Self::Limited(_)
             | Self::Unavailable { .. } => None,
+        }
+    }
+
+    /// Returns why the request is refused, for the access log: the bound that it reached, or what is wrong with it. None: a
+    /// limit says it all.
+    pub(super) fn reason(&self) -> Option<String> {
+        match self {
+            Self::Unreadable(unreadable) => Some(unreadable.reason.clone()),
+            Self::Invalid(error) => {
+                Some(error.bound().map_or_else(|| error.to_string(), |bound| bound.label().to_owned()))
+            }
+            Self::MissingKey { missing, .. } => Some(format!("missing {missing}")),
+            Self::TooManyValues { part, .. } => Some(format!("too many values of {part}")),
+            Self::TooManyReadings { .. } => Some("too many readings".to_owned()),
+            Self::Overloaded { overload, .. } => Some(overload.bound().label().to_owned()),
+            Self::Limited(_) | Self::Unavailable { .. } => None,
+        }
+    }
+
+    /// Returns how the client stands with the limit that refused.
+    pub(super) fn standing(&self) -> Option<&Standing<'p>> {
+        match self {
+            Self::Limited(limited) => Some(&limited.standing),
+            _ => None,
         }
     }
 

@@ -119,5 +119,6 @@ fn all_settings_show_no_secret() {
         bounds: Bounds::default(),
         store: StoreSettings::Redis(Box::new(redis())),
         shutdown: Shutdown { settle: Duration::ZERO, grace: Duration::ZERO },
+        log: None,
     });
 }

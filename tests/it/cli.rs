@@ -249,7 +249,9 @@ fn help_is_no_failure() {
 #[test]
 fn the_help_of_run_has_every_flag() {
     let help = Tidegate::finished(&["run", "--help"]).stdout;
-    for flag in ["--config", "--listen", "--upstream", "--redis", "--limit", "--ops-listen", "--log"] {
+    for flag in
+        ["--config", "--listen", "--upstream", "--redis", "--limit", "--ops-listen", "--log", "--log-format"]
+    {
         assert!(help.contains(flag), "{flag} is not in the help");
     }
 }

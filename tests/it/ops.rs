@@ -1,5 +1,6 @@
 //! Probes, metrics, and the state of an instance.
 
+mod access_log;
 mod alerts;
 mod measures;
 mod page;

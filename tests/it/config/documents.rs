@@ -127,7 +127,7 @@ fn the_readme_has_a_file_that_passes_check_as_it_stands() {
 
 /// The heading on the reference page that a key is under, and its name in the table there.
 fn reference(path: &str) -> (&'static str, &str) {
-    const HEADINGS: [(&str, &str); 23] = [
+    const HEADINGS: [(&str, &str); 24] = [
         ("store.redis.tls.", "#### TLS to Redis"),
         ("store.redis.sentinel.", "#### sentinel"),
         ("store.", "### store"),
@@ -149,6 +149,7 @@ fn reference(path: &str) -> (&'static str, &str) {
         ("tiers[0].match.", "#### match"),
         ("tiers[0].", "### tiers"),
         ("rules[0].", "### rules"),
+        ("access_log.", "### access_log"),
         ("shutdown.", "### shutdown"),
         ("", "## Top level"),
     ];

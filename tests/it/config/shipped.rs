@@ -73,7 +73,7 @@ fn with(used: impl Fn(usize) -> bool) -> String {
 #[test]
 fn every_example_is_right_alone() {
     let examples = examples();
-    assert_eq!(examples.len(), 14, "{examples:?}");
+    assert_eq!(examples.len(), 16, "{examples:?}");
     for example in &examples {
         let text = with(|place| example.contains(&place));
         let config = compile(&text).unwrap_or_else(|diagnostics| panic!("{}\n{text}", listed(&diagnostics)));

@@ -57,7 +57,7 @@ impl Health {
             tracing::info!(server, "unavailable redis server left the cluster, sharing limits again");
         }
         states.servers.remove(server);
-        metrics::breaker_open(server, false);
+        metrics::breaker_left(server);
         states.set_metric();
     }
 

@@ -1,0 +1,124 @@
+//! The id of a request, by which the logs of all that handle it are found: `X-Request-Id`, and the trace of `traceparent`.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+const MAX_LENGTH: usize = 128;
+/// The hexadecimal digits of an id that tidegate makes: as random as a trace id.
+const DIGITS: usize = 32;
+
+/// Returns the id that the request has, if `keep` and if it is a valid one, or a new id.
+pub(super) fn of(headers: &HeaderMap, keep: bool) -> HeaderValue {
+    let given = if keep { single(headers, &X_REQUEST_ID).filter(|id| is_valid(id)) } else { None };
+    given.cloned().unwrap_or_else(random)
+}
+
+fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// Returns whether an id is short, and of characters that mean nothing to logs, shells and queries.
+fn is_valid(id: &HeaderValue) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:+/=@".contains(byte);
+    (1..=MAX_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(plain)
+}
+
+fn random() -> HeaderValue {
+    let mut rest = fastrand::u128(..);
+    let mut digits = [0; DIGITS];
+    for digit in &mut digits {
+        *digit = b"0123456789abcdef".get((rest % 16) as usize).copied().unwrap_or(b'0');
+        rest /= 16;
+    }
+    // Digits are a valid value.
+    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0"))
+}
+
+/// Returns the trace that the request belongs to (W3C Trace Context, section 3.2), if it names a valid one.
+pub(super) fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    let mut parts = single(headers, &TRACEPARENT)?.to_str().ok()?.split('-');
+    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_hex = |text: &str, length: usize| {
+        text.len() == length && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let any = |text: &str| text.bytes().any(|b| b != b'0');
+    let is_valid = is_hex(version, 2)
+        && version != "ff"
+        && is_hex(trace, 32)
+        && any(trace)
+        && is_hex(parent, 16)
+        && any(parent)
+        && is_hex(flags, 2)
+        // Later versions may have more parts.
+        && (version != "00" || parts.next().is_none());
+    is_valid.then_some(trace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: HeaderName, values: &[&str]) -> HeaderMap {
+        values.iter().map(|value| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
+    }
+
+    #[test]
+    fn a_valid_id_is_kept() {
+        for id in ["7", "0af7651916cd43dd8448eb211c80319c", "a-b_c.d:e+f/g=h@i", &"x".repeat(128)] {
+            assert_eq!(of(&headers(X_REQUEST_ID, &[id]), true), id);
+        }
+    }
+
+    #[test]
+    fn an_id_that_is_not_valid_is_replaced() {
+        for id in ["", "a b", "a\"b", "a,b", "a\tb", &"x".repeat(129)] {
+            assert_ne!(of(&headers(X_REQUEST_ID, &[id]), true), id);
+        }
+        let two = of(&headers(X_REQUEST_ID, &["a", "b"]), true);
+        assert_eq!(two.len(), DIGITS);
+    }
+
+    #[test]
+    fn an_id_that_is_not_to_be_kept_is_replaced() {
+        assert_ne!(of(&headers(X_REQUEST_ID, &["a"]), false), "a");
+    }
+
+    #[test]
+    fn new_ids_differ() {
+        let (one, other) = (random(), random());
+        assert_ne!(one, other);
+        assert!(one.as_bytes().iter().all(u8::is_ascii_hexdigit) && one.len() == DIGITS);
+    }
+
+    fn trace(traceparent: &str) -> Option<String> {
+        trace_id(&headers(TRACEPARENT, &[traceparent])).map(str::to_owned)
+    }
+
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
+    #[test]
+    fn the_trace_is_that_of_the_standard_s_example() {
+        assert_eq!(trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").as_deref(), Some(TRACE));
+        assert_eq!(trace(&format!("cc-{TRACE}-b7ad6b7169203331-01-what")).as_deref(), Some(TRACE));
+    }
+
+    #[test]
+    fn a_traceparent_that_is_not_valid_names_no_trace() {
+        for traceparent in [
+            "",
+            "00",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what",
+            "00-0af7651916cd43dd8448eb211c80319-b7ad6b7169203331-01",
+        ] {
+            assert_eq!(trace(traceparent), None, "{traceparent}");
+        }
+    }
+}
