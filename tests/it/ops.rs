@@ -4,6 +4,7 @@ mod access_log;
 mod alerts;
 mod measures;
 mod page;
+mod rules;
 mod status;
 
 use std::collections::BTreeMap;
