@@ -1,6 +1,6 @@
 # Every command of this project: people and CI run the same ones. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build run test outage lint check bench bench-instructions check-instructions microbench clients accuracy image audit
+.PHONY: help build run test outage lint check bench bench-instructions check-instructions microbench clients accuracy monitoring image audit
 
 IMAGE ?= tidegate:dev
 
@@ -66,6 +66,16 @@ accuracy: ## the limiter against an exact sliding log, traffic shape by traffic 
 	cargo build --locked --release --example accuracy
 	target/release/examples/accuracy memory 1 2 3 4
 	target/release/examples/accuracy redis 1 2 3 4
+
+monitoring: ## dashboards and alerts: their model, their scenarios, and each query in a real Prometheus (a minute)
+	scripts/install-tools redis promtool instructions
+	cargo build --locked
+	scripts/prometheus-rule > k8s/monitoring/prometheus-rule.yaml
+	promtool check rules k8s/monitoring/rules.yaml
+	promtool test rules k8s/monitoring/rules.test.yaml
+	python3 -B tests/monitoring/dashboards.py --self-test
+	python3 -B tests/monitoring/dashboards.py
+	python3 -B tests/monitoring/live.py target/debug/tidegate
 
 image: ## the container image, tagged $IMAGE
 	docker build --tag $(IMAGE) .
