@@ -2,6 +2,7 @@
 
 mod access_log;
 mod alerts;
+mod exact;
 mod measures;
 mod page;
 mod rules;
