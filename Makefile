@@ -68,7 +68,7 @@ accuracy: ## the limiter against an exact sliding log, traffic shape by traffic 
 	target/release/examples/accuracy redis 1 2 3 4
 
 monitoring: ## dashboards and alerts: their model, their scenarios, and each query in a real Prometheus (a minute)
-	scripts/install-tools redis promtool instructions
+	scripts/install-tools redis promtool alertmanager instructions
 	cargo build --locked
 	scripts/prometheus-rule > k8s/monitoring/prometheus-rule.yaml
 	promtool check rules k8s/monitoring/rules.yaml

@@ -1,4 +1,5 @@
-"""Two instances, scripted traffic and a real Prometheus: each query of the dashboards and of the alerts returns data.
+"""Two instances, scripted traffic, a real Prometheus and a real Alertmanager: each query of the dashboards and of the alerts
+returns data, and three alerts reach a receiver.
 
   live.py BINARY
 """
@@ -93,17 +94,39 @@ class Upstream(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Receiver(http.server.BaseHTTPRequestHandler):
+    """Where Alertmanager sends alerts: notes the status of each."""
+
+    alerts = {}
+
+    def do_POST(self):
+        message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        for alert in message["alerts"]:
+            self.alerts.setdefault(alert["labels"]["alertname"], []).append(alert["status"])
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def serve(handler):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
 class Live:
     """All processes, ended by their pids."""
 
     def __init__(self, binary):
         self.binary, self.folder, self.processes = binary, tempfile.TemporaryDirectory(), []
-        self.upstream = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
-        threading.Thread(target=self.upstream.serve_forever, daemon=True).start()
+        self.upstream, self.receiver = serve(Upstream), serve(Receiver)
         self.redis_port = free_port()
         self.redis = self.start_redis()
         self.instances = [self.start_instance(name) for name in ("redis", "memory")]
-        self.prometheus_port = free_port()
+        self.prometheus_port, self.alertmanager_port = free_port(), free_port()
+        self.start_alertmanager()
         self.start_prometheus()
 
     def path(self, name):
@@ -142,13 +165,28 @@ class Live:
                 return {"name": name, "url": f"{scheme}://{told['listen']}", "ops": told["ops_listen"]}
         raise AssertionError(f"{name} did not start")
 
+    def start_alertmanager(self):
+        hook = {"url": f"http://127.0.0.1:{self.receiver.server_port}", "send_resolved": True}
+        route = {"receiver": "hook", "group_by": ["alertname"], "group_wait": "0s", "group_interval": "1s"}
+        config = {"route": route, "receivers": [{"name": "hook", "webhook_configs": [hook]}]}
+        Path(self.path("alertmanager.yaml")).write_text(json.dumps(config))
+        flags = ["--config.file", self.path("alertmanager.yaml"), "--storage.path", self.path("alerts")]
+        flags += ["--web.listen-address", f"127.0.0.1:{self.alertmanager_port}", "--cluster.listen-address="]
+        self.start(["prometheus-alertmanager", *flags, "--log.level=warn"])
+        eventually("Alertmanager", lambda: get(f"http://127.0.0.1:{self.alertmanager_port}/-/ready") == 200)
+
     def start_prometheus(self):
+        # An alert waits for a second, not for minutes.
+        rules = re.sub(r"\bfor: \w+", "for: 1s", (MONITORING / "rules.yaml").read_text())
+        Path(self.path("rules.yaml")).write_text(rules)
+        alertmanagers = [{"static_configs": [{"targets": [f"127.0.0.1:{self.alertmanager_port}"]}]}]
         targets = [
             {"targets": [instance["ops"]], "labels": {"namespace": "prod"}} for instance in self.instances
         ]
         config = {
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s", "scrape_timeout": "1s"},
-            "rule_files": [str(MONITORING / "rules.yaml")],
+            "rule_files": [self.path("rules.yaml")],
+            "alerting": {"alertmanagers": alertmanagers},
             "scrape_configs": [{"job_name": "tidegate", "static_configs": targets}],
         }
         # JSON is YAML.
@@ -184,12 +222,34 @@ class Live:
             process.kill()
             process.wait()
         self.upstream.shutdown()
+        self.receiver.shutdown()
         self.folder.cleanup()
+
+    def kill_redis(self):
+        self.redis.send_signal(signal.SIGKILL)
+        self.redis.wait()
+
+    def check_alerts(self):
+        """Three alerts reach the receiver, and two of them end there."""
+
+        def received(alert, status):
+            eventually(f"{alert} to be {status}", lambda: status in Receiver.alerts.get(alert, []))
+
+        # The two files differ in their stores.
+        received("TidegateConfigDiffers", "firing")
+        Receiver.alerts.pop("TidegateStoreUnreachable", None)
+        self.kill_redis()
+        received("TidegateStoreUnreachable", "firing")
+        self.redis = self.start_redis()
+        received("TidegateStoreUnreachable", "resolved")
+        self.write_config("memory", "rules: again\n")
+        received("TidegateReloadFailed", "firing")
+        self.write_config("memory")
+        received("TidegateReloadFailed", "resolved")
 
     def run(self):
         self.traffic(20)
-        self.redis.send_signal(signal.SIGKILL)
-        self.redis.wait()
+        self.kill_redis()
         self.traffic(10)
         self.redis = self.start_redis()
         for name in ("redis", "memory"):
@@ -260,9 +320,10 @@ def main():
             checked += 1
             if lint.returncode or lint.stderr:
                 lacking.append(f"promtool check metrics, {instance['name']}: {(lint.stdout + lint.stderr).decode()}")
+        live.check_alerts()
     finally:
         live.close()
-    print("\n".join(lacking) or f"{checked} queries, rules and scrapes are right")
+    print("\n".join(lacking) or f"{checked} queries, rules and scrapes are right, and three alerts reached their receiver")
     return bool(lacking)
 
 
