@@ -35,7 +35,7 @@ bypass:
   - { name: probes, paths: [/healthz] }
   - { name: internal, header: X-Internal-Token, secret_env: LIVE_TOKEN }
 rules:
-  - { name: tasks, match: { path: /tasks }, key: ['header:X-Client'], rate: 20/min, burst: 5 }
+  - { name: tasks, match: { path: /tasks }, key: ['header:X-Client'], rate: 20/min, burst: 5, trial: { rate: 10/min } }
   - { name: trial, match: { path: /trial }, rate: 5/min, mode: shadow }
   - { name: open, match: { path: /open }, rate: 100000/min, on_outage: open }
   - { name: closed, match: { path: /closed }, rate: 100000/min, on_outage: closed }
