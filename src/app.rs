@@ -231,10 +231,11 @@ async fn serve(
 
     let (drain, ops_drain) = (Drain::default(), Drain::default());
     let (reported, scraped) = (Arc::clone(&limiter), Arc::clone(&limiter));
-    let refresh = move || {
+    let scrape = move || {
         scraped.shared_store().inspect(|store| store.refresh_metrics());
+        metrics.render()
     };
-    let ops = Ops::new(metrics.clone(), refresh, drain.leaving.clone(), move || status::report(&reported));
+    let ops = Ops::new(scrape, drain.leaving.clone(), move || status::report(&reported));
     let ops_listener = Listener::Tcp(ops_listener);
     tokio::spawn(server::run(ops_listener, Handshake::default(), ops_drain, move |request, _| {
         let answer = ops.handle(&request);
@@ -257,7 +258,6 @@ async fn serve(
         let command = tokio::select! {
             command = signals.next() => command,
             _ = upkeep.tick() => {
-                metrics.run_upkeep();
                 // Not with each scrape: it reads the list of open files, which is long.
                 process.collect();
                 metrics::log_lines_dropped(log.dropped() as u64);

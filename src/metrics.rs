@@ -5,6 +5,7 @@
 mod bound;
 mod config;
 mod gauge_guard;
+mod histogram;
 mod rule;
 mod store;
 mod table;
@@ -15,11 +16,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use metrics::{Counter, Gauge, Histogram, Unit, counter, gauge, histogram};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use thiserror::Error;
 
 pub(crate) use bound::{Bound, tunnel};
 pub(crate) use config::{certificate_expires, config_hash, reloaded};
 pub(crate) use gauge_guard::GaugeGuard;
+use histogram::{Histograms, TableRecorder};
 pub(crate) use rule::{ConfiguredLimit, RuleMeter};
 pub(crate) use store::{
     StoreMeter, breaker_left, breaker_open, degraded_seconds, fallback_evicted, instances, queue_depth,
@@ -33,19 +36,34 @@ use table::{
 pub(crate) use trial::{TrialMeter, TrialResult, announce_trial};
 pub(crate) use upstream::{UpstreamFault, request_bytes, upstream_connection, upstream_retry};
 
-/// Sets up the recorder of this process, once, before any handle is made. The handle renders `/metrics`; its
-/// `run_upkeep` must be called every few seconds.
+/// This process has a recorder already.
+#[derive(Debug, Error)]
+#[error("this process has a metrics recorder already")]
+pub(crate) struct AlreadyInstalled;
+
+/// Renders all metrics.
+pub(crate) struct MetricsHandle {
+    exporter: PrometheusHandle,
+    histograms: Arc<Histograms>,
+}
+
+impl MetricsHandle {
+    /// Returns all metrics in the text format of Prometheus.
+    pub(crate) fn render(&self) -> String {
+        let mut text = self.exporter.render();
+        self.histograms.render(&mut text);
+        text
+    }
+}
+
+/// Sets up the recorder of this process, once, before any handle is made.
 ///
 /// # Errors
 /// When this process has a recorder already.
-pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
-    let mut builder = PrometheusBuilder::new();
-    for metric in TABLE {
-        if let Kind::Histogram(buckets) = metric.kind {
-            builder = builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), buckets)?;
-        }
-    }
-    let handle = builder.install_recorder()?;
+pub(crate) fn install() -> Result<MetricsHandle, AlreadyInstalled> {
+    let (exporter, histograms) = (PrometheusBuilder::new().build_recorder(), Arc::<Histograms>::default());
+    let handle = MetricsHandle { exporter: exporter.handle(), histograms: Arc::clone(&histograms) };
+    metrics::set_global_recorder(TableRecorder { exporter, histograms }).map_err(|_| AlreadyInstalled)?;
     describe();
     announce();
     bound::announce();

@@ -8,7 +8,6 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -17,22 +16,20 @@ use crate::connection::Unreadable;
 /// Serves probes, metrics and the status page.
 #[derive(Clone)]
 pub(crate) struct Ops {
-    metrics: PrometheusHandle,
-    refresh: Arc<dyn Fn() + Send + Sync>,
+    metrics: Arc<dyn Fn() -> String + Send + Sync>,
     leaving: CancellationToken,
     status: Arc<dyn Fn() -> Value + Send + Sync>,
 }
 
 impl Ops {
-    /// Renders `metrics`, after `refresh` has brought them up to date, and `status`; not ready once `leaving` is cancelled.
+    /// Serves what `metrics` and `status` return; not ready once `leaving` is cancelled.
     #[must_use]
     pub(crate) fn new(
-        metrics: PrometheusHandle,
-        refresh: impl Fn() + Send + Sync + 'static,
+        metrics: impl Fn() -> String + Send + Sync + 'static,
         leaving: CancellationToken,
         status: impl Fn() -> Value + Send + Sync + 'static,
     ) -> Self {
-        Self { metrics, refresh: Arc::new(refresh), leaving, status: Arc::new(status) }
+        Self { metrics: Arc::new(metrics), leaving, status: Arc::new(status) }
     }
 
     /// Responds to one request. Readiness does not depend on Redis: without it requests are still forwarded, and to
@@ -67,8 +64,7 @@ impl Ops {
     /// Returns the metrics in the text format of Prometheus, compressed if the scraper accepts that. The exporter's library
     /// does not write OpenMetrics.
     fn scraped(&self, request: &HeaderMap) -> Response<Full<Bytes>> {
-        (self.refresh)();
-        let rendered = self.metrics.render();
+        let rendered = (self.metrics)();
         let compressed = accepts_gzip(request).then(|| gzip(rendered.as_bytes())).flatten();
         let is_compressed = compressed.is_some();
         let mut response = text(StatusCode::OK, compressed.unwrap_or_else(|| rendered.into_bytes()));

@@ -16,8 +16,9 @@ pub(super) fn of(headers: &HeaderMap, keep: bool) -> HeaderValue {
 }
 
 fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none())
+    // Most requests have none, and then this is all.
+    let first = headers.get(name)?;
+    headers.get_all(name).iter().nth(1).is_none().then_some(first)
 }
 
 /// Returns whether an id is short, and of characters that mean nothing to logs, shells and queries.
@@ -27,11 +28,10 @@ fn is_valid(id: &HeaderValue) -> bool {
 }
 
 fn random() -> HeaderValue {
-    let mut rest = fastrand::u128(..);
+    let digit = |number: u8| if number < 10 { b'0' + number } else { b'a' - 10 + number };
     let mut digits = [0; DIGITS];
-    for digit in &mut digits {
-        *digit = b"0123456789abcdef".get((rest % 16) as usize).copied().unwrap_or(b'0');
-        rest /= 16;
+    for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(fastrand::u128(..).to_ne_bytes()) {
+        *pair = [digit(byte >> 4), digit(byte & 15)];
     }
     // Digits are a valid value.
     HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0"))
