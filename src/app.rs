@@ -1,6 +1,7 @@
 //! The composition root: builds all parts, and owns the order in which they start and end.
 
 mod bind;
+mod check;
 pub mod explain;
 mod guarantees;
 mod listener;
@@ -36,6 +37,7 @@ use crate::server::{self, Drain, Handshake, Listener};
 use crate::settings::{Listen, Settings, Shutdown, StoreSettings};
 use crate::store::{MemoryStore, RedisStore, Store};
 use crate::upstream::Upstream;
+pub use check::{CheckOptions, check};
 use listener::ClientListener;
 use reload::{Reloader, Renewable, Source};
 use reminder::Reminder;
@@ -131,43 +133,14 @@ pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &LogArgs) -> Result
     })
 }
 
-/// `tidegate check`: reads each file as `run` would with these flags, or the flags alone, and reports what it found.
-/// Writes warnings to standard error, and a line for each valid file to standard output. If `verbose`, also writes there
-/// what each limit promises.
+/// `tidegate schema`: writes the JSON Schema of the file to standard output.
 ///
 /// # Errors
-/// The diagnostics of all files that cannot be run.
-pub fn check(files: &[PathBuf], overrides: &Overrides, verbose: bool) -> Result<(), Failure> {
+/// When standard output cannot be written.
+pub fn schema() -> Result<(), Failure> {
     use std::io::Write as _;
-    let mut sources: Vec<Option<&Path>> = files.iter().map(|file| Some(&**file)).collect();
-    if sources.is_empty() {
-        sources.push(None);
-    }
-    let mut wrong: Vec<Diagnostic> = Vec::new();
-    for file in sources {
-        match config::load(file, overrides) {
-            Ok(config) => {
-                for warning in config.warnings_at(clock::unix_time()) {
-                    writeln!(std::io::stderr(), "{warning}")?;
-                }
-                let rules = config.policy.rules().len() + config.policy.global().len();
-                let plural = if rules == 1 { "" } else { "s" };
-                let name = file.unwrap_or(Path::new("flags"));
-                let mut stdout = std::io::stdout();
-                writeln!(stdout, "{}: ok, {rules} rule{plural}", name.display())?;
-                for line in guarantees::lines(&config.policy).iter().filter(|_| verbose) {
-                    writeln!(stdout, "{line}")?;
-                }
-            }
-            Err(diagnostics) => {
-                // A fault of a flag is the same beside each file.
-                let new = |diagnostic: &Diagnostic| diagnostic.file.is_some() || !wrong.contains(diagnostic);
-                let new: Vec<Diagnostic> = diagnostics.into_iter().filter(new).collect();
-                wrong.extend(new);
-            }
-        }
-    }
-    if wrong.is_empty() { Ok(()) } else { Err(Failure::Config(wrong)) }
+    writeln!(std::io::stdout(), "{:#}", config::schema())?;
+    Ok(())
 }
 
 /// `tidegate explain`: reads the configuration as `run` would, and writes to standard output what would become of a request.

@@ -37,6 +37,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Show what would become of a request: bypass, rules, keys and limits, and why the others do not match. Counts nothing
     Explain(ExplainArgs),
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
 }
 
 /// Flags of `run`. They win over the file.
@@ -79,12 +81,18 @@ pub struct RunArgs {
 /// Arguments of `check`.
 #[derive(Args, Debug)]
 pub struct CheckArgs {
-    /// Files, in place of that of TIDEGATE_CONFIG; without any file, the flags alone are checked
+    /// Files, in place of that of TIDEGATE_CONFIG, or - for standard input; without any, the flags alone are checked
     #[arg(value_name = "FILE", conflicts_with = "limits")]
     files: Vec<PathBuf>,
     /// Print what each limit guarantees: its slices, the span in which it is never exceeded, its accuracy
     #[arg(long, short)]
     pub verbose: bool,
+    /// How to report; json is one document on standard output
+    #[arg(long, value_name = "text|json", default_value = "text", hide_possible_values = true)]
+    pub format: Format,
+    /// Accept that the files and variables with secrets, certificates and keys are absent, as on a build machine
+    #[arg(long)]
+    pub without_secrets: bool,
     /// What `run` would take.
     #[command(flatten)]
     pub run: RunArgs,
@@ -226,7 +234,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
             check.forget_variable_file();
         }
         Command::Explain(explain) => explain.run.variables = variables,
-        Command::Demo(_) => {}
+        Command::Demo(_) | Command::Schema => {}
     }
     Ok(cli)
 }

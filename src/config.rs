@@ -23,6 +23,7 @@ mod readable_header;
 mod redis;
 mod report;
 mod rules;
+mod schema;
 mod secret;
 mod section;
 mod size;
@@ -34,6 +35,7 @@ mod upstream;
 mod value;
 mod yaml;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
@@ -114,6 +116,50 @@ const MAX_PEM: usize = 1 << 20;
 /// The largest file of the keys of a tier: it is read several times a second to see whether it has changed.
 const MAX_KEYS: usize = 4 << 20;
 
+pub use yaml::MAX_BYTES;
+
+/// What [`check`] reads.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'i> {
+    /// The flags alone.
+    Flags,
+    /// A file.
+    File(&'i Path),
+    /// A text, and what to call it in diagnostics. Secret files are named relative to the working directory.
+    Text(&'i str, &'i [u8]),
+}
+
+/// Whether the files and variables with secrets, certificates and keys must exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SecretFiles {
+    Required,
+    Optional,
+}
+
+/// Stands for a secret that may be absent and is.
+const ABSENT_SECRET: &[u8] = b"a secret that is not there: it is checked without it";
+
+/// Reads and compiles a configuration as [`load`] does. `without_secrets`: the files and variables that it names may be
+/// absent, so the result may lack secrets and is not fit to run.
+///
+/// # Errors
+/// Every fault, at least one.
+pub fn check(
+    input: Input<'_>,
+    overrides: &Overrides,
+    without_secrets: bool,
+) -> Result<Config, Vec<Diagnostic>> {
+    let files = if without_secrets { SecretFiles::Optional } else { SecretFiles::Required };
+    let reader = sources::Reader::default();
+    match input {
+        Input::Flags => load_with(None, overrides, &reader, files),
+        Input::File(path) => load_with(Some(path), overrides, &reader, files),
+        Input::Text(name, text) => {
+            compile_text(name, text, overrides, &|source| read_secret(Path::new(""), source, &reader, files))
+        }
+    }
+}
+
 /// Reads and compiles a file, or the flags alone. Secret files are named relative to the file's directory.
 ///
 /// # Errors
@@ -128,7 +174,7 @@ pub fn load_watched(
     overrides: &Overrides,
 ) -> (Result<Config, Vec<Diagnostic>>, Sources) {
     let reader = sources::Reader::default();
-    let config = load_with(file, overrides, &reader);
+    let config = load_with(file, overrides, &reader, SecretFiles::Required);
     (config, reader.sources())
 }
 
@@ -136,9 +182,10 @@ fn load_with(
     file: Option<&Path>,
     overrides: &Overrides,
     reader: &sources::Reader,
+    files: SecretFiles,
 ) -> Result<Config, Vec<Diagnostic>> {
     let base = file.and_then(Path::parent).unwrap_or(Path::new(""));
-    let secrets = |source: &SecretSource| read_secret(base, source, reader);
+    let secrets = |source: &SecretSource| read_secret(base, source, reader, files);
     let Some(path) = file else { return compile(None, overrides, &secrets) };
     let name = path.to_string_lossy();
     let text = reader.read(path, yaml::MAX_BYTES).map_err(|error| {
@@ -166,6 +213,12 @@ pub fn compile_text(
     secrets: &Secrets<'_>,
 ) -> Result<Config, Vec<Diagnostic>> {
     compile(Some((name, text)), overrides, secrets)
+}
+
+/// Returns the JSON Schema of the file.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schema::of(&keys())
 }
 
 /// Returns all keys of the file, as the readers ask for them.
@@ -240,15 +293,26 @@ fn read_secret(
     base: &Path,
     source: &SecretSource,
     reader: &sources::Reader,
+    files: SecretFiles,
 ) -> Result<Option<Vec<u8>>, String> {
+    let optional = files == SecretFiles::Optional;
     let (path, most, size) = match source {
         SecretSource::Env(name) => {
-            return Ok(std::env::var_os(name).map(std::os::unix::ffi::OsStringExt::into_vec));
+            let value = std::env::var_os(name).map(std::os::unix::ffi::OsStringExt::into_vec);
+            // Without its own variable, Redis has no password.
+            let absent = (optional && !name.starts_with("TIDEGATE_")).then(|| ABSENT_SECRET.to_vec());
+            return Ok(value.filter(|value| !value.is_empty()).or(absent));
         }
         SecretSource::File(path) => (path, MAX_SECRET, "64 KiB"),
         SecretSource::Pem(path) => (path, MAX_PEM, "1 MiB"),
         SecretSource::Keys(path) => (path, MAX_KEYS, "4 MiB"),
     };
-    let bytes = reader.read(&base.join(path), most).map_err(|error| error.to_string())?;
+    let bytes = match reader.read(&base.join(path), most) {
+        Ok(bytes) => bytes,
+        Err(error) if optional && error.kind() == ErrorKind::NotFound => {
+            return Ok(matches!(source, SecretSource::File(_)).then(|| ABSENT_SECRET.to_vec()));
+        }
+        Err(error) => return Err(error.to_string()),
+    };
     if bytes.len() > most { Err(format!("it is larger than {size}")) } else { Ok(Some(bytes)) }
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use tidegate::app::explain::{Form, Question};
-use tidegate::app::{self, Failure};
+use tidegate::app::{self, CheckOptions, Failure};
 use tidegate::cli::{self, Command, ExplainArgs, Format};
 
 /// Of sysexits(3).
@@ -21,7 +21,16 @@ fn main() -> ExitCode {
     let done = match cli::parse(std::env::args_os()).map(|cli| cli.command) {
         Ok(Command::Run(run)) => app::run(run.config.clone(), &run.overrides(), &run.log),
         Ok(Command::Demo(demo)) => app::demo(demo.listen, demo.ops_listen, &demo.log),
-        Ok(Command::Check(check)) => app::check(&check.files(), &check.run.overrides(), check.verbose),
+        Ok(Command::Check(check)) => app::check(
+            &check.files(),
+            &check.run.overrides(),
+            CheckOptions {
+                verbose: check.verbose,
+                json: check.format == Format::Json,
+                without_secrets: check.without_secrets,
+            },
+        ),
+        Ok(Command::Schema) => app::schema(),
         Ok(Command::Explain(explain)) => {
             let form = match explain.format {
                 Format::Text => Form::Text,

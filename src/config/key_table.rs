@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+/// Stands in a path for a key that may have any name.
+pub(super) const ANY_NAME: &str = "NAME";
+
 /// A key of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
@@ -12,6 +15,8 @@ pub struct Key {
     pub kind: Kind,
     /// What holds without the key, as an operator would write it. Empty if that cannot be written.
     pub default: String,
+    /// Whether its mapping must have it.
+    pub is_required: bool,
 }
 
 /// The values that a key takes.
@@ -37,7 +42,11 @@ pub enum Kind {
     Texts(&'static str),
     /// Several of them, each a text or keys of its own, or a single one.
     TextsOrMappings(&'static str),
-    /// Keys of its own.
+    /// Keys of its own, or a text of its own grammar.
+    TextOrMapping(&'static str),
+    /// Keys of its own, or this word.
+    WordOrMapping(&'static str),
+    /// Keys of its own; any name with a text, if the table has none.
     Mapping,
     /// Items with keys of their own.
     List,
@@ -61,6 +70,8 @@ impl fmt::Display for Kind {
             }
             Self::Text(what) => f.write_str(what),
             Self::Texts(what) | Self::TextsOrMappings(what) => write!(f, "list of {what}"),
+            Self::TextOrMapping(what) => write!(f, "{what}, or mapping"),
+            Self::WordOrMapping(word) => write!(f, "`{word}`, or mapping"),
             Self::Mapping => f.write_str("mapping"),
             Self::List => f.write_str("list"),
         }

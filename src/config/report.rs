@@ -95,7 +95,15 @@ impl Location {
     /// Enters the key of this location in the table of keys, if this reading is for the table.
     pub(super) fn enter_key(&self, kind: Kind, default: String) {
         if let Some(keys) = &mut *self.report.keys.borrow_mut() {
-            keys.push(Key { path: self.origin.path(), kind, default });
+            keys.push(Key { path: self.origin.path(), kind, default, is_required: false });
+        }
+    }
+
+    /// Enters that the mapping must have the key of this location, if this reading is for the table.
+    pub(super) fn require_key(&self) {
+        let path = self.origin.path();
+        for key in self.report.keys.borrow_mut().iter_mut().flatten().filter(|key| key.path == path) {
+            key.is_required = true;
         }
     }
 

@@ -62,7 +62,8 @@ pub(super) fn read(value: &Value<'_>, defaults: Defaults<'_>, names: &mut Names)
         let limits = limits::read(section, name.as_ref().map_or("", |name| &name.value));
         let mode = section.optional_word("mode", MODES, "enforce");
         let needs_rate = mode.as_ref().map_or(!section.has("mode"), |mode| mode.value != Mode::Off);
-        if needs_rate && !section.has("limits") {
+        // The table of keys would have it as required in any case.
+        if needs_rate && !section.has("limits") && !section.location.is_for_keys() {
             limits::require(section);
         }
         if mode.as_ref().is_some_and(|mode| mode.value == Mode::Off) && section.has("trial") {

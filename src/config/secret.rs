@@ -20,7 +20,7 @@ pub enum SecretSource {
 /// The help for a key that names a file with a secret.
 pub(super) const FILE_HELP: &str = "expected the name of a file that holds the secret";
 
-/// Reads a secret's bytes. `None`: the variable is not set. An error is why a file cannot be read.
+/// Reads a secret's bytes. `None`: the variable is not set, or the file is absent and may be. An error is why a file cannot be read.
 pub type Secrets<'a> = dyn Fn(&SecretSource) -> Result<Option<Vec<u8>>, String> + 'a;
 
 /// The secret without the line break that editors leave at the end. None: the variable is not set, or empty.
@@ -45,8 +45,7 @@ pub(super) fn read(source: &SecretSource, secrets: &Secrets<'_>) -> Result<Optio
     let name = shown(&name);
     let read = secrets(source)
         .map_err(|why| Fault::new(format!("{what} '{name}' cannot be read: {why}"), readable))?;
-    // Whoever reads a file and finds nothing has found an empty one.
-    let mut bytes = read.unwrap_or_default();
+    let Some(mut bytes) = read else { return Ok(None) };
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
     }

@@ -130,7 +130,10 @@ impl<'n> Section<'n> {
         self.known.push(key);
         if self.location.is_for_keys() {
             let location = self.absent(key);
-            let has_keys = matches!(kind, Kind::Mapping | Kind::List | Kind::TextsOrMappings(_));
+            let has_keys = matches!(
+                kind,
+                Kind::Mapping | Kind::TextOrMapping(_) | Kind::List | Kind::TextsOrMappings(_)
+            );
             location.enter_key(kind, default.to_string());
             return has_keys.then(|| Value::empty(location));
         }
@@ -151,8 +154,9 @@ impl<'n> Section<'n> {
         self.location.then(Step::Absent(key))
     }
 
-    /// Reports the key if it is missing.
+    /// Reports the key if it is missing. To be called for a key that has been asked for.
     pub(super) fn require(&self, key: &'static str, message: &str, help: &str) {
+        self.absent(key).require_key();
         if self.readable && !self.has(key) {
             self.absent(key).error(Fault::new(message, help));
         }

@@ -114,8 +114,21 @@ fn pem_file(section: &mut Section<'_>, key: &'static str) -> Option<Spanned<Stri
 }
 
 fn identity(file: &Spanned<String>, key: &Spanned<String>, secrets: &Secrets<'_>) -> Option<Identity> {
-    let chain = pem(file, secrets).and_then(|text| Some((judged(file, tls::certificates(&text))?, text)));
-    let signer = pem(key, secrets).and_then(|text| Some((judged(key, tls::private_key(&text))?, text)));
+    let absent = |text: &Option<Vec<u8>>| text.as_ref().is_some_and(Vec::is_empty);
+    let (chain, signer) = (pem(file, secrets), pem(key, secrets));
+    if absent(&chain) || absent(&signer) {
+        let (chain, signer) = (chain?, signer?);
+        // The one that is there is judged alone.
+        if !chain.is_empty() {
+            judged(file, tls::certificates(&chain))?;
+        }
+        if !signer.is_empty() {
+            judged(key, tls::private_key(&signer))?;
+        }
+        return Some(Identity { certificate: Pem::new(chain), key: Pem::new(signer) });
+    }
+    let chain = chain.and_then(|text| Some((judged(file, tls::certificates(&text))?, text)));
+    let signer = signer.and_then(|text| Some((judged(key, tls::private_key(&text))?, text)));
     let ((chain, certificate), (signer, key_text)) = (chain?, signer?);
     judged(key, tls::pair(chain, signer))?;
     file.location.certificates(&file.value, tls::validities(&certificate));
@@ -124,6 +137,9 @@ fn identity(file: &Spanned<String>, key: &Spanned<String>, secrets: &Secrets<'_>
 
 fn authorities(at: &Spanned<String>, secrets: &Secrets<'_>) -> Option<Pem> {
     let text = pem(at, secrets)?;
+    if text.is_empty() {
+        return Some(Pem::new(text));
+    }
     judged(at, tls::authorities(&text))?;
     at.location.certificates(&at.value, tls::validities(&text));
     Some(Pem::new(text))
@@ -137,8 +153,10 @@ pub(super) fn certifiable(host: &str, location: &Location) {
     }
 }
 
+/// Reads a file. An empty text means that it is absent, and may be.
 fn pem(at: &Spanned<String>, secrets: &Secrets<'_>) -> Option<Vec<u8>> {
-    at.location.check(secret::read(&SecretSource::Pem(PathBuf::from(&at.value)), secrets))?
+    let read = secret::read(&SecretSource::Pem(PathBuf::from(&at.value)), secrets);
+    Some(at.location.check(read)?.unwrap_or_default())
 }
 
 fn judged<T>(at: &Spanned<String>, result: Result<T, TlsError>) -> Option<T> {

@@ -51,7 +51,7 @@ pub(super) fn read(
     secrets: &Secrets<'_>,
 ) -> Option<UpstreamSettings> {
     let flag = overrides.spanned("--upstream", overrides.upstream.as_ref(), &file.location);
-    let value = file.value("upstream", Kind::Mapping, "");
+    let value = file.value("upstream", Kind::TextOrMapping("URL"), "");
     let (alone, mapping) = match value {
         Some(value) if matches!(value.node, Node::Map(_)) => (None, value),
         Some(value) => (Some(value.clone()), Value::empty(value.location)),

@@ -18,7 +18,7 @@ use locate::Stop;
 pub(super) use locate::{Step, locate};
 
 /// The largest file, in bytes: as much as Kubernetes lets a `ConfigMap` hold.
-pub(super) const MAX_BYTES: usize = 1 << 20;
+pub const MAX_BYTES: usize = 1 << 20;
 /// The most values a file may hold once its aliases are followed; 64 bytes of text count as one.
 const MAX_NODES: usize = 250_000;
 /// The most brackets open at once. The library stops at 128 levels, but takes quadratic time to get there.

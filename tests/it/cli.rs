@@ -1,8 +1,10 @@
 //! The command line.
 
 mod check;
+mod check_reports;
 mod environment;
 mod explain;
+mod schema;
 mod starting;
 
 use std::fs::Permissions;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::limits;
 use crate::config::diagnostic::{Fault, did_you_mean, shown};
-use crate::config::key_table::Kind;
+use crate::config::key_table::{ANY_NAME, Kind};
 use crate::config::report::Spanned;
 use crate::config::section::Section;
 use crate::config::value::Value;
@@ -28,7 +28,9 @@ pub(super) fn read(
 ) -> Vec<TierLimits> {
     let Some(value) = section.value("tiers", Kind::Mapping, "") else { return Vec::new() };
     if value.location.is_for_keys() {
-        limits_of(&Value::empty(value.location.then(Step::Absent("NAME"))), rule);
+        let any = value.location.then(Step::Absent(ANY_NAME));
+        any.enter_key(Kind::WordOrMapping(UNLIMITED), String::new());
+        limits_of(&Value::empty(any), rule);
         return Vec::new();
     }
     let lines = value.entries("expected a tier and its limits on each line, such as gold: { rate: 300/min }");
@@ -70,7 +72,8 @@ fn limits_of(value: &Value<'_>, rule: &str) -> Option<Vec<NamedLimit>> {
     }
     value.section(&[], |section| {
         let limits = limits::read(section, rule);
-        if !section.has("limits") {
+        // The table of keys would have it as required in any case.
+        if !section.has("limits") && !section.location.is_for_keys() {
             limits::require(section);
         }
         Some(limits)

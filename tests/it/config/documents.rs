@@ -163,7 +163,7 @@ fn lacks(key: &Key, page: &str) -> Option<String> {
     let path = key.path.replace("global[0].", "rules[0].").replace(".match.not.", ".match.");
     let (heading, name) = reference(&path);
     // Its keys are in the table, and not it.
-    if matches!(&*key.path, "store.memory" | "store.redis") {
+    if matches!(&*path, "store.memory" | "store.redis" | "rules[0].tiers.NAME") {
         return None;
     }
     let table = page.lines().skip_while(|line| *line != heading).skip(1);
@@ -179,7 +179,13 @@ fn lacks(key: &Key, page: &str) -> Option<String> {
         | Kind::Size(..)
         | Kind::Duration(..)
         | Kind::Percentage(..) => vec![key.kind.to_string()],
-        Kind::Text(_) | Kind::Texts(_) | Kind::TextsOrMappings(_) | Kind::Mapping | Kind::List => vec![],
+        Kind::Text(_)
+        | Kind::Texts(_)
+        | Kind::TextsOrMappings(_)
+        | Kind::Mapping
+        | Kind::TextOrMapping(_)
+        | Kind::WordOrMapping(_)
+        | Kind::List => vec![],
     };
     match &*key.default {
         "" => {}
