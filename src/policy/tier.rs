@@ -32,8 +32,11 @@ impl Tier {
     #[must_use]
     pub fn admits(&self, facts: &Facts<'_>, client: &str) -> bool {
         match &self.condition {
-            // In each reading: a tier is a privilege.
-            TierCondition::Match(matches) => matches.holds(facts) == Holds::Always,
+            // In each reading, also of the path: a tier is a privilege.
+            TierCondition::Match(matches) => {
+                let holds = |facts: &Facts<'_>| matches.holds(facts) == Holds::Always;
+                holds(facts) && facts.decoded().as_ref().is_none_or(holds)
+            }
             TierCondition::Keys(keys) => keys.has_part_of(client),
         }
     }

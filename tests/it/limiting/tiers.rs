@@ -167,3 +167,18 @@ rules: [{ name: x, rate: 1/h, trial: { rate: 2/h }, tiers: { staff: unlimited } 
     assert_eq!(flood(4, staff).await, statuses([(200, 4)]));
     assert_eq!(tidegate.counted("x", "unlimited").await, 4.0);
 }
+
+/// An upstream may take `/a%2Fb` for one segment or for two.
+#[tokio::test]
+async fn a_tier_by_path_has_to_match_both_readings() {
+    let upstream = Upstream::start().await;
+    let rules = "
+tiers: [{ name: short, match: { path: '/{name}' } }]
+rules: [{ name: x, key: [], rate: 1/h, tiers: { short: { rate: 9/h } } }]";
+    let tidegate = Tidegate::configured(upstream.address, &format!("{MEMORY}{rules}")).await;
+    let mut statuses = Vec::new();
+    for path in ["/a/b", "/a%2Fb", "/a"] {
+        statuses.push(client().get(tidegate.url(path)).send().await.unwrap().status().as_u16());
+    }
+    assert_eq!(statuses, [200, 429, 200]);
+}
