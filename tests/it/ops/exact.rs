@@ -151,8 +151,8 @@ async fn counters_and_lines_are_exact_through_an_outage_and_a_reload() {
     let requests = std::env::var("TIDEGATE_EXACT").map_or(REQUESTS, |number| number.parse().unwrap());
     let (upstream, mut redis) = (Upstream::start().await, Redis::start().await);
     let fleet = [
-        Tidegate::configured(upstream.address, &config(&redis, "60/h")).await,
-        Tidegate::configured(upstream.address, &config(&redis, "60/h")).await,
+        Tidegate::configured(upstream.address, &config(&redis, "10/h")).await,
+        Tidegate::configured(upstream.address, &config(&redis, "10/h")).await,
     ];
     let received = Mutex::default();
     let third = requests / 3;
@@ -170,7 +170,7 @@ async fn counters_and_lines_are_exact_through_an_outage_and_a_reload() {
     tokio::join!(send(&fleet, third..third + third / 2, &received), outage);
     send(&fleet, third + third / 2..2 * third, &received).await;
     redis.restart().await;
-    fleet.iter().for_each(|tidegate| tidegate.rewrite(&config(&redis, "90/h")));
+    fleet.iter().for_each(|tidegate| tidegate.rewrite(&config(&redis, "15/h")));
     send(&fleet, 2 * third..requests, &received).await;
     for tidegate in &fleet {
         eventually("the reload", async || {
