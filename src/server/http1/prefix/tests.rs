@@ -154,6 +154,7 @@ fn the_first_invalid_byte_is_refused() {
         ("GET / HTTP/1.1\r\nHost: a b", Malformed::Host),
         ("GET / HTTP/1.1\r\nHost: \r", Malformed::Host),
         ("GET / HTTP/1.1\r\nHost: :", Malformed::Host),
+        ("GET / HTTP/1.1\r\nHost: [ ", Malformed::Host),
         ("GET / HTTP/1.1\r\nhost:a:8o", Malformed::Host),
         ("GET / HTTP/1.1\r\nHost: [::1\r", Malformed::Host),
         ("GET / HTTP/1.1\r\nContent-Length: x", Malformed::Length),

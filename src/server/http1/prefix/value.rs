@@ -48,8 +48,14 @@ impl Value {
     pub(super) fn step(&mut self, byte: u8, before: &[u8]) -> Result<(), Malformed> {
         if matches!(byte, b' ' | b'\t') {
             self.blanks += 1;
-            let broken = matches!(self.kind, Kind::Coding(matched) if (1..CHUNKED.len()).contains(&matched));
-            return if broken { Err(Malformed::UnknownCoding) } else { Ok(()) };
+            // Nothing but white space may follow, so the value must be complete.
+            return match self.kind {
+                Kind::Coding(matched) if (1..CHUNKED.len()).contains(&matched) => {
+                    Err(Malformed::UnknownCoding)
+                }
+                Kind::Host(host) if self.length > 0 && !host.may_end() => Err(Malformed::Host),
+                _ => Ok(()),
+            };
         }
         if !is_value(byte) {
             return Err(Malformed::FieldValue);
