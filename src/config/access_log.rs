@@ -33,7 +33,7 @@ pub(super) fn read(file: &mut Section<'_>) -> AccessLogPolicy {
 }
 
 fn share(section: &mut Section<'_>, key: &'static str, default: f64) -> f64 {
-    let Some(value) = section.value(key, Kind::Text("a number from 0 to 1"), default) else { return default };
+    let Some(value) = section.value(key, Kind::Number(0, 1), default) else { return default };
     let number = match value.node {
         Node::Int(0) => 0.0,
         Node::Int(1) => 1.0,

@@ -34,6 +34,8 @@ pub enum Kind {
     Duration(&'static str, &'static str),
     /// A whole number of percent in this range, with its sign: `10%`.
     Percentage(u8, u8),
+    /// A number in this range, which may have a fraction.
+    Number(u8, u8),
     /// One of these words.
     Word(Vec<&'static str>),
     /// A text of its own grammar.
@@ -64,6 +66,7 @@ impl fmt::Display for Kind {
             Self::Size(least, most) => write!(f, "{least} to {most}"),
             Self::Duration(least, most) => write!(f, "{least} to {most}"),
             Self::Percentage(least, most) => write!(f, "{least}% to {most}%"),
+            Self::Number(least, most) => write!(f, "a number from {least} to {most}"),
             Self::Word(words) => {
                 let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
                 f.write_str(&words.join(", "))

@@ -124,6 +124,7 @@ fn value(kind: &Kind, default: &str) -> Value {
         }
         Kind::Duration(..) => described(json!({ "type": "string" })),
         Kind::Percentage(..) => described(json!({ "type": "string", "pattern": "^ *[0-9]+ *% *$" })),
+        Kind::Number(least, most) => json!({ "type": "number", "minimum": least, "maximum": most }),
         Kind::Word(words) => {
             // Without quotes, `1.2` is a number to YAML.
             let numbers = words.iter().filter_map(|word| word.parse::<f64>().ok()).map(Value::from);
@@ -155,7 +156,7 @@ fn default(key: &Key) -> Option<Value> {
     let number = || text.parse::<i64>().ok().map(Value::from);
     match &key.kind {
         Kind::Boolean => text.parse::<bool>().ok().map(Value::from),
-        Kind::Integer(..) => number(),
+        Kind::Integer(..) | Kind::Number(..) => number(),
         Kind::WordOrInteger(..) | Kind::Size(..) => number().or_else(|| Some(text.into())),
         _ => Some(text.into()),
     }

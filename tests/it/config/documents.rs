@@ -178,7 +178,8 @@ fn lacks(key: &Key, page: &str) -> Option<String> {
         | Kind::WordOrInteger(..)
         | Kind::Size(..)
         | Kind::Duration(..)
-        | Kind::Percentage(..) => vec![key.kind.to_string()],
+        | Kind::Percentage(..)
+        | Kind::Number(..) => vec![key.kind.to_string()],
         Kind::Text(_)
         | Kind::Texts(_)
         | Kind::TextsOrMappings(_)
