@@ -1,5 +1,8 @@
 //! The id of a request, by which the logs of all that handle it are found: `X-Request-Id`, and the trace of `traceparent`.
 
+use std::cell::RefCell;
+
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -8,6 +11,8 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const MAX_LENGTH: usize = 128;
 /// The hexadecimal digits of an id that tidegate makes: as random as a trace id.
 const DIGITS: usize = 32;
+/// How many ids share memory. A request that takes long keeps that of all.
+const IDS_AT_ONCE: usize = 16;
 
 /// Returns the id that the request has, if `keep` and if it is a valid one, or a new id.
 pub(super) fn of(headers: &HeaderMap, keep: bool) -> HeaderValue {
@@ -28,13 +33,30 @@ fn is_valid(id: &HeaderValue) -> bool {
 }
 
 fn random() -> HeaderValue {
-    let digit = |number: u8| if number < 10 { b'0' + number } else { b'a' - 10 + number };
-    let mut digits = [0; DIGITS];
-    for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(fastrand::u128(..).to_ne_bytes()) {
-        *pair = [digit(byte >> 4), digit(byte & 15)];
+    thread_local! {
+        /// The digits of the next ids: each is a part of shared memory, which costs less than memory of its own.
+        static NEXT: RefCell<Bytes> = const { RefCell::new(Bytes::new()) };
     }
+    let digits = NEXT.with_borrow_mut(|next| {
+        if next.is_empty() {
+            *next = random_digits();
+        }
+        next.split_to(DIGITS)
+    });
     // Digits are a valid value.
-    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0"))
+    HeaderValue::from_maybe_shared(digits).unwrap_or(HeaderValue::from_static("0"))
+}
+
+/// Returns the digits of several ids.
+fn random_digits() -> Bytes {
+    let digit = |number: u8| if number < 10 { b'0' + number } else { b'a' - 10 + number };
+    let mut digits = [0; IDS_AT_ONCE * DIGITS];
+    for id in digits.as_chunks_mut::<DIGITS>().0 {
+        for (pair, byte) in id.as_chunks_mut().0.iter_mut().zip(fastrand::u128(..).to_ne_bytes()) {
+            *pair = [digit(byte >> 4), digit(byte & 15)];
+        }
+    }
+    Bytes::copy_from_slice(&digits)
 }
 
 /// Returns the trace that the request belongs to (W3C Trace Context, section 3.2), if it names a valid one.
@@ -59,6 +81,8 @@ pub(super) fn trace_id(headers: &HeaderMap) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     fn headers(name: HeaderName, values: &[&str]) -> HeaderMap {
@@ -88,9 +112,9 @@ mod tests {
 
     #[test]
     fn new_ids_differ() {
-        let (one, other) = (random(), random());
-        assert_ne!(one, other);
-        assert!(one.as_bytes().iter().all(u8::is_ascii_hexdigit) && one.len() == DIGITS);
+        let ids: HashSet<HeaderValue> = (0..100).map(|_| random()).collect();
+        assert_eq!(ids.len(), 100);
+        assert!(ids.iter().all(|id| id.as_bytes().iter().all(u8::is_ascii_hexdigit) && id.len() == DIGITS));
     }
 
     fn trace(traceparent: &str) -> Option<String> {
