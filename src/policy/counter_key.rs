@@ -118,14 +118,14 @@ impl Default for HashKey {
 pub enum Resolved {
     /// The client's part of the counter's key.
     Client(String),
-    /// Several of them, up to [`MAX_CLIENTS`]: parts have different values, and an upstream may take any of them. All are
+    /// Several of them, up to four: parts have different values, and an upstream may take any of them. All are
     /// charged, so that no value is a way out of the counter of another.
     Clients(Vec<String>),
     /// The rule does not apply to this request.
     Skip,
     /// The request is to be refused: it lacks this part.
     Reject(String),
-    /// The request is to be refused: with the values of this part there are more than [`MAX_CLIENTS`] clients.
+    /// The request is to be refused: with the values of this part there are more than four clients.
     TooMany(String),
 }
 
