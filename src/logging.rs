@@ -12,7 +12,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub(crate) use filter::FilterError;
 
-/// All that went wrong or changed, and the access log, which has a bound of its own.
+/// Failures, changes and the access log, which has a bound of its own.
 ///
 /// The `h2` library logs a warning for each PING acknowledgement that it did not ask for, so a client decides how many.
 pub(crate) const DEFAULT_FILTER: &str = "info,h2=error";

@@ -154,7 +154,7 @@ impl<'n> Section<'n> {
         self.location.then(Step::Absent(key))
     }
 
-    /// Reports the key if it is missing. To be called for a key that has been asked for.
+    /// Reports the key if it is missing. To be called for a key that the reader has read.
     pub(super) fn require(&self, key: &'static str, message: &str, help: &str) {
         self.absent(key).require_key();
         if self.readable && !self.has(key) {

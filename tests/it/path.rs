@@ -111,9 +111,9 @@ proptest! {
         // Parameters are no part of any rule.
         for resource in readings(&forwarded).iter().filter(|resource| !resource.contains(&b';')) {
             let rule = Template::parse(&written(resource), &policy);
-            let asked = rule.as_ref().is_ok_and(|rule| seen.iter().any(|seen| rule.matches(seen)));
+            let finds_it = rule.as_ref().is_ok_and(|rule| seen.iter().any(|seen| rule.matches(seen)));
             // A server that takes all of it away serves the root.
-            prop_assert!(resource.is_empty() || asked, "{forwarded} as {:?}, {:?}", resource.escape_ascii(), rule);
+            prop_assert!(resource.is_empty() || finds_it, "{forwarded} as {:?}, {:?}", resource.escape_ascii(), rule);
         }
     }
 }

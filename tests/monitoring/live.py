@@ -158,11 +158,11 @@ class Live:
         environment = {**os.environ, "LIVE_TOKEN": "a-token-of-some-length"}
         process = self.start([self.binary, "run", *flags], stderr=subprocess.PIPE, text=True, env=environment)
         for line in process.stderr:
-            told = json.loads(line) if line.startswith("{") else {"message": line}
-            if told["message"] == "serving":
+            fields = json.loads(line) if line.startswith("{") else {"message": line}
+            if fields["message"] == "serving":
                 threading.Thread(target=process.stderr.read, daemon=True).start()
                 scheme = "https" if name == "redis" else "http"
-                return {"name": name, "url": f"{scheme}://{told['listen']}", "ops": told["ops_listen"]}
+                return {"name": name, "url": f"{scheme}://{fields['listen']}", "ops": fields["ops_listen"]}
         raise AssertionError(f"{name} did not start")
 
     def start_alertmanager(self):

@@ -99,8 +99,8 @@ async fn the_paths_of_a_rule_share_its_counter() {
         let tidegate = Tidegate::configured(upstream.address, &format!("{store}{rules}")).await;
         for client in [client(), h2_client()] {
             let paths = ["/api/v1/tasks", "/api/v2/tasks"];
-            let answers = flood(8, |number| client.get(tidegate.url(paths[number % 2]))).await;
-            assert!([statuses([(200, 5), (429, 3)]), statuses([(429, 8)])].contains(&answers), "{answers:?}");
+            let counted = flood(8, |number| client.get(tidegate.url(paths[number % 2]))).await;
+            assert!([statuses([(200, 5), (429, 3)]), statuses([(429, 8)])].contains(&counted), "{counted:?}");
         }
         assert_eq!(tidegate.counted("both", "allowed").await, 5.0);
     }
