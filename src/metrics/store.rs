@@ -74,7 +74,7 @@ impl StoreMeter {
         self.evictions.increment(1);
     }
 
-    /// A batch of so many calls was sent.
+    /// Counts a batch, by its number of calls.
     #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
     pub(crate) fn round_trip(&self, calls: usize) {
         self.round_trips.increment(1);

@@ -120,7 +120,7 @@ impl ClientIdentity {
     }
 }
 
-/// Returns whether a proxy has named the client for whom it forwards, or whoever wrote the fields pretends to be one.
+/// Returns whether the fields name a client: a proxy wrote them, or a peer that pretends to be one.
 #[must_use]
 pub(crate) fn names_a_client(headers: &HeaderMap) -> bool {
     headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(header::FORWARDED)

@@ -1,4 +1,4 @@
-//! Tiers: clients for whom a rule has other limits than for the rest. Pure.
+//! Tiers: groups of clients with other limits in a rule than the rest. Pure.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ impl KeySet {
         Self(Redacted::new(values.flat_map(|value| spellings(value, ipv6_prefix, hash_key)).collect()))
     }
 
-    /// Returns whether there is no value.
+    /// Returns whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.expose().is_empty()

@@ -22,7 +22,7 @@ pub(super) enum Refusal<'p> {
     MissingKey { rule: &'p Rule, missing: String },
     /// The request has too many different values for this part of the key of `rule`.
     TooManyValues { rule: &'p Rule, part: String },
-    /// The request repeats what rules match with so many different values that it falls under too many rules; the first
+    /// The request repeats fields that rules match, and the different values put it under too many rules; the first
     /// is `rule`.
     TooManyReadings { rule: &'p Rule },
     /// A limit had no room for the request.

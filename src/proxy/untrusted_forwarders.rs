@@ -42,7 +42,7 @@ impl Default for UntrustedForwarders {
 }
 
 impl UntrustedForwarders {
-    /// Counts the request if it names a client whom its peer is not trusted to name.
+    /// Counts the request if it names a client, and its peer is not trusted to name one.
     pub(super) fn note(&self, identity: &ClientIdentity, client: &Client, headers: &HeaderMap) {
         if !client::names_a_client(headers) || identity.trusts(client.peer) {
             return;
