@@ -25,6 +25,8 @@ pub(super) struct AccessLog<'p> {
     request_id: HeaderValue,
     /// The name of the rule or bypass for whose permit the request waits, so that it is not decided yet.
     waiting: Option<&'p str>,
+    /// Whether the request has a line. None: that is not decided yet.
+    has_line: Option<bool>,
     key: Option<String>,
     origin: Option<Origin>,
     decision_seconds: Option<f64>,
@@ -48,6 +50,7 @@ impl<'p> AccessLog<'p> {
             connection,
             request_id: request_id::of(request.headers(), keep_id),
             waiting: None,
+            has_line: None,
             key: None,
             origin: None,
             decision_seconds: None,
@@ -80,7 +83,23 @@ impl<'p> AccessLog<'p> {
         }
     }
 
-    /// Begins the line of a request if it is one of the share that has a line, and there is room for it.
+    /// Decides whether the request is one of the share that has a line, and there is room for the line. Decides once: a
+    /// line takes its place in the budget.
+    fn has_line(&mut self, share: f64) -> bool {
+        *self.has_line.get_or_insert_with(|| {
+            let is_sampled = share >= 1.0 || (share > 0.0 && fastrand::f64() < share);
+            if !is_sampled || !tracing::enabled!(target: "access", tracing::Level::INFO) {
+                return false;
+            }
+            let has_room = self.budget.take(self.policy.access_log());
+            if !has_room {
+                self.meter.access_line_dropped();
+            }
+            has_room
+        })
+    }
+
+    /// Begins the line of a request if it has one.
     fn begin_line<B>(
         &mut self,
         share: f64,
@@ -88,12 +107,7 @@ impl<'p> AccessLog<'p> {
         (rule, outcome): (&str, Outcome),
         standing: Option<(&Standing<'_>, bool)>,
     ) {
-        let is_sampled = share >= 1.0 || (share > 0.0 && fastrand::f64() < share);
-        if !is_sampled || !tracing::enabled!(target: "access", tracing::Level::INFO) {
-            return;
-        }
-        if !self.budget.take(self.policy.access_log()) {
-            self.meter.access_line_dropped();
+        if !self.has_line(share) {
             return;
         }
         let peer = self.connection.peer.ip();
@@ -121,10 +135,10 @@ impl<'p> AccessLog<'p> {
         self.measured.as_mut()?.line.as_deref_mut()
     }
 
-    /// Notes whose counters decide, if the request may have a line of this share.
+    /// Notes whose counters decide, if the request has a line.
     fn note_key(&mut self, cost: &Cost<'_>, share: f64) {
-        if share > 0.0
-            && let Cost::Charges(charges) = cost
+        if let Cost::Charges(charges) = cost
+            && self.has_line(share)
         {
             self.key = charges.client().map(str::to_owned);
         }
