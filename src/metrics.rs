@@ -173,7 +173,8 @@ type RuleCounters = [OnceLock<Counter>; Outcome::ALL.len()];
 #[derive(Debug)]
 pub(crate) struct ProxyMeter {
     requests: RwLock<HashMap<Arc<str>, RuleCounters, foldhash::fast::RandomState>>,
-    responses: RwLock<HashMap<u16, Counter, foldhash::fast::RandomState>>,
+    /// By status code, from 100 on, each made when it is first counted.
+    responses: Box<[OnceLock<Counter>]>,
     decision: Histogram,
     upstream: Histogram,
     in_flight: Gauge,
@@ -188,7 +189,7 @@ impl Default for ProxyMeter {
     fn default() -> Self {
         let meter = Self {
             requests: RwLock::default(),
-            responses: RwLock::default(),
+            responses: (100..1000).map(|_| OnceLock::new()).collect(),
             decision: histogram!(DECISION_SECONDS),
             upstream: histogram!(UPSTREAM_SECONDS),
             in_flight: gauge!(REQUESTS_IN_FLIGHT),
@@ -242,15 +243,12 @@ impl ProxyMeter {
         }
     }
 
-    /// Counts a response. (There are at most 900 status codes.)
+    /// Counts a response. (A status code has three digits.)
     pub(crate) fn response(&self, status: u16) {
-        let known = self.responses.read().unwrap_or_else(PoisonError::into_inner).get(&status).cloned();
-        let counter = known.unwrap_or_else(|| {
-            let counter = counter!(RESPONSES, "code" => status.to_string());
-            let mut responses = self.responses.write().unwrap_or_else(PoisonError::into_inner);
-            responses.entry(status).or_insert(counter).clone()
-        });
-        counter.increment(1);
+        let index = usize::from(status).checked_sub(100);
+        if let Some(counter) = index.and_then(|index| self.responses.get(index)) {
+            counter.get_or_init(|| counter!(RESPONSES, "code" => status.to_string())).increment(1);
+        }
     }
 
     /// Counts a request as under way until [`Self::request_ended`].
