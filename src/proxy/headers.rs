@@ -186,7 +186,8 @@ pub(super) fn advertise(headers: &mut HeaderMap, standing: &Standing<'_>, x_rate
         value.push_str(remaining);
         value.push_str(";t=");
         value.push_str(reset);
-        if let Ok(value) = HeaderValue::try_from(value) {
+        if let Ok(mut value) = HeaderValue::try_from(value) {
+            seldom_repeated(&mut value);
             headers.append(RATELIMIT, value);
         }
     }
@@ -200,6 +201,13 @@ pub(super) fn advertise(headers: &mut HeaderMap, standing: &Standing<'_>, x_rate
             headers.entry(name).or_insert(HeaderValue::from(value));
         }
     }
+}
+
+/// Keeps a value out of HTTP/2's table of repeated fields: it is sent as a literal that is never indexed (RFC 7541, section
+/// 6.2.3). In the table it would take the place of values that come again, and h2 would compare each new value of the
+/// field with all of them.
+pub(super) fn seldom_repeated(value: &mut HeaderValue) {
+    value.set_sensitive(true);
 }
 
 fn accepts_trailers(value: &HeaderValue) -> bool {
