@@ -25,13 +25,13 @@ use tokio::time::timeout;
 
 use crate::cli::LogArgs;
 use crate::clock::{self, Clock};
-use crate::config::{self, Config, Diagnostic, Overrides};
+use crate::config::{self, Config, Diagnostic, Overrides as Flags};
 use crate::demo;
 use crate::limiter::Limiter;
 use crate::logging::{self, DEFAULT_FILTER, Log};
 use crate::metrics::{self, ProxyMeter};
 use crate::ops::Ops;
-use crate::policy::live::Live;
+use crate::overrides::Overrides;
 use crate::proxy::Proxy;
 use crate::server::{self, Drain, Handshake, Listener};
 use crate::settings::{Listen, Settings, Shutdown, StoreSettings};
@@ -68,7 +68,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 ///
 /// # Errors
 /// When the configuration is wrong, or a listener cannot be opened.
-pub fn run(file: Option<PathBuf>, overrides: &Overrides, log: &LogArgs) -> Result<(), Failure> {
+pub fn run(file: Option<PathBuf>, overrides: &Flags, log: &LogArgs) -> Result<(), Failure> {
     block_on(async {
         // First of all: until then each signal ends the process, those that are to be ignored included.
         let mut signals = Signals::listen()?;
@@ -109,12 +109,12 @@ pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &LogArgs) -> Result
         let signals = Signals::listen()?;
         let log = start_log(log)?;
         let listener = bind::tcp("the demo's application", SocketAddr::from(([127, 0, 0, 1], 0))).await?;
-        let overrides = Overrides {
+        let overrides = Flags {
             listen: Some(Listen::Tcp(listen)),
             ops_listen: Some(ops_listen),
             upstream: Some(format!("http://{}", listener.local_addr()?)),
             memory: true,
-            ..Overrides::default()
+            ..Flags::default()
         };
         let config =
             config::compile_text("configs/rate_limits.yaml", SHIPPED.as_bytes(), &overrides, &|_| Ok(None))
@@ -149,7 +149,7 @@ pub fn schema() -> Result<(), Failure> {
 /// When the configuration is wrong, or the request cannot be sent.
 pub fn explain(
     file: Option<&Path>,
-    overrides: &Overrides,
+    overrides: &Flags,
     question: &explain::Question,
     form: explain::Form,
 ) -> Result<(), Failure> {
@@ -179,7 +179,9 @@ async fn serve(
     let meter = Arc::new(ProxyMeter::default());
     reload::announce(&policy, &meter);
     let rules = policy.rules().len();
-    let live = Arc::new(Live::new(policy));
+    let limiter = Arc::new(limiter(&settings.store)?);
+    let overrides = Overrides::new(policy, Arc::clone(&limiter));
+    let live = overrides.live();
     let (clients, ops_listener) =
         (ClientListener::open(&settings, &live).await?, bind::tcp("ops_listen", settings.ops_listen).await?);
     let (address, ops_address) = (clients.address.clone(), ops_listener.local_addr()?);
@@ -187,18 +189,26 @@ async fn serve(
     reload::log_warnings(&warnings);
 
     reload::in_force(&certificates, &hash);
-    let limiter = Arc::new(limiter(&settings.store)?);
     let asked = Arc::new(Notify::new());
     let watching = source.is_some();
     if let Some(source) = source {
-        let (live, meter, asked) = (Arc::clone(&live), Arc::clone(&meter), Arc::clone(&asked));
+        let (meter, asked) = (Arc::clone(&meter), Arc::clone(&asked));
         let renewable = Renewable {
             limiter: Arc::clone(&limiter),
             server_tls: clients.handshake.tls.clone(),
             upstream_tls,
         };
         let running = settings.clone();
-        let reloader = Reloader { source, running, live, renewable, meter, certificates, reminder, asked };
+        let reloader = Reloader {
+            source,
+            running,
+            policies: overrides.clone(),
+            renewable,
+            meter,
+            certificates,
+            reminder,
+            asked,
+        };
         tokio::spawn(reloader.run());
     }
 

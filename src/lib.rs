@@ -73,6 +73,7 @@ pub mod limiter;
 mod logging;
 mod metrics;
 mod ops;
+pub mod overrides;
 mod permits;
 pub mod policy;
 mod proxy;

@@ -5,6 +5,7 @@
 //! refuse again.
 
 mod charges;
+mod client;
 mod decide;
 #[cfg(test)]
 mod fixtures;
@@ -22,6 +23,7 @@ use crate::metrics::{Origin, Origins, TrialMeter};
 use crate::store::{Decided, MemoryStore, RedisStore, Store};
 pub use charges::Charges;
 use charges::{ChargeOutcome, DecidedCharge, Decider, PendingCharge};
+pub use client::Usage;
 use decide::{decide, refusal};
 use refusal_cache::{EarlyRoom, RefusalCache};
 use shared::SharedLimiter;

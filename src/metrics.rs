@@ -6,6 +6,7 @@ mod bound;
 mod config;
 mod gauge_guard;
 mod histogram;
+mod overrides;
 mod rule;
 mod store;
 mod table;
@@ -23,6 +24,7 @@ pub(crate) use bound::{Bound, tunnel};
 pub(crate) use config::{certificate_expires, config_hash, reloaded};
 pub(crate) use gauge_guard::GaugeGuard;
 use histogram::{Histograms, TableRecorder};
+pub(crate) use overrides::overrides;
 pub(crate) use rule::{ConfiguredLimit, RuleMeter};
 pub(crate) use store::{
     StoreMeter, breaker_left, breaker_open, degraded_seconds, fallback_evicted, instances, queue_depth,
@@ -102,6 +104,8 @@ pub(crate) enum Outcome {
     Allowed,
     /// Refused: with 429, or what the rule says instead.
     Limited,
+    /// Refused with 403 (gRPC: status 7): an operator has blocked the client.
+    Blocked,
     /// Forwarded, although a shadow rule had no room for it.
     ShadowLimited,
     /// Forwarded: no rule had anything to check.
@@ -119,9 +123,10 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Allowed,
         Self::Limited,
+        Self::Blocked,
         Self::ShadowLimited,
         Self::Unlimited,
         Self::Bypassed,
@@ -132,9 +137,10 @@ impl Outcome {
     ];
 
     /// Those of a request that a rule decided, or would have decided.
-    const OF_A_RULE: [Self; 8] = [
+    const OF_A_RULE: [Self; 9] = [
         Self::Allowed,
         Self::Limited,
+        Self::Blocked,
         Self::ShadowLimited,
         Self::Unlimited,
         Self::StoreFailedOpen,
@@ -155,6 +161,7 @@ impl Outcome {
         match self {
             Self::Allowed => "allowed",
             Self::Limited => "limited",
+            Self::Blocked => "blocked",
             Self::ShadowLimited => "shadow_limited",
             Self::Unlimited => "unlimited",
             Self::Bypassed => "bypassed",

@@ -18,6 +18,7 @@ pub(crate) mod limit;
 pub(crate) mod live;
 pub(crate) mod matcher;
 pub mod networks;
+pub(crate) mod overridden;
 pub mod path;
 pub mod paths;
 pub(crate) mod pattern;
@@ -40,6 +41,7 @@ use fields::FieldNames;
 use holds::Holds;
 pub use limit::NamedLimit;
 use matcher::{Index, Match};
+use overridden::{ClientRule, ClientRules};
 use path::PathPolicy;
 use tier::RuleTier;
 
@@ -93,6 +95,18 @@ pub enum Mode {
     Shadow,
     /// Still decides which requests are its own, but checks nothing: they pass without a limit.
     Off,
+}
+
+impl Mode {
+    /// Returns the word for it in the configuration.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Shadow => "shadow",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// What a rule does when the store makes no decision in time.
@@ -176,6 +190,11 @@ pub enum Plan<'p> {
         /// The first of them.
         rule: &'p Rule,
     },
+    /// Refuse it with 403: an operator has blocked its client.
+    Blocked {
+        /// The rule for which the client is blocked.
+        rule: &'p Rule,
+    },
     /// Ask the limiter.
     Check {
         /// The endpoint rule that matched, even if it has nothing to check. If the request can be read in several ways,
@@ -193,7 +212,7 @@ pub const MAX_RULES: usize = 4;
 type EndpointRules<'p> = SmallVec<[&'p Rule; 1]>;
 
 /// What a policy is made of.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Parts {
     /// The endpoint rules, in order of precedence: the first that matches decides.
     pub rules: Vec<Rule>,
@@ -222,6 +241,7 @@ pub struct Policy {
     index: Index,
     fields: FieldNames,
     secret_fields: Arc<[HeaderName]>,
+    clients: ClientRules,
 }
 
 impl Policy {
@@ -231,7 +251,33 @@ impl Policy {
         let index = Index::new(parts.rules.iter().map(|rule| &rule.matches.path));
         let fields = FieldNames::new(&parts);
         let secret_fields = parts.bypass.iter().filter_map(Bypass::header).cloned().collect();
-        Self { parts, index, fields, secret_fields }
+        Self { parts, index, fields, secret_fields, clients: ClientRules::default() }
+    }
+
+    /// Returns this policy with rules that `change` has changed. No client has a rule of its own in it.
+    #[must_use]
+    pub(crate) fn overridden(&self, change: impl FnMut(&mut Rule)) -> Self {
+        let mut parts = self.parts.clone();
+        parts.rules.iter_mut().chain(&mut parts.global).for_each(change);
+        Self::new(parts)
+    }
+
+    /// Returns this policy with other rules for single clients.
+    #[must_use]
+    pub(crate) fn with_clients(self, clients: ClientRules) -> Self {
+        Self { clients, ..self }
+    }
+
+    /// The rule of this name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Rule> {
+        self.parts.rules.iter().chain(&self.parts.global).find(|rule| &*rule.name == name)
+    }
+
+    /// The rules for single clients.
+    #[must_use]
+    pub(crate) fn clients(&self) -> &ClientRules {
+        &self.clients
     }
 
     /// The endpoint rules, in order of precedence.
@@ -358,6 +404,25 @@ impl Policy {
         self.parts.bypass.iter().find(|bypass| bypass.admits(facts))
     }
 
+    /// Returns what to ask the limiter about a client. None: nothing, as it is unlimited, or the rule is off.
+    ///
+    /// # Errors
+    /// The rule, where the client is blocked.
+    fn check<'p>(
+        &'p self,
+        rule: &'p Rule,
+        facts: &Facts<'_>,
+        client: String,
+    ) -> Result<Option<Check<'p>>, &'p Rule> {
+        Ok(match self.clients.get(&rule.name, &client) {
+            Some(ClientRule::Blocked) => return Err(rule),
+            Some(ClientRule::Unlimited) => None,
+            _ if rule.mode == Mode::Off => None,
+            Some(ClientRule::Limited(rule)) => Some(Check { rule, client }),
+            None => rule.check(facts, client),
+        })
+    }
+
     /// Returns what the rules want done with a request under one reading of its path.
     fn plan_for_path(&self, facts: &Facts<'_>) -> Plan<'_> {
         let rules = match self.endpoint_rules(facts) {
@@ -366,19 +431,28 @@ impl Policy {
         };
         let global = self.parts.global.iter().filter(|rule| rule.matches.holds(facts).is_possible());
         let mut checks = SmallVec::new();
-        for rule in global.chain(rules.iter().copied()).filter(|rule| rule.mode != Mode::Off) {
+        let mut blocked = None;
+        let is_checked = |rule: &&Rule| rule.mode != Mode::Off || self.clients.concern(rule);
+        for rule in global.chain(rules.iter().copied()).filter(is_checked) {
+            let mut check = |client| match self.check(rule, facts, client) {
+                Ok(check) => checks.extend(check),
+                Err(rule) => blocked = blocked.or(Some(rule)),
+            };
             match self.key(rule, facts) {
-                Resolved::Client(client) => checks.extend(rule.check(facts, client)),
+                Resolved::Client(client) => check(client),
                 Resolved::Clients(clients) => {
-                    checks.extend(clients.into_iter().filter_map(|client| rule.check(facts, client)));
+                    clients.into_iter().for_each(check);
                 }
                 Resolved::Skip => {}
-                // A rule on trial refuses nobody.
-                Resolved::Reject(_) | Resolved::TooMany(_) if rule.mode == Mode::Shadow => {}
+                // A rule on trial, or one that is off, demands nothing.
+                Resolved::Reject(_) | Resolved::TooMany(_) if rule.mode != Mode::Enforce => {}
                 Resolved::Reject(missing) => return Plan::Reject { rule, missing },
                 Resolved::TooMany(part) => return Plan::TooManyValues { rule, part },
             }
         }
-        Plan::Check { rule: rules.first().copied(), checks }
+        match blocked {
+            Some(rule) => Plan::Blocked { rule },
+            None => Plan::Check { rule: rules.first().copied(), checks },
+        }
     }
 }

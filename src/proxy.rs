@@ -248,6 +248,7 @@ impl<'p> Cost<'p> {
             Plan::Reject { rule, missing } => Err(Refusal::MissingKey { rule, missing }),
             Plan::TooManyValues { rule, part } => Err(Refusal::TooManyValues { rule, part }),
             Plan::TooManyReadings { rule } => Err(Refusal::TooManyReadings { rule }),
+            Plan::Blocked { rule } => Err(Refusal::Blocked { rule }),
             Plan::Check { rule, checks } => {
                 let named = rule.or(checks.first().map(|check| check.rule));
                 let cost = match checks.is_empty() {

@@ -13,7 +13,7 @@ mod redis;
 mod settlement;
 mod time;
 
-pub use decision::{Decision, Decisions, KeyedCharge};
+pub use decision::{Charged, Decision, Decisions, KeyedCharge};
 pub use error::StoreError;
 pub use generation::{AtomicGeneration, Generation, GenerationSpan};
 pub use health::{ServerHealth, StateChange, StoreHealth};

@@ -100,6 +100,13 @@ impl<V> Locked<'_, V> {
         shard.len() > most && shard.pop_front().is_some()
     }
 
+    /// Removes the entry of a locked key.
+    pub(crate) fn remove(&mut self, key: &str) {
+        if let Some(shard) = self.shard(self.table.hasher.hash_one(key)) {
+            shard.remove(key);
+        }
+    }
+
     fn shard(&mut self, hash: u64) -> Option<&mut Shard<V>> {
         let index = shard_index(hash);
         self.shards.iter_mut().find(|(at, _)| *at == index).map(|(_, shard)| &mut **shard)

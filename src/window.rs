@@ -247,8 +247,14 @@ impl Counter {
     #[must_use]
     pub fn remaining(&self, limit: &Limit, now_ms: i64) -> i64 {
         let used = self.used(limit, now_ms);
-        let allowance = (limit.burst * limit.window_ms - self.debt_at(limit, now_ms)) / limit.window_ms;
+        let allowance = self.burst_left(limit, now_ms);
         ((limit.quota - used).max(0) + allowance).min(limit.quota + limit.burst - used).max(0)
+    }
+
+    /// Units of the burst allowance that are not spent at `now_ms`.
+    #[must_use]
+    pub fn burst_left(&self, limit: &Limit, now_ms: i64) -> i64 {
+        (limit.burst * limit.window_ms - self.debt_at(limit, now_ms)) / limit.window_ms
     }
 
     /// The counter as a refusal at `now_ms` leaves it: nothing is counted, but its times are moved if the clock has

@@ -66,6 +66,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("upstream", &["metrics", "clock", "timer", "tls", "trailers", "grpc", "h2_error", "bounds", "settings"]), // knows neither rules nor clients
+    ("overrides", &["limiter", "store", "policy", "window", "metrics", "clock"]),
     ("limiter", &["store", "table", "policy", "window", "metrics", "clock"]),
     ("store", &["table", "window", "clock", "metrics", "settings"]),
     ("table", &[]),
@@ -109,6 +110,9 @@ const PURE: &[&str] = &[
     "limiter/decide",
     "limiter/outage/undecided",
     "limiter/verdict",
+    "overrides/change",
+    "overrides/effective",
+    "overrides/set",
     "proxy/target",
     "server/http1/head",
     "server/http1/chunks",

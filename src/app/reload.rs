@@ -19,8 +19,8 @@ use crate::config::{self, Certificates, Config, Diagnostic, Overrides, Sources};
 use crate::limiter::Limiter;
 use crate::logging::{DEFAULT_FILTER, FilterHandle};
 use crate::metrics::{self, ConfiguredLimit, ProxyMeter};
+use crate::overrides::Overrides as LiveOverrides;
 use crate::policy::Policy;
-use crate::policy::live::Live;
 use crate::settings::{ServerTls, Settings, StoreSettings, UpstreamProtocol};
 
 /// A change is acted on when two looks in a row see the same: never on a file half written.
@@ -42,7 +42,7 @@ pub(super) struct Reloader {
     pub(super) source: Source,
     /// What runs now. Most of it cannot change.
     pub(super) running: Settings,
-    pub(super) live: Arc<Live>,
+    pub(super) policies: LiveOverrides,
     pub(super) renewable: Renewable,
     pub(super) meter: Arc<ProxyMeter>,
     /// The certificates in the files of TLS.
@@ -117,7 +117,7 @@ impl Reloader {
         if !fixed.is_empty() {
             return Err(format!("{} cannot change while tidegate runs: restart it", fixed.join(", ")));
         }
-        let running = self.live.load();
+        let running = self.policies.configured();
         let none = |policy: &Policy| policy.rules().is_empty() && policy.global().is_empty();
         if none(&config.policy) && !none(&running) {
             return Err("it has no rules any more, as if it were cut short; \
@@ -133,7 +133,7 @@ impl Reloader {
         self.certificates = config.certificates;
         announce(&config.policy, &self.meter);
         tracing::info!(file = %self.source.file.display(), rules = config.policy.rules().len(), "configuration read");
-        self.live.replace(config.policy);
+        self.policies.configure(config.policy);
         in_force(&self.certificates, &config.hash);
         Ok(())
     }

@@ -167,7 +167,7 @@ fn group(charges: &[PendingCharge<'_>], rule: &Rule) -> u32 {
 }
 
 /// Returns the key of a counter: see [`KeyedCharge::key`].
-fn counter_key(client: String, rule: &str, window_ms: i64) -> String {
+pub(super) fn counter_key(client: String, rule: &str, window_ms: i64) -> String {
     let mut key = client;
     key.insert(0, '{');
     key.push_str("}:");

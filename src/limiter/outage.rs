@@ -96,6 +96,11 @@ impl Outage {
         decider
     }
 
+    /// Forgets counters that were deleted: they must not be put back after a restart of the store.
+    pub(super) fn forget(&self, keys: &[String]) {
+        self.ledger.forget(keys);
+    }
+
     /// Returns whether an instance of another build may have been alive in the last `window_ms` milliseconds.
     pub(super) fn had_other_builds(&self, window_ms: i64) -> bool {
         self.ledger.membership.had_other_builds(window_ms, self.ledger.local())

@@ -1,6 +1,8 @@
 //! Remembers refusals. No new request can make room before the time that a refusal named, so until then the store need
 //! not decide again, and a flood of refused requests never reaches it.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use foldhash::fast::RandomState;
 use quick_cache::UnitWeighter;
 use quick_cache::sync::Cache;
@@ -24,6 +26,8 @@ const UNSTABLE_MS: i64 = 100;
 pub(super) struct RefusalCache {
     refusals: Cache<String, Refusal, UnitWeighter, RandomState>,
     early_room: EarlyRoom,
+    /// When refusals were last forgotten.
+    forgotten: AtomicI64,
 }
 
 /// What can make room in a counter before the time that a refusal named.
@@ -54,7 +58,7 @@ impl RefusalCache {
     pub(super) fn new(early_room: EarlyRoom) -> Self {
         let hasher = RandomState::default();
         let refusals = Cache::with(CAPACITY, CAPACITY as u64, UnitWeighter, hasher, Default::default());
-        Self { refusals, early_room }
+        Self { refusals, early_room, forgotten: AtomicI64::new(i64::MIN) }
     }
 
     /// Remembers a refusal of a charge that was sent to the store at `sent`. The reply was there at `replied`.
@@ -74,6 +78,10 @@ impl RefusalCache {
             // decides again.
             return;
         }
+        if sent.as_i64() <= self.forgotten.load(Ordering::Acquire) {
+            // The counter may have been deleted after the store decided.
+            return;
+        }
         let is_stable = idle_ms >= UNSTABLE_MS;
         let max_age_ms = match self.early_room {
             EarlyRoom::Never => i64::MAX,
@@ -90,6 +98,17 @@ impl RefusalCache {
             expires: sent + left_ms.min(max_age_ms),
         };
         self.refusals.insert(keyed.key.clone(), refusal);
+        if sent.as_i64() <= self.forgotten.load(Ordering::Acquire) {
+            self.refusals.remove(keyed.key.as_str());
+        }
+    }
+
+    /// Forgets refusals by counters that were deleted before `now`, also those whose replies are still on their way.
+    pub(super) fn forget(&self, keys: &[String], now: LocalMs) {
+        self.forgotten.fetch_max(now.as_i64(), Ordering::AcqRel);
+        for key in keys {
+            self.refusals.remove(key.as_str());
+        }
     }
 
     /// Returns the units that would be admitted and the milliseconds until the charge is admitted, if it is known to be

@@ -67,6 +67,11 @@ impl SharedLimiter {
         Box::pin(self.store.give_back(&decided.collect::<Vec<_>>())).await;
     }
 
+    /// Forgets what is known here of counters that were deleted.
+    pub(super) fn forget(&self, keys: &[String]) {
+        self.outage.forget(keys);
+    }
+
     /// Returns the state of the store.
     pub(super) fn status(&self) -> Status {
         let Self { store, outage } = self;

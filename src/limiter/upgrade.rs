@@ -6,20 +6,26 @@
 //! so that no client gets the limit from each.
 
 use super::charges::{Charges, KEY_END, PendingCharge};
+use crate::policy::NamedLimit;
 use crate::store::KeyedCharge;
 use crate::window::Slices;
 
 impl<'p> PendingCharge<'p> {
     /// Returns the same charge to the counter of the previous version, if that has another key.
     fn former(&self) -> Option<Self> {
-        let slices = match self.limit.slices {
-            Slices::Auto | Slices::Exactly(4) => return None,
-            Slices::Exactly(slices) => slices,
-        };
         let KeyedCharge { key, charge } = &self.keyed;
-        let key = format!("{}:{slices}", key.strip_suffix(KEY_END)?);
+        let key = former_key(key, self.limit)?;
         Some(Self { keyed: KeyedCharge { key, charge: *charge }, rule: self.rule, limit: self.limit })
     }
+}
+
+/// Returns the key that the previous version has for the counter of that key and limit, if it is another one.
+pub(super) fn former_key(key: &str, limit: &NamedLimit) -> Option<String> {
+    let slices = match limit.slices {
+        Slices::Auto | Slices::Exactly(4) => return None,
+        Slices::Exactly(slices) => slices,
+    };
+    Some(format!("{}:{slices}", key.strip_suffix(KEY_END)?))
 }
 
 impl<'p> Charges<'p> {

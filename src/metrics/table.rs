@@ -137,6 +137,8 @@ table! {
         "log lines that standard error did not take in time";
     ACCESS_LINES_DROPPED = "tidegate_access_log_lines_dropped_total", Counter, None, NO_LABELS,
         "lines of the access log beyond [`access_log.per_second`](configuration.md#access_log)";
+    OVERRIDES = "tidegate_overrides", Gauge, None, &["kind"],
+        "overrides in force here, those of rules that do not exist included: `all_rules`, `rule`, `client_rate`, `client_unlimited`, `client_blocked`";
     BUILD_INFO = "tidegate_build_info", Gauge, None, &["version"],
         "always 1";
     _ = "process_cpu_seconds_total", Counter, SECONDS, NO_LABELS,

@@ -13,8 +13,8 @@ pub(crate) struct Live(ArcSwap<Policy>);
 impl Live {
     /// Puts the first policy in force.
     #[must_use]
-    pub(crate) fn new(policy: Policy) -> Self {
-        Self(ArcSwap::from_pointee(policy))
+    pub(crate) fn new(policy: impl Into<Arc<Policy>>) -> Self {
+        Self(ArcSwap::new(policy.into()))
     }
 
     /// The policy in force now.
@@ -24,7 +24,7 @@ impl Live {
     }
 
     /// Puts another policy in force. Counters live in the store and do not notice.
-    pub(crate) fn replace(&self, policy: Policy) {
-        self.0.store(Arc::new(policy));
+    pub(crate) fn replace(&self, policy: impl Into<Arc<Policy>>) {
+        self.0.store(policy.into());
     }
 }

@@ -128,10 +128,15 @@ fn decide<'p>(policy: &'p Policy, facts: &Facts<'_>) -> (Decision<'p>, Vec<Check
             let reason = "it repeats header fields or query parameters with too many different values";
             return refused(format!("{reason}, from rule {} on", rule.name));
         }
+        Plan::Blocked { rule } => {
+            let reason = format!("an operator has blocked its client for rule {}", rule.name);
+            return (Decision::Refused { status: 403, reason }, Vec::new());
+        }
         Plan::Check { checks, .. } => checks,
     };
     let decoded = facts.decoded();
     let in_all = |rule: &Rule, facts: &Facts<'_>| rule.matches.holds(facts) == Holds::Always;
+    let has_own = |rule: &Rule, client: &str| policy.clients().get(&rule.name, client).is_some();
     let checked = |Check { rule, client }: Check<'p>| {
         let named = |each: &&Rule| each.name == rule.name;
         let global = policy.global().iter().find(named);
@@ -140,7 +145,10 @@ fn decide<'p>(policy: &'p Policy, facts: &Facts<'_>) -> (Decision<'p>, Vec<Check
         Checked {
             rule,
             is_global: global.is_some(),
-            tier: base.and_then(|base| base.tier(facts, &client)).map(|tier| &*tier.tier.name),
+            tier: base
+                .filter(|_| !has_own(rule, &client))
+                .and_then(|base| base.tier(facts, &client))
+                .map(|tier| &*tier.tier.name),
             client,
             in_one_reading: !in_all(rule, facts)
                 || decoded.as_ref().is_some_and(|facts| !in_all(rule, facts)),

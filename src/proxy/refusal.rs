@@ -25,6 +25,8 @@ pub(super) enum Refusal<'p> {
     /// The request repeats fields that rules match, and the different values put it under too many rules; the first
     /// is `rule`.
     TooManyReadings { rule: &'p Rule },
+    /// An operator has blocked the client for `rule`.
+    Blocked { rule: &'p Rule },
     /// A limit had no room for the request.
     Limited(Limited<'p>),
     /// Too much is under way. `rule` is the name of the rule or bypass of the request.
@@ -47,6 +49,7 @@ impl<'p> Refusal<'p> {
             Self::MissingKey { rule, .. }
             | Self::TooManyValues { rule, .. }
             | Self::TooManyReadings { rule }
+            | Self::Blocked { rule }
             | Self::Unavailable { rule } => &rule.name,
             Self::Limited(limited) => &limited.rule.name,
             Self::Overloaded { rule, .. } => rule,
@@ -61,6 +64,7 @@ impl<'p> Refusal<'p> {
             | Self::MissingKey { .. }
             | Self::TooManyValues { .. }
             | Self::TooManyReadings { .. } => Outcome::Rejected,
+            Self::Blocked { .. } => Outcome::Blocked,
             Self::Limited(_) => Outcome::Limited,
             Self::Overloaded { .. } => Outcome::Overloaded,
             Self::Unavailable { .. } => Outcome::StoreFailedClosed,
@@ -77,6 +81,7 @@ impl<'p> Refusal<'p> {
             | Self::MissingKey { .. }
             | Self::TooManyValues { .. }
             | Self::TooManyReadings { .. }
+            | Self::Blocked { .. }
             | Self::Limited(_)
             | Self::Unavailable { .. } => None,
         }
@@ -94,7 +99,7 @@ impl<'p> Refusal<'p> {
             Self::TooManyValues { part, .. } => Some(format!("too many values of {part}")),
             Self::TooManyReadings { .. } => Some("too many readings".to_owned()),
             Self::Overloaded { overload, .. } => Some(overload.bound().label().to_owned()),
-            Self::Limited(_) | Self::Unavailable { .. } => None,
+            Self::Blocked { .. } | Self::Limited(_) | Self::Unavailable { .. } => None,
         }
     }
 
@@ -115,6 +120,7 @@ impl<'p> Refusal<'p> {
             Self::MissingKey { missing, .. } => response::missing_key(missing),
             Self::TooManyValues { part, .. } => response::too_many_values(part),
             Self::TooManyReadings { .. } => response::too_many_readings(),
+            Self::Blocked { .. } => response::blocked(request.headers()),
             Self::Limited(limited) => {
                 response::limited(request.headers(), limited, policy.x_ratelimit_headers())
             }

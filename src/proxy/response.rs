@@ -21,10 +21,12 @@ pub(super) use limited::limited;
 /// The body of a response: tidegate's own, or the upstream's as it arrives.
 pub(super) type Body = Either<Text<Bytes>, ResponseBody>;
 
-/// A problem type of draft-ietf-httpapi-ratelimit-headers-11, section 8.
+/// Problem types of draft-ietf-httpapi-ratelimit-headers-11, section 8.
+const ABNORMAL_USAGE: &str = "https://iana.org/assignments/http-problem-types#abnormal-usage-detected";
 const REDUCED_CAPACITY: &str = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
 
 /// Status codes of gRPC.
+const GRPC_PERMISSION_DENIED: i64 = 7;
 const GRPC_RESOURCE_EXHAUSTED: i64 = 8;
 const GRPC_UNAVAILABLE: i64 = 14;
 
@@ -45,6 +47,22 @@ const USUAL_FIELDS: usize = 6;
 /// request.
 const DRAIN_BYTES: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// 403: an operator has blocked the client. It does not say until when: the client is not meant to wait for it.
+pub(super) fn blocked(request: &HeaderMap) -> Response<Body> {
+    if is_grpc(request) {
+        return grpc_refusal(GRPC_PERMISSION_DENIED, "the client is blocked");
+    }
+    problem(
+        StatusCode::FORBIDDEN,
+        &json!({
+            "type": ABNORMAL_USAGE,
+            "title": "Request not satisfied due to detection of abnormal request pattern",
+            "status": StatusCode::FORBIDDEN.as_u16(),
+            "detail": "The client is blocked.",
+        }),
+    )
+}
 
 /// 503: the store gave no decision in time, and the rule has `on_outage: closed`.
 pub(super) fn reduced_capacity(request: &HeaderMap) -> Response<Body> {
@@ -171,12 +189,19 @@ fn problem_response(status: StatusCode, body: Bytes) -> Response<Body> {
 /// An error in the form of gRPC: HTTP 200, the status where the trailers would be, and when to try again
 /// ("Trailers-Only" and `grpc-retry-pushback-ms` of the gRPC protocol and its retry design).
 fn grpc_error(status: i64, message: &'static str, retry_ms: i64) -> Response<Body> {
+    let mut response = grpc_refusal(status, message);
+    let pushback = HeaderName::from_static("grpc-retry-pushback-ms");
+    response.headers_mut().insert(pushback, HeaderValue::from(retry_ms.max(1)));
+    response
+}
+
+/// The same where no later attempt succeeds.
+fn grpc_refusal(status: i64, message: &'static str) -> Response<Body> {
     let mut response = Response::new(Either::Left(Text::default()));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from(status));
     headers.insert(HeaderName::from_static("grpc-message"), HeaderValue::from_static(message));
-    headers.insert(HeaderName::from_static("grpc-retry-pushback-ms"), HeaderValue::from(retry_ms.max(1)));
     response
 }
 

@@ -20,6 +20,15 @@ impl AsRef<Self> for KeyedCharge {
     }
 }
 
+/// A counter that is only looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Charged<'k> {
+    /// Its key: see [`KeyedCharge::key`].
+    pub key: &'k str,
+    /// The window of its limit.
+    pub window_ms: i64,
+}
+
 /// The decision about one charge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {

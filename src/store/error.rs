@@ -26,6 +26,9 @@ pub enum StoreError {
     /// Too many checks wait already.
     #[error("{0} checks are waiting")]
     QueueFull(usize),
+    /// The server does not allow what the call needs, though checks may work.
+    #[error("{0}")]
+    Denied(String),
     /// The reply is not one that the script makes.
     #[error("invalid reply of the script: {0}")]
     InvalidReply(&'static str),

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Decision, KeyedCharge, StoreMs};
+use super::{Charged, Decision, KeyedCharge, StoreMs};
 use crate::clock::{Clock, Stopwatch, Timeline};
 use crate::metrics::StoreMeter;
 use crate::table::Table;
@@ -112,6 +112,23 @@ impl MemoryStore {
         }
         drop(table);
         self.meter.answered(begun.seconds());
+    }
+
+    /// Returns counters, and the time. One that does not exist is empty.
+    #[must_use]
+    pub fn read(&self, counters: &[Charged<'_>]) -> (StoreMs, Vec<Counter>) {
+        let read = |Charged { key, .. }: &Charged<'_>| {
+            let mut table = self.table.lock(std::iter::once(*key));
+            table.get(key).map(|entry| entry.counter.clone()).unwrap_or_default()
+        };
+        let counters = counters.iter().map(read).collect();
+        (self.now(), counters)
+    }
+
+    /// Removes these counters.
+    pub fn remove(&self, keys: &[String]) {
+        let mut table = self.table.lock(keys.iter().map(String::as_str));
+        keys.iter().for_each(|key| table.remove(key));
     }
 
     /// Removes the counters that no longer matter.

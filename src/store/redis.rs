@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AtomicGeneration, Decision, Decisions, Generation, Instances, KeyedCharge, Settlement, StoreError,
-    StoreHealth,
+    AtomicGeneration, Charged, Decision, Decisions, Generation, Instances, KeyedCharge, Settlement,
+    StoreError, StoreHealth, StoreMs,
 };
 use crate::clock::{Clock, Stopwatch};
 use crate::metrics::{self, StoreMeter};
@@ -119,6 +119,24 @@ impl RedisStore {
     pub async fn settle(&self, settlement: &Settlement<'_>) -> Result<Counter, StoreError> {
         let deadline = Stopwatch::start().deadline(self.settle_timeout());
         self.counters.settle(settlement, deadline).await
+    }
+
+    /// Returns counters of one client, and the time. One that does not exist is empty.
+    ///
+    /// # Errors
+    /// When there is no valid reply.
+    pub async fn read(&self, counters: &[Charged<'_>]) -> Result<(StoreMs, Vec<Counter>), StoreError> {
+        let deadline = Stopwatch::start().deadline(self.settle_timeout());
+        self.counters.read(counters, deadline).await
+    }
+
+    /// Deletes counters of one client.
+    ///
+    /// # Errors
+    /// When it is not known whether that was done.
+    pub async fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
+        let deadline = Stopwatch::start().deadline(self.settle_timeout());
+        self.counters.delete(keys, deadline).await
     }
 
     /// Records that this instance is alive for this long. Returns which instances are.

@@ -171,6 +171,12 @@ impl Ledger {
         }
     }
 
+    /// Forgets counters, and what of them is not settled.
+    pub(super) fn forget(&self, keys: &[String]) {
+        let mut table = self.counters.lock(keys.iter().map(String::as_str));
+        keys.iter().for_each(|key| table.remove(key));
+    }
+
     /// Returns the time on the limiter's timeline.
     pub(super) fn local(&self) -> LocalMs {
         self.timeline.now()

@@ -11,7 +11,7 @@ use super::wire::resp::Reply;
 use super::wire::{reply, slot};
 use crate::clock::{Deadline, Stopwatch};
 use crate::metrics::StoreMeter;
-use crate::store::{Decision, Decisions, Instances, KeyedCharge, Settlement, StoreError};
+use crate::store::{Charged, Decision, Decisions, Instances, KeyedCharge, Settlement, StoreError, StoreMs};
 use crate::window::Counter;
 
 /// The counters of all servers.
@@ -107,6 +107,26 @@ impl Counters {
         let slot = self.slot(settlement.key);
         let reply = self.call(self.calls.settle(slot, settlement, deadline)).await?;
         reply::settled(&reply, settlement.limit).inspect_err(|_| self.route.report_invalid_reply(slot))
+    }
+
+    /// Returns the counters of one client, and the time.
+    pub(super) async fn read(
+        &self,
+        read: &[Charged<'_>],
+        deadline: Deadline,
+    ) -> Result<(StoreMs, Vec<Counter>), StoreError> {
+        let Some(first) = read.first() else { return Ok((StoreMs::new(0), Vec::new())) };
+        let slot = self.slot(first.key);
+        let keys = read.iter().map(|counter| counter.key);
+        let reply = self.call(self.calls.read(slot, keys, deadline)).await?;
+        reply::counters(&reply, read).inspect_err(|_| self.route.report_invalid_reply(slot))
+    }
+
+    /// Deletes the counters of one client.
+    pub(super) async fn delete(&self, keys: &[String], deadline: Deadline) -> Result<(), StoreError> {
+        let Some(first) = keys.first() else { return Ok(()) };
+        let slot = self.slot(first);
+        self.call(self.calls.delete(slot, keys.iter().map(String::as_str), deadline)).await.map(drop)
     }
 
     /// Records that this instance is alive. Returns which instances are.

@@ -3,7 +3,7 @@
 use super::keyspace::Keyspace;
 use super::packed_counter;
 use super::resp::{self, Command};
-use super::scripts::{GIVE_BACK, HEARTBEAT, SETTLE, TAKE, evalsha};
+use super::scripts::{DELETE, GIVE_BACK, HEARTBEAT, READ, SETTLE, TAKE, evalsha};
 use crate::clock::{Clock, Deadline};
 use crate::store::{Decision, KeyedCharge, Settlement};
 use crate::window::{Charge, Limit};
@@ -112,6 +112,40 @@ impl Calls {
             command.word(&[&packed_counter::encode(counter, limit.window_ms())]);
         }
         command.word(&[number.to_string().as_bytes()]).number(now.as_i64());
+        self.timed(command, slot, deadline)
+    }
+
+    /// Returns counters that share a slot.
+    pub(crate) fn read<'k>(
+        &self,
+        slot: u16,
+        keys: impl ExactSizeIterator<Item = &'k str>,
+        deadline: Deadline,
+    ) -> Call {
+        self.about(&READ, slot, keys, deadline)
+    }
+
+    /// Deletes counters that share a slot.
+    pub(crate) fn delete<'k>(
+        &self,
+        slot: u16,
+        keys: impl ExactSizeIterator<Item = &'k str>,
+        deadline: Deadline,
+    ) -> Call {
+        self.about(&DELETE, slot, keys, deadline)
+    }
+
+    fn about<'k>(
+        &self,
+        script: &[u8],
+        slot: u16,
+        keys: impl ExactSizeIterator<Item = &'k str>,
+        deadline: Deadline,
+    ) -> Call {
+        let mut command = evalsha(script, keys.len(), self.time_arguments());
+        keys.for_each(|key| {
+            command.word(&self.keyspace.counter_parts(key));
+        });
         self.timed(command, slot, deadline)
     }
 

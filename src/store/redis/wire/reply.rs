@@ -5,7 +5,7 @@ use bb8_redis::redis::{FromRedisValue as _, RedisError};
 use super::call::PROBE;
 use super::packed_counter;
 use super::resp::{Field, Fields, Reply};
-use crate::store::{Decision, Instances, KeyedCharge, StoreError, StoreMs};
+use crate::store::{Charged, Decision, Instances, KeyedCharge, StoreError, StoreMs};
 use crate::window::{Counter, Limit, RefusedGroups, Taken};
 
 /// The times, in milliseconds, that a counter can hold: it has 6 bytes for them.
@@ -86,6 +86,17 @@ pub(crate) fn settled(reply: &Reply, limit: &Limit) -> Result<Counter, StoreErro
         (Some(now_ms), Some(Field::Text(raw))) => Ok(packed_counter::decode(raw, limit.window_ms(), now_ms)),
         _ => Err(StoreError::InvalidReply("no counter")),
     }
+}
+
+/// Returns the time and the counters in the reply of `read.lua`.
+pub(crate) fn counters(reply: &Reply, read: &[Charged<'_>]) -> Result<(StoreMs, Vec<Counter>), StoreError> {
+    let mut fields = reply.fields();
+    let Some(now_ms) = next_time(&mut fields) else { return Err(StoreError::InvalidReply("no time")) };
+    let counters = read.iter().map(|Charged { window_ms, .. }| match fields.next() {
+        Some(Field::Text(raw)) => Ok(packed_counter::decode(raw, *window_ms, now_ms)),
+        _ => Err(StoreError::InvalidReply("a counter is missing")),
+    });
+    Ok((StoreMs::new(now_ms), counters.collect::<Result<_, _>>()?))
 }
 
 /// Returns what `heartbeat.lua` reports.

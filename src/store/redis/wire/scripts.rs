@@ -12,6 +12,8 @@ const GIVE_BACK_CODE: &str =
 const SETTLE_CODE: &str =
     concat!(include_str!("scripts/counter_prelude.lua"), include_str!("scripts/settle.lua"));
 const HEARTBEAT_CODE: &str = include_str!("scripts/heartbeat.lua");
+const READ_CODE: &str = include_str!("scripts/read.lua");
+const DELETE_CODE: &str = include_str!("scripts/delete.lua");
 
 /// The words of a command that name a script, encoded.
 pub(super) type Name = LazyLock<Vec<u8>>;
@@ -24,14 +26,18 @@ pub(super) static GIVE_BACK: Name = LazyLock::new(|| name(GIVE_BACK_CODE));
 pub(super) static SETTLE: Name = LazyLock::new(|| name(SETTLE_CODE));
 /// Records that an instance is alive.
 pub(super) static HEARTBEAT: Name = LazyLock::new(|| name(HEARTBEAT_CODE));
+/// Returns counters.
+pub(super) static READ: Name = LazyLock::new(|| name(READ_CODE));
+/// Deletes counters.
+pub(super) static DELETE: Name = LazyLock::new(|| name(DELETE_CODE));
 
 fn name(code: &str) -> Vec<u8> {
     resp::words(&[b"EVALSHA", Script::new(code).get_hash().as_bytes()])
 }
 
 /// Returns the commands that load the scripts.
-pub(crate) fn load_commands() -> [Cmd; 4] {
-    [TAKE_CODE, GIVE_BACK_CODE, SETTLE_CODE, HEARTBEAT_CODE]
+pub(crate) fn load_commands() -> [Cmd; 6] {
+    [TAKE_CODE, GIVE_BACK_CODE, SETTLE_CODE, HEARTBEAT_CODE, READ_CODE, DELETE_CODE]
         .map(|code| redis::cmd("SCRIPT").arg("LOAD").arg(code).take())
 }
 

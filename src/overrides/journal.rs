@@ -1,0 +1,50 @@
+//! What is logged and counted about overrides: each change once on each instance.
+
+use super::change::{Effect, Override, Subject};
+use super::set::{Entry, OverrideSet};
+use crate::metrics;
+
+/// Logs how the second set differs from the first.
+pub(super) fn changes(before: &OverrideSet, after: &OverrideSet) {
+    for (subject, entry) in &after.entries {
+        let last = before.entries.get(subject);
+        if last != Some(entry) {
+            match entry {
+                Entry::Set(item) => set(item),
+                Entry::Removed { by, .. } if before.get(subject).is_some() => removed(subject, by.as_deref()),
+                Entry::Removed { .. } => {}
+            }
+        }
+    }
+    for reset in after.resets.iter().filter(|reset| !before.resets.contains(reset)) {
+        let (rule, client, author) = (&*reset.rule, &*reset.client, &*reset.author);
+        tracing::info!(rule, client, author, "client reset");
+    }
+}
+
+fn set(item: &Override) {
+    let Override { subject, effect, reason, author, version, expires_ms, set_ms } = item;
+    let (rule, client) = words(subject);
+    let expires_in_s = expires_ms.map(|at_ms| (at_ms - set_ms) / 1000);
+    tracing::info!(rule, client, %effect, author, reason, expires_in_s, version, "override set");
+}
+
+fn removed(subject: &Subject, by: Option<&str>) {
+    let (rule, client) = words(subject);
+    match by {
+        Some(author) => tracing::info!(rule, client, author, "override removed"),
+        None => tracing::info!(rule, client, "override expired"),
+    }
+}
+
+fn words(subject: &Subject) -> (&str, Option<&str>) {
+    (subject.rule().map_or("*", |rule| rule), subject.client().map(|client| &**client))
+}
+
+/// Counts the overrides in force.
+pub(super) fn count(set: &OverrideSet) {
+    for kind in Effect::KINDS {
+        let number = set.overrides().filter(|item| item.effect.kind(&item.subject) == kind).count();
+        metrics::overrides(kind, number);
+    }
+}
