@@ -4,9 +4,11 @@
 //! sees one set of overrides, and what has none costs nothing.
 
 mod change;
+mod document;
 mod effective;
 mod journal;
 mod set;
+mod sharing;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,12 +18,15 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use change::{ChangeError, Effect, Expected, Listed, MAX_OVERRIDES, Override, Proposal, Rate, Subject};
 use set::{OverrideSet, Reset};
+use sharing::Act;
+pub use sharing::Obstacles;
 
 use crate::clock::{Clock, Timeline};
 use crate::limiter::{Limiter, Usage};
 use crate::policy::live::Live;
 use crate::policy::overridden::ClientRule;
 use crate::policy::{Mode, Policy, Rule};
+use crate::store::StoreMs;
 
 /// The overrides of this process. Clones refer to the same ones.
 #[derive(Clone, Debug)]
@@ -51,6 +56,8 @@ struct Shared {
     changing: tokio::sync::Mutex<()>,
     /// Notified when the next expiry may be another.
     changed: Notify,
+    /// Notified when another instance may have made a change.
+    message: Notify,
     timeline: Timeline,
 }
 
@@ -60,6 +67,9 @@ struct State {
     set: OverrideSet,
     /// How far the store's clock is ahead of the timeline.
     ahead_ms: i64,
+    /// The revision of the document that the store had last.
+    revision: String,
+    obstacles: Obstacles,
 }
 
 impl Overrides {
@@ -69,12 +79,14 @@ impl Overrides {
         let configured = Arc::new(policy);
         let timeline = Timeline::begin(Clock::Real);
         let ahead_ms = timeline.unix_ms() - timeline.now().as_i64();
+        let (revision, obstacles) = (sharing::UNKNOWN.to_owned(), Obstacles::default());
         let live = Arc::new(Live::new(Arc::clone(&configured)));
-        let state = Mutex::new(State { configured, set: OverrideSet::default(), ahead_ms });
-        let (changing, changed) = (tokio::sync::Mutex::default(), Notify::new());
-        let shared = Arc::new(Shared { live, limiter, state, changing, changed, timeline });
+        let state =
+            Mutex::new(State { configured, set: OverrideSet::default(), ahead_ms, revision, obstacles });
+        let (changing, changed, message) = (tokio::sync::Mutex::default(), Notify::new(), Notify::new());
+        let shared = Arc::new(Shared { live, limiter, state, changing, changed, message, timeline });
         journal::count(&OverrideSet::default());
-        let upkeep = tokio::spawn(Arc::clone(&shared).expire_all());
+        let upkeep = tokio::spawn(upkeep(Arc::clone(&shared)));
         Self { shared, _upkeep: Arc::new(AbortOnDropHandle::new(upkeep)) }
     }
 
@@ -106,6 +118,15 @@ impl Overrides {
     #[must_use]
     pub fn are_shared(&self) -> bool {
         self.shared.limiter.shared_store().is_some()
+    }
+
+    /// Returns what stands in the way of sharing them, and the rules of Redis's ACL that this instance's user lacks.
+    #[must_use]
+    pub fn obstacles(&self) -> (Obstacles, Vec<String>) {
+        let obstacles = self.shared.state().obstacles.clone();
+        let key = self.shared.limiter.shared_store().map(|store| store.document_key()).unwrap_or_default();
+        let missing = obstacles.missing_rights(&key);
+        (obstacles, missing)
     }
 
     /// Returns the latest version of any override that this instance knows; 0 if there was none.
@@ -150,7 +171,7 @@ impl Overrides {
         }
         let item = self
             .shared
-            .change(|set, now_ms| {
+            .change(&|set, now_ms| {
                 let current = set.get(subject);
                 expected.check(current)?;
                 if current.is_none() && set.overrides().count() >= MAX_OVERRIDES {
@@ -185,7 +206,7 @@ impl Overrides {
         author: &str,
     ) -> Result<Option<Override>, ChangeError> {
         self.shared
-            .change(|set, now_ms| {
+            .change(&|set, now_ms| {
                 let current = set.get(subject).cloned();
                 expected.check(current.as_ref())?;
                 if current.is_some() {
@@ -211,7 +232,7 @@ impl Overrides {
         shared.limiter.delete(&forms, client).await.map_err(ChangeError::from_store)?;
         let (rule, client) = (Arc::<str>::from(rule), Arc::<str>::from(client));
         shared
-            .change(|set, now_ms| {
+            .change(&|set, now_ms| {
                 set.reset(Arc::clone(&rule), Arc::clone(&client), author, now_ms);
                 Ok(())
             })
@@ -266,15 +287,14 @@ impl Shared {
         }
     }
 
-    /// Makes a change, and puts it in force.
-    async fn change<T>(
-        &self,
-        act: impl Fn(&mut OverrideSet, i64) -> Result<T, ChangeError>,
-    ) -> Result<T, ChangeError> {
+    /// Makes a change, and puts it in force: where a store is shared, on all instances.
+    async fn change<T>(&self, act: Act<'_, T>) -> Result<T, ChangeError> {
         let _changing = self.changing.lock().await;
+        if let Some(store) = self.limiter.shared_store() {
+            return sharing::exchange(self, store, act).await;
+        }
         let mut state = self.state();
-        let now_ms = self.now_ms(&state);
-        let mut set = state.set.clone();
+        let (mut set, now_ms) = (state.set.clone(), self.now_ms(&state));
         set.prune(now_ms);
         let made = act(&mut set, now_ms)?;
         self.adopt(&mut state, set);
@@ -313,21 +333,42 @@ impl Shared {
         }
     }
 
-    /// Ends overrides when they expire, for as long as the process runs.
-    async fn expire_all(self: Arc<Self>) {
-        loop {
-            let left_ms = {
-                let mut state = self.state();
-                let set = state.set.clone();
-                self.adopt(&mut state, set);
-                state.set.next_expiry().map(|at_ms| at_ms - self.now_ms(&state))
-            };
-            let left =
-                left_ms.map(|left_ms| Duration::from_millis(u64::try_from(left_ms).unwrap_or_default()));
-            tokio::select! {
-                () = sleep(left.unwrap_or(Duration::from_secs(3_600))) => {}
-                () = self.changed.notified() => {}
-            }
+    /// Ends the overrides that have expired. Returns the time until the next one does.
+    fn expire(&self) -> Option<Duration> {
+        let mut state = self.state();
+        let now_ms = self.now_ms(&state);
+        if state.set.next_expiry().is_some_and(|at_ms| at_ms <= now_ms) {
+            let set = state.set.clone();
+            self.adopt(&mut state, set);
+        }
+        let left_ms = state.set.next_expiry()? - now_ms;
+        Some(Duration::from_millis(u64::try_from(left_ms).unwrap_or_default()))
+    }
+
+    /// Notes what stands in the way of sharing, and logs what is new of it.
+    fn note(&self, note: impl FnOnce(&mut Obstacles)) {
+        let mut state = self.state();
+        let before = state.obstacles.clone();
+        note(&mut state.obstacles);
+        journal::obstacles(&before, &state.obstacles);
+    }
+
+    /// Notes the store's time.
+    fn observe_time(&self, now: StoreMs) {
+        self.state().ahead_ms = now.as_i64() - self.timeline.now().as_i64();
+    }
+}
+
+/// Keeps the overrides in force for as long as the process runs.
+async fn upkeep(shared: Arc<Shared>) {
+    if let Some(store) = shared.limiter.shared_store() {
+        return sharing::share_all(&shared, store).await;
+    }
+    loop {
+        let expiry = shared.expire();
+        tokio::select! {
+            () = sleep(expiry.unwrap_or(Duration::from_secs(3_600))) => {}
+            () = shared.changed.notified() => {}
         }
     }
 }

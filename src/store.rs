@@ -4,6 +4,7 @@
 //! against both (`tests/it/store_conformance.rs`). A store does not know what HTTP is.
 
 mod decision;
+mod document;
 mod error;
 mod generation;
 mod health;
@@ -14,6 +15,7 @@ mod settlement;
 mod time;
 
 pub use decision::{Charged, Decision, Decisions, KeyedCharge};
+pub use document::{DocumentOutcome, DocumentReply, REVISION};
 pub use error::StoreError;
 pub use generation::{AtomicGeneration, Generation, GenerationSpan};
 pub use health::{ServerHealth, StateChange, StoreHealth};

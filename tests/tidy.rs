@@ -111,6 +111,7 @@ const PURE: &[&str] = &[
     "limiter/outage/undecided",
     "limiter/verdict",
     "overrides/change",
+    "overrides/document",
     "overrides/effective",
     "overrides/set",
     "proxy/target",

@@ -280,9 +280,9 @@ pub enum ChangeError {
 
 impl ChangeError {
     pub(super) fn from_store(error: StoreError) -> Self {
-        match error {
-            StoreError::Denied(reason) => Self::Denied(reason),
-            error => Self::Unavailable(error),
+        match error.denial() {
+            Some(reason) => Self::Denied(reason),
+            None => Self::Unavailable(error),
         }
     }
 }

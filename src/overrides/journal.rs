@@ -2,6 +2,7 @@
 
 use super::change::{Effect, Override, Subject};
 use super::set::{Entry, OverrideSet};
+use super::sharing::{Obstacles, is_denied};
 use crate::metrics;
 
 /// Logs how the second set differs from the first.
@@ -46,5 +47,22 @@ pub(super) fn count(set: &OverrideSet) {
     for kind in Effect::KINDS {
         let number = set.overrides().filter(|item| item.effect.kind(&item.subject) == kind).count();
         metrics::overrides(kind, number);
+    }
+}
+
+/// Logs what stands in the way of sharing since now.
+pub(super) fn obstacles(before: &Obstacles, after: &Obstacles) {
+    // That Redis is unavailable is logged by the store.
+    let new = |before: &Option<String>, after: &Option<String>| {
+        after.clone().filter(|reason| before != after && is_denied(reason))
+    };
+    if let Some(reason) = new(&before.reading, &after.reading) {
+        tracing::warn!(reason, "overrides cannot be shared: those known here stay in force");
+    }
+    if let Some(reason) = new(&before.subscribing, &after.subscribing) {
+        tracing::warn!(reason, "no messages about overrides: changes act here within two seconds");
+    }
+    if let Some(reason) = new(&before.publishing, &after.publishing) {
+        tracing::warn!(reason, "no message about this override: it acts elsewhere within two seconds");
     }
 }

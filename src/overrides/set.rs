@@ -110,6 +110,44 @@ impl OverrideSet {
         self.resets.push(Reset { rule, client, author: author.to_owned(), version });
     }
 
+    /// Adds what the other side knows better. Returns whether this side knows something better than the other one.
+    pub(super) fn merge(&mut self, other: &Self) -> bool {
+        let mut knows_better = false;
+        let (own_floor, other_floor) = (self.floor, other.floor);
+        self.entries.retain(|subject, own| match other.entries.get(subject) {
+            Some(theirs) => {
+                match own.version().cmp(&theirs.version()) {
+                    std::cmp::Ordering::Less => own.clone_from(theirs),
+                    std::cmp::Ordering::Equal => {}
+                    std::cmp::Ordering::Greater => knows_better = true,
+                }
+                true
+            }
+            None if own.version() <= other_floor => false,
+            None => {
+                knows_better = true;
+                true
+            }
+        });
+        for (subject, theirs) in &other.entries {
+            if !self.entries.contains_key(subject) {
+                if theirs.version() > own_floor {
+                    self.entries.insert(subject.clone(), theirs.clone());
+                } else {
+                    knows_better = true;
+                }
+            }
+        }
+        self.floor = own_floor.max(other_floor);
+        for reset in &other.resets {
+            if !self.resets.contains(reset) {
+                self.resets.push(reset.clone());
+            }
+        }
+        self.resets.sort_by_key(|reset| reset.version);
+        knows_better
+    }
+
     /// Turns what has expired into removals, and forgets removals and resets that are old. Returns what has expired.
     pub(super) fn prune(&mut self, now_ms: i64) -> Vec<Override> {
         let mut expired = Vec::new();
@@ -222,5 +260,55 @@ mod tests {
         assert_eq!(set.resets.len(), 1);
         set.prune(NOW_MS + RESET_MS);
         assert_eq!(set.resets, []);
+    }
+
+    /// Returns both sides after each has learned from the other, and whether each knew something better.
+    fn exchanged(one: &OverrideSet, other: &OverrideSet) -> (OverrideSet, bool, bool) {
+        let (mut left, mut right) = (one.clone(), other.clone());
+        let knows_better = (left.merge(other), right.merge(one));
+        assert_eq!(left, right, "both sides agree");
+        (left, knows_better.0, knows_better.1)
+    }
+
+    #[test]
+    fn of_two_changes_the_later_one_is_in_force() {
+        let (older, newer) = (with(&[item("a", None, 7)]), with(&[item("a", Some(NOW_MS), 8)]));
+        assert_eq!(exchanged(&older, &newer), (newer.clone(), false, true));
+        assert_eq!(exchanged(&newer, &newer), (newer.clone(), false, false));
+    }
+
+    #[test]
+    fn a_server_that_lost_everything_learns_it_again() {
+        let mut known = with(&[item("a", None, 7)]);
+        known.remove(Subject::Rule("b".into()), "oncall", NOW_MS);
+        known.reset("a".into(), "*".into(), "oncall", NOW_MS);
+        assert_eq!(exchanged(&known, &OverrideSet::default()), (known.clone(), true, false));
+    }
+
+    #[test]
+    fn a_removal_is_not_undone_by_an_instance_that_missed_it() {
+        let late = with(&[item("a", None, 7)]);
+        let mut known = late.clone();
+        known.remove(Subject::Rule("a".into()), "oncall", NOW_MS);
+        assert_eq!(exchanged(&late, &known), (known.clone(), false, true));
+        known.prune(NOW_MS + REMOVAL_MS + 1);
+        assert_eq!(known.entries.len(), 0);
+        let (agreed, late_knows_better, _) = exchanged(&late, &known);
+        assert_eq!((agreed.entries.len(), late_knows_better), (0, false), "also after it is forgotten");
+    }
+
+    #[test]
+    fn an_expired_override_does_not_give_way_to_its_predecessor() {
+        let late = with(&[item("a", None, 7)]);
+        let mut known = with(&[item("a", Some(NOW_MS), 8)]);
+        known.prune(NOW_MS);
+        assert_eq!(exchanged(&late, &known).0.get(&Subject::Rule("a".into())), None);
+    }
+
+    #[test]
+    fn what_each_side_alone_knows_is_kept() {
+        let (one, other) = (with(&[item("a", None, 7)]), with(&[item("b", None, 6)]));
+        let both = with(&[item("a", None, 7), item("b", None, 6)]);
+        assert_eq!(exchanged(&one, &other), (both, true, true));
     }
 }

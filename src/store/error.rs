@@ -35,6 +35,18 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Returns why the server does not allow the call, if that is the error.
+    #[must_use]
+    pub fn denial(&self) -> Option<String> {
+        match self {
+            Self::Denied(reason) => Some(reason.clone()),
+            Self::Redis(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => {
+                Some(error.to_string())
+            }
+            _ => None,
+        }
+    }
+
     /// Returns whether the call itself caused the error, so that repeating it would fail again.
     #[must_use]
     pub fn is_permanent(&self) -> bool {

@@ -10,14 +10,15 @@ mod across_slots;
 mod counters;
 mod route;
 mod server;
+mod subscription;
 mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    AtomicGeneration, Charged, Decision, Decisions, Generation, Instances, KeyedCharge, Settlement,
-    StoreError, StoreHealth, StoreMs,
+    AtomicGeneration, Charged, Decision, Decisions, DocumentReply, Generation, Instances, KeyedCharge,
+    Settlement, StoreError, StoreHealth, StoreMs,
 };
 use crate::clock::{Clock, Stopwatch};
 use crate::metrics::{self, StoreMeter};
@@ -27,6 +28,7 @@ use counters::Counters;
 use route::Route;
 use server::node::Nodes;
 use server::probe_thread::ProbeThread;
+
 pub use wire::access::{Access, StoreTls};
 use wire::call::Calls;
 use wire::dialer::Dialer;
@@ -137,6 +139,22 @@ impl RedisStore {
     pub async fn delete(&self, keys: &[String]) -> Result<(), StoreError> {
         let deadline = Stopwatch::start().deadline(self.settle_timeout());
         self.counters.delete(keys, deadline).await
+    }
+
+    /// Returns the document that all instances share if it has another revision than `known`: `""` if there was none, `"-"`
+    /// if the caller does not know. If `new` is not empty, that replaces a document of the known revision.
+    ///
+    /// # Errors
+    /// When it is not known whether that was done.
+    pub async fn document(&self, known: &str, new: &[u8]) -> Result<DocumentReply, StoreError> {
+        let deadline = Stopwatch::start().deadline(self.settle_timeout());
+        self.counters.document(known, new, deadline).await
+    }
+
+    /// Returns the key of that document, which is also the channel of messages about it.
+    #[must_use]
+    pub fn document_key(&self) -> String {
+        self.counters.calls.keyspace().document()
     }
 
     /// Records that this instance is alive for this long. Returns which instances are.

@@ -26,6 +26,7 @@ mod limiting;
 mod names;
 mod ops;
 mod outage;
+mod overrides;
 mod parts;
 mod path;
 mod proxy_protocol;

@@ -21,14 +21,14 @@ use tidegate::window::{Charge, Limit};
 use crate::harness::{Cluster, Redis, eventually};
 
 /// More than a busy machine needs: with this, no reply is late.
-const PATIENT: Duration = Duration::from_secs(10);
+pub const PATIENT: Duration = Duration::from_secs(10);
 /// A server that is gone is given up soon enough for a test to see it.
 const BRIEF: Duration = Duration::from_secs(1);
 
 /// A quota that no test uses up.
 const PLENTY: i64 = 1_000_000;
 
-fn store(topology: RedisTopology, timeout: Duration, clock: Clock) -> RedisStore {
+pub fn store(topology: RedisTopology, timeout: Duration, clock: Clock) -> RedisStore {
     let login = RedisConnectionInfo::default();
     let access = Access { server: login.clone(), sentinel: login, tls: None };
     RedisStore::new(&settings(topology, timeout), access, clock)
@@ -52,7 +52,7 @@ fn on_cluster(cluster: &Cluster, timeout: Duration) -> RedisStore {
     store(RedisTopology::Cluster(addresses(&cluster.nodes)), timeout, Clock::Real)
 }
 
-fn addresses<'a>(servers: impl IntoIterator<Item = &'a Redis>) -> Vec<ServerAddress> {
+pub fn addresses<'a>(servers: impl IntoIterator<Item = &'a Redis>) -> Vec<ServerAddress> {
     servers.into_iter().map(|server| local(server.port())).collect()
 }
 

@@ -11,7 +11,9 @@ use super::wire::resp::Reply;
 use super::wire::{reply, slot};
 use crate::clock::{Deadline, Stopwatch};
 use crate::metrics::StoreMeter;
-use crate::store::{Charged, Decision, Decisions, Instances, KeyedCharge, Settlement, StoreError, StoreMs};
+use crate::store::{
+    Charged, Decision, Decisions, DocumentReply, Instances, KeyedCharge, Settlement, StoreError, StoreMs,
+};
 use crate::window::Counter;
 
 /// The counters of all servers.
@@ -138,6 +140,23 @@ impl Counters {
         let alive_ms = i64::try_from(alive.as_millis()).unwrap_or(i64::MAX);
         let slot = self.slot_of_key(|| self.calls.keyspace().instances());
         reply::instances(&self.call(self.calls.heartbeat(slot, alive_ms, deadline)).await?)
+    }
+
+    /// Returns the slot of the shared document.
+    pub(super) fn slot_of_document(&self) -> u16 {
+        self.slot_of_key(|| self.calls.keyspace().document())
+    }
+
+    /// Reads or replaces the shared document.
+    pub(super) async fn document(
+        &self,
+        known: &str,
+        new: &[u8],
+        deadline: Deadline,
+    ) -> Result<DocumentReply, StoreError> {
+        let slot = self.slot_of_document();
+        let reply = self.call(self.calls.document(slot, known, new, deadline)).await?;
+        reply::document(&reply).inspect_err(|_| self.route.report_invalid_reply(slot))
     }
 
     async fn call(&self, call: Call) -> Result<Reply, StoreError> {

@@ -8,6 +8,7 @@ mod topology;
 
 use std::sync::Arc;
 
+use bb8_redis::redis::{ErrorKind, RedisError};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::server::endpoint::{Endpoint, Primary};
@@ -67,6 +68,17 @@ impl Route {
         match self {
             Self::Single { node, .. } => node.queue_depth(),
             Self::Cluster(cluster) => cluster.queue_depth(),
+        }
+    }
+
+    /// Returns the address of the server of a slot.
+    pub(super) async fn address(&self, slot: u16) -> Result<ServerAddress, RedisError> {
+        match self {
+            Self::Single { node, .. } => node.address().await,
+            Self::Cluster(cluster) => {
+                let unknown = || RedisError::from((ErrorKind::Client, "no server is known to own the slot"));
+                cluster.address(slot).ok_or_else(unknown)
+            }
         }
     }
 

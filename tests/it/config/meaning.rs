@@ -49,6 +49,7 @@ fn decision(
         Plan::Reject { rule, missing } => format!("{} lacks {missing}", rule.name),
         Plan::TooManyValues { rule, part } => format!("{} has too many of {part}", rule.name),
         Plan::TooManyReadings { rule } => format!("{} and too many others", rule.name),
+        Plan::Blocked { rule } => format!("{} blocks", rule.name),
         Plan::Check { rule, .. } => rule.map_or("free".to_owned(), |rule| rule.name.to_string()),
     }
 }

@@ -64,6 +64,7 @@ fn a_key_by_name_counts_by_the_first_one() {
         let config = right(&file(&text));
         assert_eq!(*config.policy.rules()[0].key.parts, [KeyPart::TlsSan]);
         match plan(&config.policy, names, direct) {
+            Plan::Blocked { rule } => panic!("{} blocks", rule.name),
             Plan::Check { checks, .. } => {
                 checks.first().map_or("free".to_owned(), |check| check.client.clone())
             }

@@ -56,6 +56,11 @@ impl Cluster {
         }
     }
 
+    /// Returns the address of the server that owns the slot, if there is one.
+    pub(crate) fn address(&self, slot: u16) -> Option<ServerAddress> {
+        self.topology.map().owner(slot).map(|(address, _)| address)
+    }
+
     /// Returns whether no server is used at the moment.
     pub(crate) fn queue_depth(&self) -> usize {
         self.topology.map().servers().map(|(_, node)| node.queue_depth()).sum()

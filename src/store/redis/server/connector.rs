@@ -49,6 +49,14 @@ impl Connector {
         Self { endpoint, dialer, local, breaker, backoff: Arc::default(), restarts }
     }
 
+    /// Returns the address that it connects to.
+    pub(crate) async fn address(&self) -> Result<ServerAddress, RedisError> {
+        match &*self.endpoint {
+            Endpoint::Fixed(address) => Ok(address.clone()),
+            Endpoint::Primary(primary) => primary.current().await,
+        }
+    }
+
     /// Opens a connection, at once and with no time limit.
     pub(crate) async fn open(&self) -> Result<Connection, RedisError> {
         match &*self.endpoint {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use bb8_redis::bb8::Pool;
+use bb8_redis::redis::RedisError;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -19,6 +20,7 @@ use super::queue::{Outcome, OutcomeReceiver, Queue, Trips};
 use super::restart::RestartDetector;
 use crate::clock::Stopwatch;
 use crate::metrics::StoreMeter;
+use crate::settings::ServerAddress;
 use crate::store::redis::wire::call::{Call, Calls};
 use crate::store::redis::wire::dialer::Dialer;
 use crate::store::redis::wire::fault;
@@ -70,10 +72,10 @@ impl Nodes {
         let queue = Queue::start(self.connections, &pool, &connector, Arc::clone(&breaker), trips);
         let failed_slot = Arc::new(AtomicU16::new(0));
         let calls = Arc::clone(&self.calls);
-        let probe = Probe::new(connector, calls, self.timeout, self.local, Arc::clone(&failed_slot));
+        let probe = Probe::new(connector.clone(), calls, self.timeout, self.local, Arc::clone(&failed_slot));
         let supervisor = Supervisor::new(Arc::clone(&breaker), probe);
         let _supervisor = AbortOnDropHandle::new(self.probes.handle().spawn(supervisor.run()));
-        Arc::new(Node { queue, breaker, failed_slot, timeout: self.timeout, _supervisor })
+        Arc::new(Node { queue, connector, breaker, failed_slot, timeout: self.timeout, _supervisor })
     }
 }
 
@@ -81,6 +83,7 @@ impl Nodes {
 #[derive(Debug)]
 pub(crate) struct Node {
     queue: Queue,
+    connector: Connector,
     breaker: Arc<Breaker>,
     /// The slot of the last failed call, for probes.
     failed_slot: Arc<AtomicU16>,
@@ -98,6 +101,11 @@ impl Node {
     /// Returns how many calls wait for a round trip.
     pub(crate) fn queue_depth(&self) -> usize {
         self.queue.depth()
+    }
+
+    /// Returns the address of the server.
+    pub(crate) async fn address(&self) -> Result<ServerAddress, RedisError> {
+        self.connector.address().await
     }
 
     /// Records that the store goes on without this server.

@@ -3,7 +3,7 @@
 use super::keyspace::Keyspace;
 use super::packed_counter;
 use super::resp::{self, Command};
-use super::scripts::{DELETE, GIVE_BACK, HEARTBEAT, READ, SETTLE, TAKE, evalsha};
+use super::scripts::{DELETE, DOCUMENT, GIVE_BACK, HEARTBEAT, READ, SETTLE, TAKE, evalsha};
 use crate::clock::{Clock, Deadline};
 use crate::store::{Decision, KeyedCharge, Settlement};
 use crate::window::{Charge, Limit};
@@ -147,6 +147,14 @@ impl Calls {
             command.word(&self.keyspace.counter_parts(key));
         });
         self.timed(command, slot, deadline)
+    }
+
+    /// Returns the shared document if it has another revision than `known`. If `new` is not empty, that replaces a document
+    /// of this revision.
+    pub(crate) fn document(&self, slot: u16, known: &str, new: &[u8], deadline: Deadline) -> Call {
+        let mut command = evalsha(&DOCUMENT, 1, 2);
+        command.word(&[self.keyspace.document().as_bytes()]).word(&[known.as_bytes()]).word(&[new]);
+        Call { command: command.into_bytes(), slot, deadline, timed: false }
     }
 
     /// Records that this instance is alive for the next `alive_ms` milliseconds.

@@ -45,6 +45,11 @@ impl Keyspace {
         self.counter("instances")
     }
 
+    /// Returns the key of the shared document, which is also the channel of messages about it.
+    pub(crate) fn document(&self) -> String {
+        self.counter("overrides")
+    }
+
     /// Returns the key of a counter in `slot` that only probes use.
     pub(crate) fn probe(&self, slot: u16) -> String {
         self.counter(&format!("{{{}}}:probe", slot::tag(slot)))

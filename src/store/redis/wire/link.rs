@@ -9,7 +9,7 @@ use std::task::{Poll, ready};
 
 use bb8_redis::redis::{Cmd, ErrorKind, Pipeline, RedisConnectionInfo, RedisError, Value};
 use futures_util::FutureExt as _;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -73,6 +73,29 @@ impl Link {
             Stream::Plain(stream) => exchange(stream, received, commands, number).await,
             Stream::Tls(stream) => exchange(&mut **stream, received, commands, number).await,
         }
+    }
+
+    /// Sends a command, and does not wait for its reply.
+    pub(crate) async fn write(&mut self, command: &[u8]) -> Result<(), RedisError> {
+        match &mut self.stream {
+            Stream::Plain(stream) => stream.write_all(command).await?,
+            Stream::Tls(stream) => {
+                stream.write_all(command).await?;
+                stream.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for anything that the server sends, and drops it. The connection carries no more round trips.
+    pub(crate) async fn receive(&mut self) -> Result<(), RedisError> {
+        self.received.clear();
+        self.received.reserve(RECEIVED);
+        let read = match &mut self.stream {
+            Stream::Plain(stream) => stream.read_buf(&mut self.received).await?,
+            Stream::Tls(stream) => stream.read_buf(&mut self.received).await?,
+        };
+        if read == 0 { Err(closed()) } else { Ok(()) }
     }
 
     /// Returns whether the server has not closed the connection. This costs no round trip. No reply is outstanding, so

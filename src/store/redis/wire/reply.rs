@@ -5,7 +5,9 @@ use bb8_redis::redis::{FromRedisValue as _, RedisError};
 use super::call::PROBE;
 use super::packed_counter;
 use super::resp::{Field, Fields, Reply};
-use crate::store::{Charged, Decision, Instances, KeyedCharge, StoreError, StoreMs};
+use crate::store::{
+    Charged, Decision, DocumentOutcome, DocumentReply, Instances, KeyedCharge, StoreError, StoreMs,
+};
 use crate::window::{Counter, Limit, RefusedGroups, Taken};
 
 /// The times, in milliseconds, that a counter can hold: it has 6 bytes for them.
@@ -97,6 +99,27 @@ pub(crate) fn counters(reply: &Reply, read: &[Charged<'_>]) -> Result<(StoreMs, 
         _ => Err(StoreError::InvalidReply("a counter is missing")),
     });
     Ok((StoreMs::new(now_ms), counters.collect::<Result<_, _>>()?))
+}
+
+/// Returns what `document.lua` reports.
+pub(crate) fn document(reply: &Reply) -> Result<DocumentReply, StoreError> {
+    let mut fields = reply.fields();
+    let Some(now_ms) = next_time(&mut fields) else { return Err(StoreError::InvalidReply("no time")) };
+    let mut text = || match fields.next() {
+        Some(Field::Text(text)) => text,
+        _ => &[],
+    };
+    let words = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+    let outcome = match (text(), text()) {
+        (b"same", _) => DocumentOutcome::Same,
+        (b"other", b"") => DocumentOutcome::Other(None),
+        (b"other", document) => DocumentOutcome::Other(Some(document.to_owned())),
+        (b"written", b"") => DocumentOutcome::Written { unpublished: None },
+        (b"written", reason) => DocumentOutcome::Written { unpublished: Some(words(reason)) },
+        (b"denied", reason) => DocumentOutcome::Denied(words(reason)),
+        _ => return Err(StoreError::InvalidReply("unknown outcome")),
+    };
+    Ok(DocumentReply { now: StoreMs::new(now_ms), outcome })
 }
 
 /// Returns what `heartbeat.lua` reports.

@@ -14,6 +14,7 @@ const SETTLE_CODE: &str =
 const HEARTBEAT_CODE: &str = include_str!("scripts/heartbeat.lua");
 const READ_CODE: &str = include_str!("scripts/read.lua");
 const DELETE_CODE: &str = include_str!("scripts/delete.lua");
+const DOCUMENT_CODE: &str = include_str!("scripts/document.lua");
 
 /// The words of a command that name a script, encoded.
 pub(super) type Name = LazyLock<Vec<u8>>;
@@ -30,14 +31,16 @@ pub(super) static HEARTBEAT: Name = LazyLock::new(|| name(HEARTBEAT_CODE));
 pub(super) static READ: Name = LazyLock::new(|| name(READ_CODE));
 /// Deletes counters.
 pub(super) static DELETE: Name = LazyLock::new(|| name(DELETE_CODE));
+/// Returns or replaces the shared document.
+pub(super) static DOCUMENT: Name = LazyLock::new(|| name(DOCUMENT_CODE));
 
 fn name(code: &str) -> Vec<u8> {
     resp::words(&[b"EVALSHA", Script::new(code).get_hash().as_bytes()])
 }
 
 /// Returns the commands that load the scripts.
-pub(crate) fn load_commands() -> [Cmd; 6] {
-    [TAKE_CODE, GIVE_BACK_CODE, SETTLE_CODE, HEARTBEAT_CODE, READ_CODE, DELETE_CODE]
+pub(crate) fn load_commands() -> [Cmd; 7] {
+    [TAKE_CODE, GIVE_BACK_CODE, SETTLE_CODE, HEARTBEAT_CODE, READ_CODE, DELETE_CODE, DOCUMENT_CODE]
         .map(|code| redis::cmd("SCRIPT").arg("LOAD").arg(code).take())
 }
 
