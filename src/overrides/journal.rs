@@ -60,9 +60,9 @@ pub(super) fn obstacles(before: &Obstacles, after: &Obstacles) {
         tracing::warn!(reason, "overrides cannot be shared: those known here stay in force");
     }
     if let Some(reason) = new(&before.subscribing, &after.subscribing) {
-        tracing::warn!(reason, "no messages about overrides: changes act here within two seconds");
+        tracing::info!(reason, "no messages about overrides: changes act here a moment later");
     }
     if let Some(reason) = new(&before.publishing, &after.publishing) {
-        tracing::warn!(reason, "no message about this override: it acts elsewhere within two seconds");
+        tracing::info!(reason, "no message about this override: it acts elsewhere a moment later");
     }
 }
