@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidegate::overrides::{ChangeError, Effect, Expected, MAX_OVERRIDES, Override, Subject};
-use tidegate::policy::Mode;
+use tidegate::policy::{Mode, Policy};
 
 use super::{CLIENT, EACH, Instance, OTHER, client, client_rate, each, mode, policy_of, proposal, rate};
 
@@ -79,6 +79,43 @@ async fn a_blocked_client_is_blocked_whatever_the_mode() {
     for (path, outcome) in [("/each", "allowed"), ("/trial", "allowed"), ("/off", "unlimited")] {
         assert_eq!(instance.ask(path, OTHER).await, outcome, "{path}");
     }
+}
+
+/// The rule `each` with other limits for the clients of a tier.
+fn tiered(limits: &str) -> Policy {
+    let rule = format!(
+        "[{{ name: each, match: {{ path: /each }}, key: [client_ip], rate: 5/h, tiers: {{ gold: {limits} }} }}]"
+    );
+    policy_of(&format!("{rule}\ntiers: [{{ name: gold, match: {{ clients: [203.0.113.0/24] }} }}]"))
+}
+
+#[tokio::test]
+async fn an_override_of_a_client_comes_before_its_tier() {
+    let instance = Instance::in_memory();
+    instance.overrides.configure(tiered("unlimited"));
+    assert_eq!(instance.ask("/each", CLIENT).await, "unlimited");
+    instance.set(&client("each"), client_rate(1)).await;
+    assert_eq!(instance.admits(CLIENT).await, 1);
+    instance.set(&client("each"), Effect::Blocked).await;
+    assert_eq!(instance.ask("/each", CLIENT).await, "blocked");
+    assert_eq!(instance.ask("/each", OTHER).await, "unlimited");
+}
+
+#[tokio::test]
+async fn a_tier_keeps_its_rate_and_takes_the_mode_of_its_rule() {
+    let instance = Instance::in_memory();
+    instance.overrides.configure(tiered("{ rate: 2/h }"));
+    instance.set(&each(), rate(7)).await;
+    assert_eq!(instance.admits(CLIENT).await, 2);
+    instance.set(&each(), mode(Mode::Shadow)).await;
+    assert_eq!(instance.ask("/each", CLIENT).await, "shadow_limited");
+    instance.unset(&each()).await;
+    assert_eq!(instance.ask("/each", CLIENT).await, "limited");
+    instance.set(&Subject::AllRules, mode(Mode::Shadow)).await;
+    assert_eq!(instance.ask("/each", CLIENT).await, "shadow_limited");
+    instance.overrides.reset("each", CLIENT, "oncall").await.unwrap();
+    instance.unset(&Subject::AllRules).await;
+    assert_eq!(instance.admits(CLIENT).await, 2);
 }
 
 #[tokio::test]
