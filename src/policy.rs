@@ -9,6 +9,7 @@ pub mod client;
 pub mod condition;
 pub mod counter_key;
 pub mod custom_response;
+mod facts;
 pub(crate) mod fields;
 pub(crate) mod header;
 pub mod holds;
@@ -17,6 +18,7 @@ pub(crate) mod host_pattern;
 pub(crate) mod limit;
 pub(crate) mod live;
 pub(crate) mod matcher;
+mod mode;
 pub mod networks;
 pub(crate) mod overridden;
 pub mod path;
@@ -29,97 +31,23 @@ pub mod tier;
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, Method};
+use http::HeaderName;
 use smallvec::SmallVec;
 
 use access_log::AccessLogPolicy;
 use bypass::Bypass;
-use client::{Client, ClientIdentity};
+use client::ClientIdentity;
 use counter_key::{HashKey, KeySpec, Resolved};
 pub use custom_response::CustomResponse;
+pub use facts::Facts;
 use fields::FieldNames;
 use holds::Holds;
 pub use limit::NamedLimit;
 use matcher::{Index, Match};
+pub use mode::{Mode, OnOutage};
 use overridden::{ClientRule, ClientRules};
 use path::PathPolicy;
 use tier::RuleTier;
-
-/// All that the rules may ask about a request.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
-    /// The request's own method; override headers do not count.
-    pub method: &'a Method,
-    /// Lower case, without port and trailing dot.
-    pub host: &'a str,
-    /// As [`path::matched`] makes it of the canonical path, which is what is forwarded.
-    pub path: &'a str,
-    /// The same of the path with its encoded separators decoded: see [`path::decoded`]. What applies to either path applies
-    /// to the request. None: the path has none.
-    pub decoded_path: Option<&'a str>,
-    /// As received, without the question mark; empty if there is none.
-    pub query: &'a str,
-    /// As received.
-    pub headers: &'a HeaderMap,
-    /// Whether the request is an upgrade to WebSocket, over HTTP/1.1 (RFC 6455) or HTTP/2 (RFC 8441), which is
-    /// forwarded as one. Its fields are hidden from the rules (`fields::is_hidden`), and its method is GET.
-    pub websocket: bool,
-    /// The sender of the request.
-    pub client: Client,
-    /// The verified names in the certificate that the peer showed: URIs first, then DNS names. Empty if it showed
-    /// none.
-    pub names: &'a [String],
-}
-
-impl<'a> Facts<'a> {
-    /// The names in the certificate of whom the request comes from. A proxy's certificate says nothing of those
-    /// for whom it forwards.
-    #[must_use]
-    pub fn own_names(&self) -> &'a [String] {
-        if self.client.direct { self.names } else { &[] }
-    }
-
-    /// Returns the facts under the decoded reading of the path, if it has one.
-    pub(crate) fn decoded(&self) -> Option<Self> {
-        self.decoded_path.map(|path| Self { path, decoded_path: None, ..*self })
-    }
-}
-
-/// What a rule does when it finds no room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// Refuses the request: see [`CustomResponse`].
-    #[default]
-    Enforce,
-    /// Forwards all the same, counts it, and marks the forwarded request.
-    Shadow,
-    /// Still decides which requests are its own, but checks nothing: they pass without a limit.
-    Off,
-}
-
-impl Mode {
-    /// Returns the word for it in the configuration.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Enforce => "enforce",
-            Self::Shadow => "shadow",
-            Self::Off => "off",
-        }
-    }
-}
-
-/// What a rule does when the store makes no decision in time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnOutage {
-    /// Decides with this instance's part of the limit, in memory.
-    #[default]
-    Local,
-    /// Forwards without a check.
-    Open,
-    /// Responds with 503 and Retry-After.
-    Closed,
-}
 
 /// One endpoint rule, or one global rule.
 #[derive(Clone, Debug)]
