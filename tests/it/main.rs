@@ -31,6 +31,7 @@ mod parts;
 mod path;
 mod proxy_protocol;
 mod proxying;
+mod recipes;
 mod redis;
 mod redis_server;
 mod reload;
