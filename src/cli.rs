@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue, Method, Uri};
 
-use crate::config::{Overrides, ops_listen_flag, tcp_listen_flag};
+use crate::config::{OPS_LISTEN, Overrides, ops_listen_flag, tcp_listen_flag};
 use crate::logging::{self, LogFormat};
 use crate::settings::Listen;
 
@@ -39,6 +39,8 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
+    /// Probe the tidegate that runs on this host or in this container: exits 0 if it is well, else 1
+    Health(HealthArgs),
 }
 
 /// Flags of `run`. They win over the file.
@@ -144,6 +146,40 @@ pub struct DemoArgs {
     pub log: LogArgs,
 }
 
+/// Arguments of `health`.
+#[derive(Args, Debug)]
+pub struct HealthArgs {
+    /// Which probe
+    #[arg(value_enum, default_value_t = Probe::Ready)]
+    pub probe: Probe,
+    /// The ops_listen of that tidegate. The configuration is not read, as it may have changed since that tidegate started
+    #[arg(long, env = "TIDEGATE_OPS_LISTEN", value_name = "IP:PORT", default_value_t = OPS_LISTEN, value_parser = ops_listen_flag)]
+    pub ops_listen: SocketAddr,
+}
+
+/// A probe of the ops listener.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Probe {
+    /// It runs
+    Live,
+    /// It takes requests: not while it shuts down
+    Ready,
+    /// It has started
+    Startup,
+}
+
+impl Probe {
+    /// Where the ops listener serves it.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Live => "/livez",
+            Self::Ready => "/readyz",
+            Self::Startup => "/startupz",
+        }
+    }
+}
+
 /// What is logged.
 #[derive(Args, Debug)]
 pub struct LogArgs {
@@ -234,7 +270,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
             check.forget_variable_file();
         }
         Command::Explain(explain) => explain.run.variables = variables,
-        Command::Demo(_) | Command::Schema => {}
+        Command::Demo(_) | Command::Schema | Command::Health(_) => {}
     }
     Ok(cli)
 }

@@ -46,6 +46,7 @@ use crate::settings::{Listen, Settings};
 pub use certificates::{Certificates, warnings as certificate_warnings};
 use diagnostic::Fault;
 pub use diagnostic::{Diagnostic, Severity};
+pub use file::OPS_LISTEN;
 pub use key_table::{Key, Kind};
 pub use listen::{ops_listen_flag, tcp_listen_flag};
 use report::{Located, Location, Report, Spanned};

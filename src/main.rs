@@ -40,6 +40,7 @@ fn main() -> ExitCode {
             let overrides = run.overrides();
             app::explain(run.config.as_deref(), &overrides, &Question { method, url, headers, peer }, form)
         }
+        Ok(Command::Health(health)) => app::health(health.ops_listen, health.probe.path()),
         Err(error) => {
             // Nobody is left to tell if standard error is closed.
             let _ = error.print();

@@ -49,7 +49,8 @@ const PROXY_PROTOCOL_HINTS: &[Hint] = &[
 const LOG_HELP: &str = "expected a level, or TARGET=LEVEL with ',' between several, such as info,h2=error";
 
 const LISTEN: Listen = Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8080));
-const OPS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9902);
+/// The default of `ops_listen`.
+pub const OPS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9902);
 
 /// Reads the file. None: there is a fault in it, which has been reported.
 pub(super) fn read(

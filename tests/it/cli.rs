@@ -4,6 +4,7 @@ mod check;
 mod check_reports;
 mod environment;
 mod explain;
+mod health;
 mod schema;
 mod starting;
 
