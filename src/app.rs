@@ -1,6 +1,7 @@
 //! The composition root: builds all parts, and owns the order in which they start and end.
 
 mod bind;
+mod cgroup;
 mod check;
 pub mod explain;
 mod guarantees;
@@ -71,6 +72,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 /// # Errors
 /// When the configuration is wrong, or a listener cannot be opened.
 pub fn run(file: Option<PathBuf>, overrides: &Flags, log: &LogArgs) -> Result<(), Failure> {
+    let overrides = &cgroup::within_memory(overrides);
     block_on(async {
         // First of all: until then each signal ends the process, those that are to be ignored included.
         let mut signals = Signals::listen()?;
@@ -177,6 +179,7 @@ async fn serve(
     let warnings = config.warnings_at(now);
     let Config { settings, policy, certificates, hash, .. } = config;
     let reminder = Reminder::new(config::certificate_warnings(&certificates, now), now);
+    cgroup::log_limit(&settings.bounds);
     raise_file_limit(&settings);
     let meter = Arc::new(ProxyMeter::default());
     reload::announce(&policy, &meter);
@@ -235,7 +238,9 @@ async fn serve(
         Arc::clone(&proxy).handle(request, connection)
     });
     let serving = tokio::spawn(serving);
-    tracing::info!(listen = %address, ops_listen = %ops_address, upstream = %settings.upstream, rules, "serving");
+    // As many as the CPU quota allows.
+    let workers = tokio::runtime::Handle::current().metrics().num_workers();
+    tracing::info!(listen = %address, ops_listen = %ops_address, upstream = %settings.upstream, rules, workers, "serving");
     started(&address, ops_address)?;
 
     let mut upkeep = tokio::time::interval(UPKEEP_EVERY);
@@ -307,7 +312,7 @@ fn raise_file_limit(settings: &Settings) {
 
 fn start_log(log: &LogArgs) -> anyhow::Result<Log> {
     let filter = log.log.as_deref().unwrap_or(DEFAULT_FILTER);
-    logging::start(filter, log.log_format)
+    logging::start(filter, log.log_format, log.log_to)
         .with_context(|| format!("the log filter '{filter}' cannot be read"))
 }
 

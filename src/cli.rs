@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 use http::{HeaderName, HeaderValue, Method, Uri};
 
 use crate::config::{OPS_LISTEN, Overrides, ops_listen_flag, tcp_listen_flag};
-use crate::logging::{self, LogFormat};
+use crate::logging::{self, LogFormat, LogTo};
 use crate::settings::Listen;
 
 /// Limits the rate of HTTP requests to the application behind it.
@@ -190,6 +190,9 @@ pub struct LogArgs {
     /// The form of log lines [default: text on a terminal, json elsewhere]
     #[arg(long, env = "TIDEGATE_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// Where log lines go
+    #[arg(long, env = "TIDEGATE_LOG_TO", value_name = "OUTPUT", default_value = "stderr")]
+    pub log_to: LogTo,
 }
 
 impl CheckArgs {

@@ -91,6 +91,8 @@ pub struct Overrides {
     pub redis: Option<String>,
     /// The memory store, whichever the file has.
     pub memory: bool,
+    /// The default of `bounds.connections`, where memory is limited.
+    pub default_connections: Option<usize>,
     /// `--limit`, any number: rules before those of the file.
     pub limits: Vec<String>,
     /// The flags whose value came from the environment, each with its variable: `--listen` and `TIDEGATE_LISTEN`.

@@ -1,4 +1,4 @@
-//! Where log lines go: standard error, as text on a terminal and as JSON elsewhere.
+//! Where log lines go: standard error or standard output, as text on a terminal and as JSON elsewhere.
 
 mod filter;
 mod modules;
@@ -26,6 +26,31 @@ pub enum LogFormat {
     Text,
 }
 
+/// Where log lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogTo {
+    /// Standard error.
+    Stderr,
+    /// Standard output.
+    Stdout,
+}
+
+impl LogTo {
+    fn is_terminal(self) -> bool {
+        match self {
+            Self::Stderr => std::io::stderr().is_terminal(),
+            Self::Stdout => std::io::stdout().is_terminal(),
+        }
+    }
+
+    fn writer(self) -> (NonBlocking, WorkerGuard) {
+        match self {
+            Self::Stderr => NonBlocking::new(std::io::stderr()),
+            Self::Stdout => NonBlocking::new(std::io::stdout()),
+        }
+    }
+}
+
 /// Keeps the log going; dropping it writes what is still waiting.
 #[derive(Debug)]
 pub(crate) struct Log {
@@ -36,7 +61,7 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// How many lines were dropped because standard error took them too slowly: a log that stalls must not
+    /// How many lines were dropped because the output did not take them in time: a log that stalls must not
     /// stall requests.
     #[must_use]
     pub(crate) fn dropped(&self) -> usize {
@@ -78,12 +103,12 @@ pub(crate) fn check(filter: &str) -> Result<(), FilterError> {
 ///
 /// # Errors
 /// When `filter` cannot be read.
-pub(crate) fn start(filter: &str, format: Option<LogFormat>) -> Result<Log, FilterError> {
+pub(crate) fn start(filter: &str, format: Option<LogFormat>, to: LogTo) -> Result<Log, FilterError> {
     let filter = filter::parse(filter)?;
-    let (writer, guard) = NonBlocking::new(std::io::stderr());
+    let (writer, guard) = to.writer();
     let dropped = writer.error_counter();
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    let is_terminal = std::io::stderr().is_terminal();
+    let is_terminal = to.is_terminal();
     let default = if is_terminal { LogFormat::Text } else { LogFormat::Json };
     // Only the first call of a process has an effect, as it should be. Reloading fails only when the log is gone.
     let filter: Arc<dyn Fn(EnvFilter) + Send + Sync> = match format.unwrap_or(default) {

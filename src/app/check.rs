@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::{Failure, guarantees};
+use super::{Failure, cgroup, guarantees};
 use crate::clock;
 use crate::config::{self, Config, Diagnostic, Input, Overrides, Severity};
 
@@ -40,6 +40,7 @@ struct Checked {
 /// # Errors
 /// The diagnostics of all files that cannot be run; none, if they are reported as JSON.
 pub fn check(files: &[PathBuf], overrides: &Overrides, options: CheckOptions) -> Result<(), Failure> {
+    let overrides = &cgroup::within_memory(overrides);
     let mut checked = Vec::new();
     if files.is_empty() {
         checked.push(read(None, overrides, options)?);

@@ -43,8 +43,13 @@ const KIB: i64 = 1024;
 const MOST: i64 = 1_000_000;
 const TIMES: (&str, &str) = ("1ms", "24h");
 
-pub(super) fn read(file: &mut Section<'_>) -> Bounds {
+/// Reads the bounds. `connections` is the default of the key of that name, if not the usual one.
+pub(super) fn read(file: &mut Section<'_>, connections: Option<usize>) -> Bounds {
     let mut bounds = Bounds::default();
+    if let Some(connections) = connections {
+        bounds.connections = connections;
+        bounds.connections_per_client = (connections / 2).max(1);
+    }
     if let Some(value) = file.mapping("bounds") {
         value.section(HINTS, |section| {
             read_into(&mut bounds, section);

@@ -67,7 +67,7 @@ pub(super) fn read(
         let tls = Field::read(file.value("tls", Kind::Mapping, ""), |value| tls::server(&value, secrets));
         let proxy_protocol = proxy_protocol(file, &listen);
         let upstream = upstream::read(file, overrides, &listen.value, secrets);
-        let bounds = bounds::read(file);
+        let bounds = bounds::read(file, overrides.default_connections);
         let (store, on_outage) = store::read(file, overrides, secrets);
         let clients_named = match &tls {
             Field::Absent => false,

@@ -63,6 +63,17 @@ async fn a_limit_takes_over_no_counter_of_a_limit_that_stood_in_its_place() {
 }
 
 #[tokio::test]
+async fn the_log_goes_to_standard_output_on_request() {
+    let upstream = Upstream::start().await;
+    // The harness reads from there that it serves.
+    let mut tidegate = Tidegate::start(upstream.address, &["--limit=/a=1/h", "--log-to=stdout"]).await;
+    tidegate.signal("INT");
+    assert!(tidegate.ended().await.success());
+    assert_eq!(tidegate.logged("shutting down").len(), 1);
+    assert_eq!(tidegate.beside_the_log(), "");
+}
+
+#[tokio::test]
 async fn variables_take_the_place_of_flags() {
     let upstream = Upstream::start().await;
     let mut command = command();
@@ -252,9 +263,17 @@ fn help_is_no_failure() {
 #[test]
 fn the_help_of_run_has_every_flag() {
     let help = Tidegate::finished(&["run", "--help"]).stdout;
-    for flag in
-        ["--config", "--listen", "--upstream", "--redis", "--limit", "--ops-listen", "--log", "--log-format"]
-    {
+    for flag in [
+        "--config",
+        "--listen",
+        "--upstream",
+        "--redis",
+        "--limit",
+        "--ops-listen",
+        "--log",
+        "--log-format",
+        "--log-to",
+    ] {
         assert!(help.contains(flag), "{flag} is not in the help");
     }
 }
@@ -294,9 +313,10 @@ async fn the_demo_has_an_upstream_of_its_own() {
 async fn the_demo_says_what_to_try() {
     let demo = Tidegate::run(&["demo"]).await;
     let (proxy, ops, url) = (demo.address, demo.ops, demo.url("/api/v1/prd/import"));
-    let said =
-        eventually("the invitation", async || Some(demo.stdout()).filter(|said| said.contains("Ctrl-C")))
-            .await;
+    let said = eventually("the invitation", async || {
+        Some(demo.beside_the_log()).filter(|said| said.contains("Ctrl-C"))
+    })
+    .await;
     for part in [&format!("curl -i http://{proxy}/api/v1/tasks"), &url, &format!("http://{ops}/metrics")] {
         assert!(said.contains(part), "the demo does not say '{part}': {said}");
     }

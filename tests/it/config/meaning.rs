@@ -91,6 +91,20 @@ fn flags_win_over_the_file() {
 }
 
 #[test]
+fn limited_memory_changes_the_default_of_connections_alone() {
+    let limited = Overrides { default_connections: Some(512), ..Overrides::default() };
+    let connections = |bounds: &str| {
+        let text = file(&format!("bounds: {bounds}\nrules: [{{ name: a, rate: 1/s }}]"));
+        let bounds = compile_with(&text, &limited).unwrap().settings.bounds;
+        (bounds.connections, bounds.connections_per_client)
+    };
+    assert_eq!(connections("{ streams: 10 }"), (512, 256));
+    assert_eq!(connections(""), (512, 256));
+    assert_eq!(connections("{ connections_per_client: 100 }"), (512, 100));
+    assert_eq!(connections("{ connections: 2000 }"), (2000, 1000));
+}
+
+#[test]
 fn a_rule_with_everything() {
     let config = right(&file(
         "store: { on_outage: closed }

@@ -18,7 +18,7 @@ pub struct Tidegate {
     pub address: SocketAddr,
     pub ops: SocketAddr,
     log: Lines,
-    stdout: Lines,
+    other: Lines,
     readers: [JoinHandle<()>; 2],
     directory: TempDir,
 }
@@ -109,13 +109,17 @@ impl Tidegate {
 
     /// A command of the binary that serves, on ports of its own choice.
     pub async fn spawn(mut command: Command) -> Self {
+        let logs_to_stdout = command.get_args().any(|argument| argument == "--log-to=stdout");
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (log, stdout) = (Arc::default(), Arc::default());
-        let readers =
-            [collect(child.stderr.take().unwrap(), &log), collect(child.stdout.take().unwrap(), &stdout)];
+        let (log, other) = (Arc::default(), Arc::default());
+        let (to_stderr, to_stdout) = if logs_to_stdout { (&other, &log) } else { (&log, &other) };
+        let readers = [
+            collect(child.stderr.take().unwrap(), to_stderr),
+            collect(child.stdout.take().unwrap(), to_stdout),
+        ];
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let directory = tempfile::tempdir().unwrap();
-        let mut tidegate = Self { child, address: nowhere, ops: nowhere, log, stdout, readers, directory };
+        let mut tidegate = Self { child, address: nowhere, ops: nowhere, log, other, readers, directory };
         let serving = eventually("tidegate to serve", async || {
             let ended = tidegate.child.try_wait().unwrap();
             assert!(ended.is_none(), "tidegate ended: {ended:?} {:#?}", tidegate.logged(""));
@@ -190,9 +194,9 @@ impl Tidegate {
         lines.filter(|line: &Value| line["target"] == target).collect()
     }
 
-    /// What it has written to standard output.
-    pub fn stdout(&self) -> String {
-        self.stdout.lock().unwrap().join("\n")
+    /// What it has written to standard output, or, if it logs there, to standard error.
+    pub fn beside_the_log(&self) -> String {
+        self.other.lock().unwrap().join("\n")
     }
 
     /// Resident memory in bytes.
