@@ -3,6 +3,12 @@
 .PHONY: help build run test outage lint check bench bench-instructions check-instructions microbench clients accuracy monitoring image audit
 
 IMAGE ?= tidegate:dev
+# docker, or buildah: ENGINE=buildah.
+ENGINE ?= docker
+VERSION = $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+# What is made from the same commit is the same to the byte.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,8 +83,11 @@ monitoring: ## dashboards and alerts: their model, their scenarios, and each que
 	python3 -B tests/monitoring/dashboards.py
 	python3 -B tests/monitoring/live.py target/debug/tidegate
 
-image: ## the container image, tagged $IMAGE
-	docker build --tag $(IMAGE) .
+# Only images in Docker's format have a HEALTHCHECK. buildah sets all times by --timestamp; Docker reads the argument.
+image: ## the container image, tagged $IMAGE, by docker or ENGINE=buildah (a quarter of an hour, then a few minutes)
+	$(ENGINE) build --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
+		$(if $(filter buildah,$(notdir $(ENGINE))),--format docker --layers --timestamp $(SOURCE_DATE_EPOCH),\
+		--build-arg SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH)) .
 
 # Not in check: it fetches the RustSec database, and a new advisory must not fail an unrelated change.
 audit: ## known vulnerabilities in the dependencies (needs the network)

@@ -16,7 +16,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     // Gives memory back that is free for 10 s. Where the platform has no such thread, memory is given back while requests
-    // come, and only then.
+    // come, and only then. (On musl the thread is off unless this call starts it.)
     let _ = tikv_jemalloc_ctl::background_thread::write(true);
     let done = match cli::parse(std::env::args_os()).map(|cli| cli.command) {
         Ok(Command::Run(run)) => app::run(run.config.clone(), &run.overrides(), &run.log),
