@@ -1,6 +1,6 @@
 # Every command of this project: people and CI run the same ones. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build run test outage lint check bench bench-instructions check-instructions microbench clients accuracy monitoring image audit
+.PHONY: help build run test outage lint check bench bench-instructions check-instructions microbench clients accuracy monitoring image dist audit
 
 IMAGE ?= tidegate:dev
 # docker, or buildah: ENGINE=buildah.
@@ -88,6 +88,10 @@ image: ## the container image, tagged $IMAGE, by docker or ENGINE=buildah (a qua
 	$(ENGINE) build --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) \
 		$(if $(filter buildah,$(notdir $(ENGINE))),--format docker --layers --timestamp $(SOURCE_DATE_EPOCH),\
 		--build-arg SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH)) .
+
+dist: ## target/dist: the static binary, the Debian package, the SBOM and checksums (ten minutes)
+	scripts/install-tools dist
+	scripts/dist
 
 # Not in check: it fetches the RustSec database, and a new advisory must not fail an unrelated change.
 audit: ## known vulnerabilities in the dependencies (needs the network)
