@@ -7,6 +7,7 @@ pub mod explain;
 mod guarantees;
 mod health;
 mod listener;
+mod passed_socket;
 mod redis;
 mod reload;
 mod reminder;
@@ -42,6 +43,7 @@ use crate::upstream::Upstream;
 pub use check::{CheckOptions, check};
 pub use health::health;
 use listener::ClientListener;
+use passed_socket::PassedSocket;
 use reload::{Reloader, Renewable, Source};
 use reminder::Reminder;
 use signals::{SignalCommand, Signals};
@@ -73,6 +75,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 /// When the configuration is wrong, or a listener cannot be opened.
 pub fn run(file: Option<PathBuf>, overrides: &Flags, log: &LogArgs) -> Result<(), Failure> {
     let overrides = &cgroup::within_memory(overrides);
+    let socket = passed_socket::take()?;
     block_on(async {
         // First of all: until then each signal ends the process, those that are to be ignored included.
         let mut signals = Signals::listen()?;
@@ -87,7 +90,7 @@ pub fn run(file: Option<PathBuf>, overrides: &Flags, log: &LogArgs) -> Result<()
             handle.set(filter)?;
         }
         let source = file.map(|file| Source { file, overrides: overrides.clone(), sources, filter });
-        serve(config, source, signals, &log, |_, _| Ok(())).await
+        serve(Start { config, socket, source }, signals, &log, |_, _| Ok(())).await
     })
 }
 
@@ -129,7 +132,7 @@ pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &LogArgs) -> Result
             Drain::default(),
             |request, _| async move { demo::respond(&request) },
         ));
-        serve(config, None, signals, &log, |proxy, ops| {
+        serve(Start { config, socket: None, source: None }, signals, &log, |proxy, ops| {
             use std::io::Write as _;
             std::io::stdout().write_all(demo::invitation(proxy, ops).as_bytes()).context("cannot write")
         })
@@ -164,14 +167,22 @@ pub fn explain(
     Ok(())
 }
 
+/// What an instance starts with.
+struct Start {
+    config: Config,
+    socket: Option<PassedSocket>,
+    /// Where the configuration is read again.
+    source: Option<Source>,
+}
+
 /// Runs until told to end. `started` learns the addresses of the proxy and of the ops listener.
 async fn serve(
-    config: Config,
-    source: Option<Source>,
+    start: Start,
     mut signals: Signals,
     log: &Log,
     started: impl FnOnce(&Listen, SocketAddr) -> anyhow::Result<()>,
 ) -> Result<(), Failure> {
+    let Start { config, socket, source } = start;
     let metrics = metrics::install()?;
     let process = metrics_process::Collector::default();
     process.collect();
@@ -187,8 +198,10 @@ async fn serve(
     let limiter = Arc::new(limiter(&settings.store)?);
     let overrides = Overrides::new(policy, Arc::clone(&limiter));
     let live = overrides.live();
-    let (clients, ops_listener) =
-        (ClientListener::open(&settings, &live).await?, bind::tcp("ops_listen", settings.ops_listen).await?);
+    let (clients, ops_listener) = (
+        ClientListener::open(&settings, socket, &live).await?,
+        bind::tcp("ops_listen", settings.ops_listen).await?,
+    );
     let (address, ops_address) = (clients.address.clone(), ops_listener.local_addr()?);
     let (protocol, upstream_tls) = upstream::protocol(&settings.upstream)?;
     reload::log_warnings(&warnings);

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 
 use super::bind;
+use super::passed_socket::PassedSocket;
 use crate::policy::live::Live;
 use crate::server::{Handshake, Listener};
 use crate::settings::{Listen, ServerTls, Settings};
@@ -20,12 +21,17 @@ pub(super) struct ClientListener {
     /// The address with the port that the system chose.
     pub(super) address: Listen,
     pub(super) handshake: Handshake,
-    /// To be kept while the listener is open.
+    /// To be kept while the listener is open. None: the socket has no file, or systemd owns it.
     pub(super) socket: Option<SocketFile>,
 }
 
 impl ClientListener {
-    pub(super) async fn open(settings: &Settings, policy: &Arc<Live>) -> anyhow::Result<Self> {
+    /// Serves the socket that was passed to this process, or else opens one.
+    pub(super) async fn open(
+        settings: &Settings,
+        passed: Option<PassedSocket>,
+        policy: &Arc<Live>,
+    ) -> anyhow::Result<Self> {
         let tls = settings.tls.as_ref().map(server_config).transpose()?;
         let handshake = Handshake {
             tls: tls.map(|config| Arc::new(ArcSwap::from_pointee(config))),
@@ -33,6 +39,10 @@ impl ClientListener {
             bounds: settings.bounds.clone(),
             policy: Arc::clone(policy),
         };
+        if let Some(passed) = passed {
+            let (listener, address) = passed.into_listener(&settings.listen)?;
+            return Ok(Self { listener, address, handshake, socket: None });
+        }
         let (listener, address, socket) = match &settings.listen {
             Listen::Tcp(address) => {
                 let listener = bind::tcp("listen", *address).await?;

@@ -2,6 +2,7 @@
 
 mod fleet;
 mod rolling;
+mod socket_unit;
 
 use std::sync::Arc;
 

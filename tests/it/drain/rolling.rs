@@ -86,14 +86,14 @@ async fn balance(listener: TcpListener, instances: Arc<Mutex<Vec<Instance>>>) {
 
 /// What clients saw.
 #[derive(Default)]
-struct Tally {
+pub(super) struct Tally {
     answers: AtomicUsize,
-    failed: Mutex<Vec<String>>,
-    over: AtomicBool,
+    pub(super) failed: Mutex<Vec<String>>,
+    pub(super) over: AtomicBool,
 }
 
 impl Tally {
-    async fn has_answered(&self, more: usize) {
+    pub(super) async fn has_answered(&self, more: usize) {
         let enough = self.answers.load(Ordering::Relaxed) + more;
         eventually(&format!("{more} more answers"), async || {
             (self.answers.load(Ordering::Relaxed) >= enough).then_some(())
@@ -104,7 +104,7 @@ impl Tally {
 
 /// Asks again and again: something small, something with a body, something slow. Nothing is asked twice, except by
 /// the client library for requests that the server never took.
-async fn customer(client: reqwest::Client, balancer: SocketAddr, tally: Arc<Tally>) {
+pub(super) async fn customer(client: reqwest::Client, balancer: SocketAddr, tally: Arc<Tally>) {
     let body = vec![b'x'; 50_000];
     for turn in 0.. {
         if tally.over.load(Ordering::Relaxed) {
@@ -131,7 +131,7 @@ async fn customer(client: reqwest::Client, balancer: SocketAddr, tally: Arc<Tall
 }
 
 /// It takes its time over `/slow`, and tells how much it got.
-async fn application() -> Upstream {
+pub(super) async fn application() -> Upstream {
     Upstream::serving(async |request: Request<Incoming>| {
         let slow = request.uri().path() == "/slow";
         let length = request.into_body().collect().await.map_or(0, |body| body.to_bytes().len());
