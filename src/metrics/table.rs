@@ -134,7 +134,7 @@ table! {
     CERTIFICATE_EXPIRY = "tidegate_certificate_expiry_timestamp_seconds", Gauge, SECONDS, &["key"],
         "when the first certificate in the file under this key of the configuration expires, Unix time";
     LOG_LINES_DROPPED = "tidegate_log_lines_dropped_total", Counter, None, NO_LABELS,
-        "log lines that standard error did not take in time";
+        "log lines that standard error or standard output (`--log-to`) did not take in time";
     ACCESS_LINES_DROPPED = "tidegate_access_log_lines_dropped_total", Counter, None, NO_LABELS,
         "lines of the access log beyond [`access_log.per_second`](configuration.md#access_log)";
     OVERRIDES = "tidegate_overrides", Gauge, None, &["kind"],
