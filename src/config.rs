@@ -8,6 +8,7 @@ mod access_log;
 mod bounds;
 mod bypass;
 mod certificates;
+mod chosen_keys;
 mod client;
 mod diagnostic;
 mod file;

@@ -98,6 +98,7 @@ const PURE: &[&str] = &[
     "trailers",
     "config/bounds",
     "config/bypass",
+    "config/chosen_keys",
     "config/client",
     "config/policy",
     "config/redis",

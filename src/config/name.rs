@@ -1,4 +1,4 @@
-//! Names of rules, of bypasses, and of what the keys in Redis start with. Pure.
+//! Names of rules, of bypasses, of tiers, and of what the keys in Redis start with. Pure.
 
 use std::collections::HashMap;
 
@@ -10,26 +10,41 @@ use super::section::Section;
 /// The most characters of the name of a rule or a bypass.
 pub(super) const MAX_NAME: usize = 64;
 
-/// The names of all rules and bypasses so far: each is unique, as counters and metrics go by it.
-#[derive(Default)]
-pub(super) struct Names(HashMap<String, Location>);
+/// The names of one kind of things so far. Each is unique.
+pub(super) struct Names {
+    named: HashMap<String, Location>,
+    /// Why each is unique.
+    reason: &'static str,
+}
 
 impl Names {
-    /// Enters a name, and reports it if another rule or bypass has it.
+    /// No names of rules and bypasses yet.
+    pub(super) fn of_rules() -> Self {
+        Self { named: HashMap::new(), reason: "it identifies counters and metrics" }
+    }
+
+    /// No names of tiers yet.
+    pub(super) fn of_tiers() -> Self {
+        Self { named: HashMap::new(), reason: "rules refer to the tier by it" }
+    }
+
+    /// Enters a name, and reports it if another one is the same.
     pub(super) fn enter(&mut self, Spanned { value: name, location }: &Spanned<String>) {
-        let Some(first) = self.0.get(name) else {
-            self.0.insert(name.clone(), location.clone());
+        let Some(first) = self.named.get(name) else {
+            self.named.insert(name.clone(), location.clone());
             return;
         };
         let help = match location.is_flag() {
-            true => "add ,name=NAME to one of the limits: the name identifies counters and metrics",
-            false => "expected another name: it identifies counters and metrics",
+            true => {
+                "add ,name=NAME to one of the limits: the name identifies counters and metrics".to_owned()
+            }
+            false => format!("expected another name: {}", self.reason),
         };
         location.collision(Fault::new(format!("duplicate name '{name}'"), help), first);
     }
 }
 
-/// Reads the name of a rule or a bypass.
+/// Reads the name of a rule, a bypass or a tier.
 pub(super) fn read(section: &mut Section<'_>) -> Option<Spanned<String>> {
     let help = "expected a name of 1 to 64 letters, digits, '.', '_' or '-'; a number takes quotes";
     let value = section.value("name", Kind::Text("1 to 64 of `A-Z a-z 0-9 . _ -`"), "");

@@ -10,7 +10,7 @@ use super::secret::Secrets;
 use super::section::Section;
 use super::tiers::{self, Reading};
 use super::value::Value;
-use super::{access_log, bypass, client, path};
+use super::{access_log, bypass, chosen_keys, client, path};
 use crate::policy::bypass::{Bypass, Condition};
 use crate::policy::client::ClientIdentity;
 use crate::policy::counter_key::KeyPart;
@@ -32,7 +32,7 @@ pub(super) fn read(
     let tiers = file.items("tiers", "expected a list of tiers, each starting with '- name:'");
     let (global, rules) = (file.items("global", help), file.items("rules", help));
 
-    let mut names = Names::default();
+    let mut names = Names::of_rules();
     let reading = Reading { path: &path, ipv6_prefix: client.ipv6_prefix, hash_key: &hash_key, secrets };
     let tiers = tiers::read(&tiers, reading);
     let per_client = Defaults { key: &[KeyPart::ClientIp], on_outage, path: &path, tiers: &tiers };
@@ -44,6 +44,7 @@ pub(super) fn read(
     let bypass: Vec<_> = bypass.collect();
     unreachable(&rules);
     bypassed(&rules, &bypass);
+    chosen_keys::warn(&rules, &global);
     tiers::unreachable(&tiers, rules.iter().chain(&global));
     bypass_order(&bypass);
     behind_proxies(&bypass, &client);

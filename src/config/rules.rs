@@ -66,9 +66,14 @@ pub(super) fn read(value: &Value<'_>, defaults: Defaults<'_>, names: &mut Names)
         if needs_rate && !section.has("limits") && !section.location.is_for_keys() {
             limits::require(section);
         }
-        if mode.as_ref().is_some_and(|mode| mode.value == Mode::Off) && section.has("trial") {
-            let message = "the trial limit counts nothing: the rule is off";
-            section.located("trial").key().warn(message, "remove trial, or set mode: shadow");
+        if mode.as_ref().is_some_and(|mode| mode.value == Mode::Off) {
+            for (key, limits) in [("trial", "the trial limit counts"), ("tiers", "the limits of tiers count")]
+            {
+                if section.has(key) {
+                    let help = format!("remove {key}, or set mode: shadow");
+                    section.located(key).key().warn(format!("{limits} nothing: the rule is off"), help);
+                }
+            }
         }
         let trial = limits::trial(section, name.as_ref().map_or("", |name| &name.value));
         let has_key = !parts.is_empty();

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use super::diagnostic::{Fault, shown};
 use super::key_table::Kind;
 use super::name::{self, Names};
-use super::report::Spanned;
+use super::report::{Location, Spanned};
 use super::rules::conditions;
 use super::secret::{SecretSource, Secrets};
 use super::section::{Hint, Section};
 use super::value::Value;
 use crate::policy::Rule;
 use crate::policy::counter_key::HashKey;
+use crate::policy::matcher::Match;
 use crate::policy::path::PathPolicy;
 use crate::policy::tier::{KeySet, Tier, TierCondition};
 
@@ -43,7 +44,7 @@ pub(super) struct Reading<'r> {
 /// Reads the tiers, in the order in which they apply. One with a fault in its condition is among them, so that the rules
 /// that name it have no fault.
 pub(super) fn read(values: &[Value<'_>], reading: Reading<'_>) -> Vec<Spanned<Arc<Tier>>> {
-    let (mut names, mut tiers) = (Names::default(), Vec::new());
+    let (mut names, mut tiers) = (Names::of_tiers(), Vec::new());
     for value in values {
         value.section(HINTS, |section| {
             let name = name::read(section).inspect(|name| names.enter(name));
@@ -64,11 +65,7 @@ fn condition(section: &mut Section<'_>, reading: Reading<'_>) -> Option<TierCond
     match (matches, keys_file) {
         (Some(value), None) => {
             let matches = conditions(&value, reading.path)?;
-            if let Some((header, _)) = matches.headers.first() {
-                let message = format!("clients choose this tier: any of them can send the header {header}");
-                let help = "have a proxy in front remove the header from clients, or use keys_file";
-                value.location.warn(message, help);
-            }
+            warn_of_choice(&matches, &value.location);
             Some(TierCondition::Match(Box::new(matches)))
         }
         (None, Some(file)) => keys(&file, reading).map(TierCondition::Keys),
@@ -85,6 +82,18 @@ fn condition(section: &mut Section<'_>, reading: Reading<'_>) -> Option<TierCond
             file.location.key().error(fault);
             None
         }
+    }
+}
+
+/// Warns of a tier that clients choose.
+fn warn_of_choice(matches: &Match, location: &Location) {
+    const CHOICE: &str = "clients choose this tier: any of them can send the";
+    if let Some((header, _)) = matches.headers.first() {
+        let help = "have a proxy in front remove the header from clients, or use keys_file";
+        location.warn(format!("{CHOICE} header {header}"), help);
+    } else if let Some((parameter, _)) = matches.query.first() {
+        let help = "use keys_file, or a header that a proxy in front sets and removes from clients";
+        location.warn(format!("{CHOICE} query parameter '{}'", shown(parameter)), help);
     }
 }
 

@@ -2,6 +2,7 @@
 //! location and help.
 
 mod certificates;
+mod chosen_keys;
 mod cli;
 mod documents;
 mod faults;
