@@ -8,6 +8,7 @@ pub(crate) mod bypass;
 pub mod client;
 pub mod condition;
 pub mod counter_key;
+pub(crate) mod covering;
 pub mod custom_response;
 mod facts;
 pub(crate) mod fields;

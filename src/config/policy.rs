@@ -14,6 +14,8 @@ use super::{access_log, bypass, chosen_keys, client, path};
 use crate::policy::bypass::{Bypass, Condition};
 use crate::policy::client::ClientIdentity;
 use crate::policy::counter_key::KeyPart;
+use crate::policy::covering::first_covers;
+use crate::policy::matcher::Match;
 use crate::policy::{OnOutage, Parts, Policy, Rule};
 
 /// Reads the policy. `limits` are those of the command line: they come before the file's rules. `on_outage` holds for
@@ -70,11 +72,10 @@ pub(super) fn read(
 
 /// Reports a rule whose requests an earlier rule takes, all of them. Of two rules with one name that is an error already.
 fn unreachable(rules: &[Spanned<Rule>]) {
-    for (index, later) in rules.iter().enumerate() {
-        let mut before = rules.iter().take(index);
-        let takes_all = |earlier: &&Spanned<Rule>| earlier.value.matches.covers(&later.value.matches);
-        let Some(earlier) = before.find(takes_all).filter(|earlier| earlier.value.name != later.value.name)
-        else {
+    let matches: Vec<&Match> = rules.iter().map(|at| &at.value.matches).collect();
+    for (later, earlier) in rules.iter().zip(first_covers(&matches)) {
+        let earlier = earlier.and_then(|index| rules.get(index));
+        let Some(earlier) = earlier.filter(|earlier| earlier.value.name != later.value.name) else {
             continue;
         };
         let (name, taker) = (&later.value.name, &earlier.value.name);
