@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::cli::LogArgs;
+use crate::cli::{Format, LogArgs};
 use crate::clock::{self, Clock};
 use crate::config::{self, Config, Diagnostic, Overrides as Flags};
 use crate::demo;
@@ -158,11 +158,11 @@ pub fn explain(
     file: Option<&Path>,
     overrides: &Flags,
     question: &explain::Question,
-    form: explain::Form,
+    format: Format,
 ) -> Result<(), Failure> {
     use std::io::Write as _;
     let config = config::load(file, overrides).map_err(Failure::Config)?;
-    let explanation = explain::explained(&config, question, form)?;
+    let explanation = explain::explained(&config, question, format)?;
     std::io::stdout().write_all(explanation.as_bytes()).context("cannot write")?;
     Ok(())
 }

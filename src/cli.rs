@@ -124,11 +124,12 @@ pub struct ExplainArgs {
 }
 
 /// How a report is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For a terminal
+    #[default]
     Text,
-    /// For programs
+    /// One JSON document, for programs
     Json,
 }
 

@@ -3,9 +3,9 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use tidegate::app::explain::{Form, Question};
+use tidegate::app::explain::Question;
 use tidegate::app::{self, CheckOptions, Failure};
-use tidegate::cli::{self, Command, ExplainArgs, Format};
+use tidegate::cli::{self, Command, ExplainArgs};
 
 /// Of sysexits(3).
 const EX_USAGE: u8 = 64;
@@ -26,19 +26,15 @@ fn main() -> ExitCode {
             &check.run.overrides(),
             CheckOptions {
                 verbose: check.verbose,
-                json: check.format == Format::Json,
+                format: check.format,
                 without_secrets: check.without_secrets,
             },
         ),
         Ok(Command::Schema) => app::schema(),
         Ok(Command::Explain(explain)) => {
-            let form = match explain.format {
-                Format::Text => Form::Text,
-                Format::Json => Form::Json,
-            };
-            let ExplainArgs { method, url, headers, peer, run, .. } = explain;
+            let ExplainArgs { method, url, headers, peer, format, run } = explain;
             let overrides = run.overrides();
-            app::explain(run.config.as_deref(), &overrides, &Question { method, url, headers, peer }, form)
+            app::explain(run.config.as_deref(), &overrides, &Question { method, url, headers, peer }, format)
         }
         Ok(Command::Health(health)) => app::health(health.ops_listen, health.probe.path()),
         Err(error) => {

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::{Failure, cgroup, guarantees};
+use crate::cli::Format;
 use crate::clock;
 use crate::config::{self, Config, Diagnostic, Input, Overrides, Severity};
 
@@ -18,8 +19,8 @@ const STDIN: &str = "-";
 pub struct CheckOptions {
     /// Prints what each limit guarantees.
     pub verbose: bool,
-    /// Prints one JSON document, instead of text.
-    pub json: bool,
+    /// How to report.
+    pub format: Format,
     /// The files and variables with secrets, certificates and keys may be absent.
     pub without_secrets: bool,
 }
@@ -48,7 +49,7 @@ pub fn check(files: &[PathBuf], overrides: &Overrides, options: CheckOptions) ->
     for file in files {
         checked.push(read(Some(file), overrides, options)?);
     }
-    if options.json {
+    if options.format == Format::Json {
         return report_json(&checked, options);
     }
     let mut wrong: Vec<Diagnostic> = Vec::new();

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 use serde_json::{Value, json};
 
+use crate::cli::Format;
 use crate::config::Config;
 use crate::policy::{Mode, OnOutage};
 use crate::proxy::explain::{Checked, Decision, Explanation, Kind, Other, Seen, explain};
@@ -24,22 +25,13 @@ pub struct Question {
     pub peer: IpAddr,
 }
 
-/// How the explanation is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// In at most 80 columns, for a terminal.
-    Text,
-    /// One object.
-    Json,
-}
-
 /// Returns the explanation, with a line break at its end.
-pub(super) fn explained(config: &Config, question: &Question, form: Form) -> anyhow::Result<String> {
+pub(super) fn explained(config: &Config, question: &Question, format: Format) -> anyhow::Result<String> {
     let request = request(question)?;
     let explanation = explain(&config.policy, &config.settings.bounds, request, question.peer);
-    Ok(match form {
-        Form::Text => text::written(question, &explanation),
-        Form::Json => format!("{:#}\n", json(question, &explanation)),
+    Ok(match format {
+        Format::Text => text::written(question, &explanation),
+        Format::Json => format!("{:#}\n", json(question, &explanation)),
     })
 }
 

@@ -4,6 +4,7 @@ mod check;
 mod check_reports;
 mod environment;
 mod explain;
+mod explained_limits;
 mod health;
 mod schema;
 mod starting;
