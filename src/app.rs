@@ -1,5 +1,6 @@
 //! The composition root: builds all parts, and owns the order in which they start and end.
 
+mod admin_listener;
 mod bind;
 mod cgroup;
 mod check;
@@ -22,10 +23,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::Notify;
+use arc_swap::ArcSwap;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::admin;
+use crate::admin::reloads::Reloads;
 use crate::cli::{Format, LogArgs};
 use crate::clock::{self, Clock};
 use crate::config::{self, Config, Diagnostic, Overrides as Flags};
@@ -37,7 +40,7 @@ use crate::ops::Ops;
 use crate::overrides::Overrides;
 use crate::proxy::Proxy;
 use crate::server::{self, Drain, Handshake, Listener};
-use crate::settings::{Listen, Settings, Shutdown, StoreSettings};
+use crate::settings::{AdminListen, Listen, Settings, Shutdown, StoreSettings};
 use crate::store::{MemoryStore, RedisStore, Store};
 use crate::upstream::Upstream;
 pub use check::{CheckOptions, check};
@@ -111,7 +114,12 @@ async fn unless_ended<T>(signals: &mut Signals, starting: impl Future<Output = T
 ///
 /// # Errors
 /// When a listener cannot be opened.
-pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &LogArgs) -> Result<(), Failure> {
+pub fn demo(
+    listen: SocketAddr,
+    ops_listen: SocketAddr,
+    admin_listen: Option<AdminListen>,
+    log: &LogArgs,
+) -> Result<(), Failure> {
     block_on(async {
         let signals = Signals::listen()?;
         let log = start_log(log)?;
@@ -119,6 +127,7 @@ pub fn demo(listen: SocketAddr, ops_listen: SocketAddr, log: &LogArgs) -> Result
         let overrides = Flags {
             listen: Some(Listen::Tcp(listen)),
             ops_listen: Some(ops_listen),
+            admin_listen,
             upstream: Some(format!("http://{}", listener.local_addr()?)),
             memory: true,
             ..Flags::default()
@@ -203,32 +212,39 @@ async fn serve(
         bind::tcp("ops_listen", settings.ops_listen).await?,
     );
     let (address, ops_address) = (clients.address.clone(), ops_listener.local_addr()?);
+    let admin_listener = admin_listener::open(settings.admin.listen).await?;
+    let admin_address = admin_listener::address(admin_listener.as_ref())?;
     let (protocol, upstream_tls) = upstream::protocol(&settings.upstream)?;
     reload::log_warnings(&warnings);
 
     reload::in_force(&certificates, &hash);
-    let asked = Arc::new(Notify::new());
-    let watching = source.is_some();
-    if let Some(source) = source {
-        let (meter, asked) = (Arc::clone(&meter), Arc::clone(&asked));
-        let renewable = Renewable {
-            limiter: Arc::clone(&limiter),
-            server_tls: clients.handshake.tls.clone(),
-            upstream_tls,
-        };
-        let running = settings.clone();
-        let reloader = Reloader {
-            source,
-            running,
-            policies: overrides.clone(),
-            renewable,
-            meter,
-            certificates,
-            reminder,
-            asked,
-        };
-        tokio::spawn(reloader.run());
-    }
+    let admin_settings = Arc::new(ArcSwap::from_pointee(settings.admin.clone()));
+    let read_at = clock::unix_seconds();
+    let reloads = match source {
+        None => Reloads::of_flags(read_at),
+        Some(source) => {
+            let (reloads, wanted) = source.reloads(read_at);
+            let renewable = Renewable {
+                limiter: Arc::clone(&limiter),
+                server_tls: clients.handshake.tls.clone(),
+                upstream_tls,
+                admin: Arc::clone(&admin_settings),
+            };
+            let reloader = Reloader {
+                source,
+                running: settings.clone(),
+                policies: overrides.clone(),
+                renewable,
+                meter: Arc::clone(&meter),
+                certificates,
+                reminder,
+                reloads: reloads.clone(),
+                wanted,
+            };
+            tokio::spawn(reloader.run());
+            reloads
+        }
+    };
 
     let (drain, ops_drain) = (Drain::default(), Drain::default());
     let (reported, scraped) = (Arc::clone(&limiter), Arc::clone(&limiter));
@@ -242,6 +258,10 @@ async fn serve(
         let answer = ops.handle(&request);
         async move { answer }
     }));
+    if let Some(listener) = admin_listener {
+        let (live, limiter, reloads) = (Arc::clone(&live), Arc::clone(&limiter), reloads.clone());
+        admin_listener::serve(listener, admin::Parts { live, limiter, reloads, settings: admin_settings });
+    }
     let application = Arc::new(Upstream::new(settings.upstream.clone(), protocol, &settings.bounds));
     let (used, bounds) = (Arc::clone(&application), settings.bounds.clone());
     let proxy = Arc::new(Proxy::new(live, Arc::clone(&limiter), used, meter, bounds));
@@ -253,7 +273,7 @@ async fn serve(
     let serving = tokio::spawn(serving);
     // As many as the CPU quota allows.
     let workers = tokio::runtime::Handle::current().metrics().num_workers();
-    tracing::info!(listen = %address, ops_listen = %ops_address, upstream = %settings.upstream, rules, workers, "serving");
+    tracing::info!(listen = %address, ops_listen = %ops_address, admin_listen = admin_address, upstream = %settings.upstream, rules, workers, "serving");
     started(&address, ops_address)?;
 
     let mut upkeep = tokio::time::interval(UPKEEP_EVERY);
@@ -271,7 +291,7 @@ async fn serve(
             }
         };
         match command {
-            SignalCommand::Reload if watching => asked.notify_one(),
+            SignalCommand::Reload if reloads.on_signal() => {}
             SignalCommand::Reload => {
                 tracing::warn!("there is no file to read again: tidegate was started without --config")
             }

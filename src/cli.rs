@@ -9,15 +9,16 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue, Method, Uri};
 
-use crate::config::{OPS_LISTEN, Overrides, ops_listen_flag, tcp_listen_flag};
+use crate::config::{OPS_LISTEN, Overrides, admin_listen_flag, ops_listen_flag, tcp_listen_flag};
 use crate::logging::{self, LogFormat, LogTo};
-use crate::settings::Listen;
+use crate::settings::{AdminListen, Listen};
+use crate::version::LONG_VERSION;
 
 /// Limits the rate of HTTP requests to the application behind it.
 #[derive(Debug, Parser)]
 #[command(
     name = "tidegate",
-    version,
+    version = LONG_VERSION,
     after_help = "Exit codes: 0, 64 wrong usage, 78 wrong configuration, 1 anything else."
 )]
 pub struct Cli {
@@ -72,6 +73,9 @@ pub struct RunArgs {
     /// Where probes and metrics are served
     #[arg(long, env = "TIDEGATE_OPS_LISTEN", value_name = "IP:PORT", value_parser = ops_listen_flag)]
     pub ops_listen: Option<SocketAddr>,
+    /// Where the admin API is served, or off
+    #[arg(long, env = "TIDEGATE_ADMIN_LISTEN", value_name = "IP:PORT|off", value_parser = admin_listen_flag)]
+    pub admin_listen: Option<AdminListen>,
     /// What is logged.
     #[command(flatten)]
     pub log: LogArgs,
@@ -142,6 +146,9 @@ pub struct DemoArgs {
     /// Where probes and metrics are served
     #[arg(long, env = "TIDEGATE_OPS_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:9902", value_parser = ops_listen_flag)]
     pub ops_listen: SocketAddr,
+    /// Where the admin API is served, or off
+    #[arg(long, env = "TIDEGATE_ADMIN_LISTEN", value_name = "IP:PORT|off", value_parser = admin_listen_flag)]
+    pub admin_listen: Option<AdminListen>,
     /// What is logged.
     #[command(flatten)]
     pub log: LogArgs,
@@ -232,6 +239,7 @@ impl RunArgs {
         Overrides {
             listen: self.listen.clone(),
             ops_listen: self.ops_listen,
+            admin_listen: self.admin_listen,
             upstream: self.upstream.clone(),
             redis: self.redis.clone(),
             limits: self.limits(),

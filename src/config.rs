@@ -5,6 +5,7 @@
 //! on, so that one attempt shows every fault. Only [`load`] does I/O.
 
 mod access_log;
+mod admin;
 mod bounds;
 mod bypass;
 mod certificates;
@@ -43,13 +44,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::policy::Policy;
-use crate::settings::{Listen, Settings};
+use crate::settings::{AdminListen, Listen, Settings};
 pub use certificates::{Certificates, warnings as certificate_warnings};
 use diagnostic::Fault;
 pub use diagnostic::{Diagnostic, Severity};
 pub use file::OPS_LISTEN;
 pub use key_table::{Key, Kind};
-pub use listen::{ops_listen_flag, tcp_listen_flag};
+pub use listen::{admin_listen_flag, ops_listen_flag, tcp_listen_flag};
 use report::{Located, Location, Report, Spanned};
 pub use secret::{SecretSource, Secrets};
 pub use sources::Sources;
@@ -85,6 +86,8 @@ pub struct Overrides {
     pub listen: Option<Listen>,
     /// `--ops-listen`
     pub ops_listen: Option<SocketAddr>,
+    /// `--admin-listen`
+    pub admin_listen: Option<AdminListen>,
     /// `--upstream`
     pub upstream: Option<String>,
     /// `--redis`: the URL of a Redis store, instead of the servers of the file. The rest of the store is the
@@ -192,7 +195,7 @@ fn load_with(
     let secrets = |source: &SecretSource| read_secret(base, source, reader, files);
     let Some(path) = file else { return compile(None, overrides, &secrets) };
     let name = path.to_string_lossy();
-    let text = reader.read(path, yaml::MAX_BYTES).map_err(|error| {
+    let text = reader.read_file(path, yaml::MAX_BYTES).map_err(|error| {
         vec![Diagnostic {
             severity: Severity::Error,
             file: Some(name.clone().into_owned()),

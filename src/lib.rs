@@ -14,6 +14,7 @@
 //!                            -> upstream -> settings, tls
 //!                            -> connection, permits
 //!                  -> ops    -> connection
+//!                  -> admin  -> connection, limiter, policy, settings
 //!                  -> config -> settings, policy, tls
 //! ```
 //!
@@ -60,6 +61,7 @@
 // Public is what the binary, the tests, the benchmarks and the examples name. The rest is private, so that the compiler
 // reports what is not used.
 mod address;
+mod admin;
 pub mod app;
 pub mod bounds;
 pub mod cli;
@@ -87,4 +89,5 @@ mod timer;
 pub mod tls;
 mod trailers;
 mod upstream;
+mod version;
 pub mod window;

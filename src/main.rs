@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     let _ = tikv_jemalloc_ctl::background_thread::write(true);
     let done = match cli::parse(std::env::args_os()).map(|cli| cli.command) {
         Ok(Command::Run(run)) => app::run(run.config.clone(), &run.overrides(), &run.log),
-        Ok(Command::Demo(demo)) => app::demo(demo.listen, demo.ops_listen, &demo.log),
+        Ok(Command::Demo(demo)) => app::demo(demo.listen, demo.ops_listen, demo.admin_listen, &demo.log),
         Ok(Command::Check(check)) => app::check(
             &check.files(),
             &check.run.overrides(),

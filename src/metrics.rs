@@ -2,6 +2,7 @@
 //!
 //! Labels come from the configuration and from closed sets alone. No client, path or user is ever in one.
 
+mod admin;
 mod bound;
 mod config;
 mod gauge_guard;
@@ -20,6 +21,7 @@ use metrics::{Counter, Gauge, Histogram, Unit, counter, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use thiserror::Error;
 
+pub(crate) use admin::admin_request;
 pub(crate) use bound::{Bound, tunnel};
 pub(crate) use config::{certificate_expires, config_hash, reloaded};
 pub(crate) use gauge_guard::GaugeGuard;
@@ -68,6 +70,7 @@ pub(crate) fn install() -> Result<MetricsHandle, AlreadyInstalled> {
     metrics::set_global_recorder(TableRecorder { exporter, histograms }).map_err(|_| AlreadyInstalled)?;
     describe();
     announce();
+    admin::announce();
     bound::announce();
     config::announce();
     store::announce();

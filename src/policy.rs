@@ -38,7 +38,7 @@ use smallvec::SmallVec;
 use access_log::AccessLogPolicy;
 use bypass::Bypass;
 use client::ClientIdentity;
-use counter_key::{HashKey, KeySpec, Resolved};
+use counter_key::{ClientIdError, HashKey, KeySpec, Resolved};
 pub use custom_response::CustomResponse;
 pub use facts::Facts;
 use fields::FieldNames;
@@ -231,6 +231,11 @@ impl Policy {
     #[must_use]
     pub fn client(&self) -> &ClientIdentity {
         &self.parts.client
+    }
+
+    /// Returns the client's part of the keys of a rule's counters, from values in clear.
+    pub(crate) fn client_id(&self, rule: &Rule, values: &[Option<&str>]) -> Result<String, ClientIdError> {
+        rule.key.client_id(values, self.parts.client.ipv6_prefix, &self.parts.hash_key)
     }
 
     /// How paths are read.

@@ -2,6 +2,7 @@
 //!
 //! The configuration reads the file straight into these, one for each part. [`crate::bounds::Bounds`] is one of them.
 
+mod admin;
 mod listen;
 mod redis;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use ipnet::IpNet;
 
 use crate::bounds::Bounds;
 pub use crate::redacted::Redacted;
+pub use admin::{AdminListen, AdminSettings, AdminToken, Role};
 pub use listen::Listen;
 pub use redis::{Credentials, RedisSettings, RedisTopology, ServerAddress};
 pub use tls::{ClientTls, Identity, Pem, ServerTls};
@@ -30,6 +32,8 @@ pub struct Settings {
     pub listen_mode: Option<u32>,
     /// Where probes and metrics are served.
     pub ops_listen: SocketAddr,
+    /// The admin API.
+    pub admin: AdminSettings,
     /// TLS to clients. None: plain text.
     pub tls: Option<ServerTls>,
     /// Peers whose connections begin with a header of the PROXY protocol.

@@ -24,8 +24,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lib", &[]),              // declares the modules; re-exports nothing
     ("main", &["app", "cli"]), // exit codes only
     ("app", &[EVERY]),         // the composition root: the one place that sees all parts
-    ("cli", &["config", "settings", "logging"]),
+    ("cli", &["config", "settings", "logging", "version"]),
     ("demo", &[]),
+    (
+        "admin",
+        &["limiter", "policy", "store", "metrics", "clock", "bounds", "connection", "settings", "version"],
+    ),
+    ("version", &[]), // of this build
     // policy: how paths and hosts are read
     (
         "server",

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use tokio::sync::Notify;
+use tokio::sync::mpsc;
 
 use super::reminder::Reminder;
 use super::{listener, redis, upstream};
+use crate::admin::reloads::{ConfigFault, Configuration, Reloads, Trigger, Wanted, reload_now};
 use crate::clock;
 use crate::config::{self, Certificates, Config, Diagnostic, Overrides, Sources};
 use crate::limiter::Limiter;
@@ -21,7 +22,7 @@ use crate::logging::{DEFAULT_FILTER, FilterHandle};
 use crate::metrics::{self, ConfiguredLimit, ProxyMeter};
 use crate::overrides::Overrides as LiveOverrides;
 use crate::policy::Policy;
-use crate::settings::{ServerTls, Settings, StoreSettings, UpstreamProtocol};
+use crate::settings::{AdminSettings, ServerTls, Settings, StoreSettings, UpstreamProtocol};
 
 /// A change is acted on when two looks in a row see the same: never on a file half written.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
@@ -37,6 +38,15 @@ pub(super) struct Source {
     pub(super) filter: Option<FilterHandle>,
 }
 
+impl Source {
+    /// Returns the state of the configuration that was read at this time, and the reloads that will be wanted.
+    pub(super) fn reloads(&self, read_at: f64) -> (Reloads, mpsc::Receiver<Wanted>) {
+        let file = Some(self.file.display().to_string());
+        let hash = self.sources.file_hash().map(str::to_owned);
+        Reloads::of_file(Configuration { file, hash, read_at, ..Configuration::default() })
+    }
+}
+
 /// Keeps the policy in force the one that the file says.
 pub(super) struct Reloader {
     pub(super) source: Source,
@@ -48,8 +58,10 @@ pub(super) struct Reloader {
     /// The certificates in the files of TLS.
     pub(super) certificates: Vec<Certificates>,
     pub(super) reminder: Reminder,
-    /// Notified when an operator wants a reload.
-    pub(super) asked: Arc<Notify>,
+    /// Where the state of all this is shown.
+    pub(super) reloads: Reloads,
+    /// Reloads that an operator wants.
+    pub(super) wanted: mpsc::Receiver<Wanted>,
 }
 
 /// What of the settings can be renewed: credentials, and what the files of TLS hold.
@@ -57,6 +69,8 @@ pub(super) struct Renewable {
     pub(super) limiter: Arc<Limiter>,
     pub(super) server_tls: Option<Arc<ArcSwap<ServerConfig>>>,
     pub(super) upstream_tls: upstream::Renewable,
+    /// Who may use the admin API.
+    pub(super) admin: Arc<ArcSwap<AdminSettings>>,
 }
 
 impl Reloader {
@@ -64,11 +78,20 @@ impl Reloader {
     pub(super) async fn run(mut self) {
         let mut before = self.source.sources.fingerprint();
         loop {
-            let asked = tokio::time::timeout(LOOK_EVERY, self.asked.notified()).await.is_ok();
+            // The sender is `self.reloads`, so the channel is never closed.
+            let first = tokio::time::timeout(LOOK_EVERY, self.wanted.recv()).await.ok().flatten();
+            let mut wanted: Vec<Wanted> = first.into_iter().collect();
             self.remind();
             let now = self.look().await;
-            if asked || (now != self.source.sources.fingerprint() && now == before) {
-                self.reload().await;
+            let changed = now != self.source.sources.fingerprint() && now == before;
+            if changed || !wanted.is_empty() {
+                // Those that have come meanwhile want the same.
+                wanted.extend(std::iter::from_fn(|| self.wanted.try_recv().ok()));
+                let trigger = wanted.first().map_or(Trigger::Change, |wanted| wanted.trigger);
+                let result = self.reload().await;
+                let reload = reload_now(trigger, result);
+                self.reloads.note(reload.clone(), self.source.sources.file_hash().map(str::to_owned));
+                wanted.into_iter().for_each(|wanted| wanted.done(&reload));
                 before = self.source.sources.fingerprint();
             } else {
                 before = now;
@@ -88,7 +111,8 @@ impl Reloader {
         tokio::task::spawn_blocking(move || sources.look()).await.unwrap_or_default()
     }
 
-    async fn reload(&mut self) {
+    /// Reads the files and puts them in force, or reports why not.
+    async fn reload(&mut self) -> Result<(), Refused> {
         let Source { file, overrides, .. } = self.source.clone();
         let loading = move || config::load_watched(Some(&file), &overrides);
         let refused = match tokio::task::spawn_blocking(loading).await {
@@ -96,19 +120,25 @@ impl Reloader {
                 // Also of a file that is refused: the secret that it lacks may come later than it.
                 self.source.sources = sources;
                 match loaded {
-                    Ok(config) => self.accept(config).err(),
+                    Ok(config) => self.accept(config).err().map(|reason| (reason, Vec::new())),
                     Err(diagnostics) => {
-                        Some(diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+                        let reason: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+                        Some((reason.join("\n"), diagnostics))
                     }
                 }
             }
-            Err(error) => Some(format!("reading it failed: {error}")),
+            Err(error) => Some((format!("reading it failed: {error}"), Vec::new())),
         };
-        if let Some(reason) = refused {
-            metrics::reloaded(Err(()));
-            let file = self.source.file.display();
-            tracing::error!(%file, reason, "the configuration was not read again: nothing was changed");
-        }
+        let Some((reason, diagnostics)) = refused else { return Ok(()) };
+        metrics::reloaded(Err(()));
+        let file = self.source.file.display();
+        tracing::error!(%file, reason, "the configuration was not read again: nothing was changed");
+        let summary = match diagnostics.len() {
+            0 => reason,
+            1 => "the file has a fault".to_owned(),
+            number => format!("the file has {number} faults"),
+        };
+        Err((summary, diagnostics.into_iter().map(fault).collect()))
     }
 
     /// Puts a configuration in force, or says why not.
@@ -141,7 +171,7 @@ impl Reloader {
     /// Each part that differs is renewed, for the connections made from then on; or none, if one of them fails.
     fn renew(&mut self, settings: &Settings) -> Result<(), String> {
         let told = |error: anyhow::Error| format!("{error:#}");
-        let Renewable { limiter, server_tls, upstream_tls } = &self.renewable;
+        let Renewable { limiter, server_tls, upstream_tls, .. } = &self.renewable;
         let differs = settings.tls != self.running.tls;
         let server = settings.tls.as_ref().filter(|_| differs);
         let server = server.map(listener::server_config).transpose().map_err(told)?;
@@ -174,9 +204,21 @@ impl Reloader {
             running.store(Arc::new(wanted));
             tracing::info!("connections to the upstream are made with other certificates from now on");
         }
+        if settings.admin != self.running.admin {
+            self.renewable.admin.store(Arc::new(settings.admin.clone()));
+            tracing::info!("requests to the admin API need other tokens or hosts from now on");
+        }
         self.running = settings.clone();
         Ok(())
     }
+}
+
+/// Why a configuration is not in force, and what is wrong with its file.
+type Refused = (String, Vec<ConfigFault>);
+
+fn fault(diagnostic: Diagnostic) -> ConfigFault {
+    let location = diagnostic.location();
+    ConfigFault { location, message: diagnostic.message, help: diagnostic.help }
 }
 
 /// Logs the warnings about a configuration that comes into force.
@@ -225,6 +267,7 @@ fn fixed_parts(running: &Settings, wanted: &Settings) -> Vec<&'static str> {
         ("listen", running.listen != wanted.listen),
         ("listen_mode", running.listen_mode != wanted.listen_mode),
         ("ops_listen", running.ops_listen != wanted.ops_listen),
+        ("admin.listen", running.admin.listen != wanted.admin.listen),
         ("tls", running.tls.as_ref().map(ServerTls::fixed) != wanted.tls.as_ref().map(ServerTls::fixed)),
         ("proxy_protocol", running.proxy_protocol != wanted.proxy_protocol),
         ("upstream", running.upstream.fixed() != wanted.upstream.fixed()),

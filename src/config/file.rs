@@ -12,7 +12,7 @@ use super::report::Spanned;
 use super::section::{Field, Hint, Section};
 use super::value::Value;
 use super::yaml::Node;
-use super::{Overrides, Secrets, bounds, listen, policy, store, tls, upstream};
+use super::{Overrides, Secrets, admin, bounds, listen, policy, store, tls, upstream};
 use crate::logging;
 use crate::policy::Policy;
 use crate::settings::{Listen, Settings, Shutdown};
@@ -30,7 +30,11 @@ const HINTS: &[Hint] = &[
         "set those of clients in bounds, and those of the upstream in upstream",
     ),
     (&["max_connections"], "this bound belongs under bounds", "expected bounds: { connections: NUMBER }"),
-    (&["admin_listen"], "the admin API is not built yet", "remove the key"),
+    (
+        &["admin_listen"],
+        "the address of the admin API belongs under admin",
+        "expected admin: { listen: IP:PORT }",
+    ),
     (
         &["limits"],
         "limits belong under rules",
@@ -63,6 +67,11 @@ pub(super) fn read(
         let listen = listen(file, overrides);
         let listen_mode = listen_mode(file, &listen.value);
         let ops_listen = ops_listen(file, overrides, &listen.value);
+        let mut others = vec![("ops_listen", ops_listen)];
+        if let Listen::Tcp(address) = listen.value {
+            others.push(("listen", address));
+        }
+        let admin = admin::read(file, overrides, &others, secrets);
         // An empty one does not count as absent, unlike other sections: clients would be served in plain text.
         let tls = Field::read(file.value("tls", Kind::Mapping, ""), |value| tls::server(&value, secrets));
         let proxy_protocol = proxy_protocol(file, &listen);
@@ -83,6 +92,7 @@ pub(super) fn read(
             listen: listen.value,
             listen_mode,
             ops_listen,
+            admin: admin?,
             tls: match tls {
                 Field::Absent => None,
                 Field::Present(tls) => Some(tls),
@@ -127,19 +137,13 @@ fn ops_listen(file: &mut Section<'_>, overrides: &Overrides, listen: &Listen) ->
     let chosen = flag.or(written);
     let address = chosen.as_ref().map_or(OPS_LISTEN, |at| at.value);
     if let Listen::Tcp(taken) = listen
-        && overlap(*taken, address)
+        && listen::overlap(*taken, address)
     {
         let location = chosen.map_or_else(|| file.location.clone(), |at| at.location);
         let message = format!("{address} is the address of listen");
         location.error(Fault::new(message, "expected a port of its own for probes and metrics"));
     }
     address
-}
-
-/// Whether the two cannot be open at once. Port 0 is any free port.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    let shared = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
-    one.port() != 0 && one.port() == other.port() && shared
 }
 
 /// Reads the peers whose connections begin with a header of the PROXY protocol.

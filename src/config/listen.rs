@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
 use super::diagnostic::{Fault, shown};
-use crate::settings::Listen;
+use crate::settings::{AdminListen, Listen};
 
 /// Reads the value of the demo's `--listen`, which is TCP only.
 ///
@@ -23,6 +23,14 @@ pub fn ops_listen_flag(text: &str) -> Result<SocketAddr, String> {
     ops_address(text).map_err(for_flag)
 }
 
+/// Reads the value of `--admin-listen`.
+///
+/// # Errors
+/// What is invalid, and what is expected.
+pub fn admin_listen_flag(text: &str) -> Result<AdminListen, String> {
+    admin(text).map_err(for_flag)
+}
+
 /// Returns the error of a flag, which contains the help.
 fn for_flag(Fault { message, help }: Fault) -> String {
     format!("{message}; {help}")
@@ -38,6 +46,7 @@ impl FromStr for Listen {
 }
 
 pub(super) const OPS_HELP: &str = "expected IP:PORT, such as 0.0.0.0:9902 or [::]:9902";
+pub(super) const ADMIN_HELP: &str = "expected IP:PORT, such as 127.0.0.1:9901 or [::1]:9901, or off";
 const TCP_LISTEN_HELP: &str = "expected IP:PORT, such as 0.0.0.0:8080 or [::]:8080";
 pub(super) const LISTEN_HELP: &str =
     "expected IP:PORT, such as 0.0.0.0:8080 or [::]:8080, or unix:/PATH, such as unix:/run/tidegate.sock";
@@ -55,6 +64,20 @@ pub(super) fn listen(text: &str) -> Result<Listen, Fault> {
 
 pub(super) fn ops_address(text: &str) -> Result<SocketAddr, Fault> {
     address(text, OPS_HELP)
+}
+
+/// Reads where the admin API is served.
+pub(super) fn admin(text: &str) -> Result<AdminListen, Fault> {
+    match text {
+        "off" => Ok(AdminListen::Off),
+        _ => address(text, ADMIN_HELP).map(AdminListen::At),
+    }
+}
+
+/// Whether the two cannot be open at once. Port 0 is any free port.
+pub(super) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let shared = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && shared
 }
 
 /// Reads an address where only TCP is possible.

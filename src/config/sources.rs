@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 pub struct Sources {
     files: Vec<(PathBuf, u64)>,
     fingerprint: [u8; 32],
+    /// See [`Sources::file_hash`].
+    file_hash: Option<String>,
 }
 
 impl Sources {
@@ -17,6 +19,13 @@ impl Sources {
     #[must_use]
     pub fn fingerprint(&self) -> [u8; 32] {
         self.fingerprint
+    }
+
+    /// The hash of the configuration file alone, in hexadecimal. None: there is none, or it could not be read. Secrets are
+    /// left out: a hash that depends on them would help to guess them.
+    #[must_use]
+    pub fn file_hash(&self) -> Option<&str> {
+        self.file_hash.as_deref()
     }
 
     /// The same hash of what they hold now. A file that cannot be read counts as holding the reason.
@@ -29,7 +38,10 @@ impl Sources {
 
 /// Reads files and takes note of them.
 #[derive(Debug, Default)]
-pub(super) struct Reader(RefCell<Vec<(PathBuf, u64, blake3::Hash)>>);
+pub(super) struct Reader {
+    noted: RefCell<Vec<(PathBuf, u64, blake3::Hash)>>,
+    file_hash: RefCell<Option<String>>,
+}
 
 impl Reader {
     /// Reads at most `most` bytes and one more, so that the caller can tell that there are more.
@@ -38,15 +50,26 @@ impl Reader {
         let bytes = read(path, most);
         // A pipe can be read but once: there is nothing to look at again.
         if path.is_file() || !path.exists() {
-            self.0.borrow_mut().push((path.to_owned(), most, hash(&bytes)));
+            self.noted.borrow_mut().push((path.to_owned(), most, hash(&bytes)));
         }
         bytes
     }
 
+    /// Reads the configuration file.
+    pub(super) fn read_file(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        let bytes = self.read(path, most)?;
+        *self.file_hash.borrow_mut() = Some(blake3::hash(&bytes).to_hex().to_string());
+        Ok(bytes)
+    }
+
     pub(super) fn sources(self) -> Sources {
-        let noted = self.0.into_inner();
+        let (noted, file_hash) = (self.noted.into_inner(), self.file_hash.into_inner());
         let fingerprint = fold(noted.iter().map(|(.., hash)| *hash));
-        Sources { files: noted.into_iter().map(|(path, most, _)| (path, most)).collect(), fingerprint }
+        Sources {
+            files: noted.into_iter().map(|(path, most, _)| (path, most)).collect(),
+            fingerprint,
+            file_hash,
+        }
     }
 }
 

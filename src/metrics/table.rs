@@ -111,6 +111,8 @@ table! {
         "requests sent once more, because their connection had ended: the upstream closes idle connections before `upstream.idle_timeout`";
     UPSTREAM_CONNECTIONS = "tidegate_upstream_connections", Gauge, None, NO_LABELS,
         "open connections to the upstream, tunnels included";
+    ADMIN_REQUESTS = "tidegate_admin_requests_total", Counter, None, &["outcome"],
+        "requests to the admin API: `ok`; `invalid` (400, 404, 409, 422 and the like); `unauthorized` (401); `forbidden` (403, 421); `limited` (429); `failed` (5xx)";
     BOUND_EXCEEDED = "tidegate_bound_exceeded_total", Counter, None, &["bound"],
         "requests and connections that were refused or cut at a [bound](#bound)";
     TUNNELS = "tidegate_tunnels", Gauge, None, NO_LABELS,

@@ -5,6 +5,7 @@
 //! are joined by `,`, hashes start with `~`, stand-ins for something missing with `!` or `@`, values of a further
 //! choice with `1=`, `2=` ...: no value can spell another.
 
+mod client_id;
 mod combinations;
 mod values;
 
@@ -15,6 +16,7 @@ use http::HeaderName;
 use super::Facts;
 use super::paths::Paths;
 use crate::redacted::Redacted;
+pub(crate) use client_id::ClientIdError;
 pub(super) use values::spellings;
 use values::{Found, Request};
 

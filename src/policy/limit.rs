@@ -28,6 +28,19 @@ impl NamedLimit {
         Self { name, limit, slices, policy_field }
     }
 
+    /// Returns the rate as the configuration writes it: `100/min`, `5/90s`.
+    #[must_use]
+    pub fn rate(&self) -> String {
+        let (quota, window_ms) = (self.limit.quota(), self.limit.window_ms());
+        let units = [(86_400_000, "day", "d"), (3_600_000, "h", "h"), (60_000, "min", "m"), (1000, "s", "s")];
+        let unit = units.iter().find(|(ms, ..)| window_ms % ms == 0);
+        let &(ms, one, many) = unit.unwrap_or(&(1, "ms", "ms"));
+        match window_ms / ms {
+            1 if ms > 1 => format!("{quota}/{one}"),
+            number => format!("{quota}/{number}{many}"),
+        }
+    }
+
     /// The element of `RateLimit-Policy` that describes the limit (draft-ietf-httpapi-ratelimit-headers-11). None: the name
     /// cannot be part of a field. (The configuration accepts only plain text as the name of a rule.)
     #[must_use]
@@ -49,4 +62,26 @@ impl NamedLimit {
 #[must_use]
 pub(crate) fn whole_seconds(milliseconds: i64) -> i64 {
     (milliseconds.max(1) - 1) / 1000 + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NamedLimit;
+
+    #[test]
+    fn a_rate_is_written_as_the_configuration_reads_it() {
+        for (window_ms, written) in [
+            (1000, "9/s"),
+            (60_000, "9/min"),
+            (3_600_000, "9/h"),
+            (86_400_000, "9/day"),
+            (7 * 86_400_000, "9/7d"),
+            (90_000, "9/90s"),
+            (300_000, "9/5m"),
+            (250, "9/250ms"),
+            (1, "9/1ms"),
+        ] {
+            assert_eq!(NamedLimit::example("x", 9, window_ms).rate(), written);
+        }
+    }
 }

@@ -107,12 +107,18 @@ fn upstream_settings_show_no_secret() {
 }
 
 #[test]
+fn admin_settings_show_no_token() {
+    assert_hidden(&admin());
+}
+
+#[test]
 fn all_settings_show_no_secret() {
     let local = SocketAddr::from(([127, 0, 0, 1], 80));
     assert_hidden(&Settings {
         listen: Listen::Tcp(local),
         listen_mode: None,
         ops_listen: local,
+        admin: admin(),
         tls: Some(server_tls()),
         proxy_protocol: Vec::new(),
         upstream: upstream(),
@@ -121,4 +127,12 @@ fn all_settings_show_no_secret() {
         shutdown: Shutdown { settle: Duration::ZERO, grace: Duration::ZERO },
         log: None,
     });
+}
+
+fn admin() -> AdminSettings {
+    let hash = Redacted::new(std::array::from_fn(|index| {
+        PASSWORD.as_bytes().get(index).copied().unwrap_or_default()
+    }));
+    let tokens = vec![AdminToken { name: "a".to_owned(), role: Role::Write, hash }];
+    AdminSettings { tokens, ..AdminSettings::default() }
 }

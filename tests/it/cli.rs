@@ -271,6 +271,7 @@ fn the_help_of_run_has_every_flag() {
         "--redis",
         "--limit",
         "--ops-listen",
+        "--admin-listen",
         "--log",
         "--log-format",
         "--log-to",
@@ -280,9 +281,12 @@ fn the_help_of_run_has_every_flag() {
 }
 
 #[test]
-fn the_version_is_that_of_the_package() {
+fn the_version_has_the_commit_the_target_and_the_version_of_the_package() {
     let version = Tidegate::finished(&["--version"]).stdout;
-    assert_eq!(version, format!("tidegate {}\n", env!("CARGO_PKG_VERSION")));
+    let build = version.strip_prefix(&format!("tidegate {} (commit ", env!("CARGO_PKG_VERSION")));
+    let (commit, target) = build.unwrap_or_else(|| panic!("{version}")).split_once(", ").unwrap();
+    assert!(commit == "unknown" || commit.len() == 12, "{version}");
+    assert!(target.ends_with(")\n") && target.contains(std::env::consts::ARCH), "{version}");
 }
 
 #[test]

@@ -11,6 +11,7 @@
 )]
 
 mod accuracy;
+mod admin;
 mod arithmetic;
 mod authority;
 mod bounds;

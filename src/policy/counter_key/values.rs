@@ -64,7 +64,7 @@ impl Value<'_> {
 }
 
 /// Pushes the index of a choice, with a sign that no value has.
-fn push_index(text: &mut String, index: usize) {
+pub(super) fn push_index(text: &mut String, index: usize) {
     text.push_str(itoa::Buffer::new().format(index));
     text.push('=');
 }
@@ -110,7 +110,7 @@ fn push_address(text: &mut String, address: IpAddr, ipv6_prefix: u8) {
 }
 
 /// HEAD counts as GET, and case does not: see `matcher::Match`.
-fn method(method: &http::Method) -> &str {
+pub(super) fn method(method: &http::Method) -> &str {
     const KNOWN: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     let name = method.as_str();
     if name.eq_ignore_ascii_case("HEAD") {

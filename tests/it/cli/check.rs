@@ -156,7 +156,7 @@ fn the_help_shows_every_option_of_run() {
     let check = help("check");
     let run = help("run");
     let options: Vec<&str> = run.lines().filter(|line| line.contains("[env: ")).collect();
-    assert_eq!(options.len(), 9);
+    assert_eq!(options.len(), 10);
     for option in options {
         assert!(check.contains(option.trim()), "{option}\n--- {check}");
     }

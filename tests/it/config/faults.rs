@@ -71,6 +71,7 @@ macro_rules! fixtures {
 }
 
 fixtures! {
+    admin
     all_at_once
     bounds_that_contradict
     bypass_client_san

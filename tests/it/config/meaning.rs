@@ -9,7 +9,7 @@ use tidegate::config::Overrides;
 use tidegate::policy::client::{Client, ForwardedHeader};
 use tidegate::policy::counter_key::{KeyPart, OnMissing};
 use tidegate::policy::{Facts, Mode, OnOutage, Plan, Policy, Rule};
-use tidegate::settings::{Listen, StoreSettings};
+use tidegate::settings::{AdminListen, AdminSettings, Listen, Role, StoreSettings};
 
 use super::{compile_with, file, limits, right, servers};
 
@@ -59,6 +59,8 @@ fn the_least_file_has_the_defaults() {
     let settings = right("upstream: http://app.internal/").settings;
     assert_eq!(settings.listen, Listen::Tcp(SocketAddr::from(([0, 0, 0, 0], 8080))));
     assert_eq!(settings.ops_listen, SocketAddr::from(([0, 0, 0, 0], 9902)));
+    assert_eq!(settings.admin, AdminSettings::default());
+    assert_eq!(settings.admin.listen.address(), Some(SocketAddr::from(([127, 0, 0, 1], 9901))));
     assert_eq!(settings.upstream.to_string(), "http://app.internal:80");
     assert_eq!((settings.tls, settings.proxy_protocol, settings.bounds), (None, vec![], Bounds::default()));
     assert_eq!(settings.store, StoreSettings::Memory { max_keys: 1_000_000 });
@@ -69,19 +71,39 @@ fn the_least_file_has_the_defaults() {
 }
 
 #[test]
+fn the_admin_section_with_everything() {
+    let admin = |listen| {
+        let token = "{ name: a, file: secret }, { name: b, file: short, role: write }";
+        right(&file(&format!("admin: {{ listen: {listen}, hosts: [Admin.Example], tokens: [{token}] }}")))
+            .settings
+            .admin
+    };
+    let settings = admin("0.0.0.0:7");
+    assert_eq!(settings.listen, AdminListen::At(SocketAddr::from(([0, 0, 0, 0], 7))));
+    assert_eq!(settings.hosts, ["admin.example"]);
+    let tokens: Vec<_> = settings.tokens.iter().map(|token| (&*token.name, token.role)).collect();
+    assert_eq!(tokens, [("a", Role::Read), ("b", Role::Write)]);
+    assert_eq!(settings.tokens[1].hash.expose(), blake3::hash(b"abc").as_bytes());
+    assert_eq!(admin("off").listen, AdminListen::Off);
+}
+
+#[test]
 fn flags_win_over_the_file() {
     let text = file(
-        "listen: 0.0.0.0:1\nstore: { redis: { url: redis://a, timeout: 7ms } }\nrules: [{ name: a, rate: 1/s }]",
+        "listen: 0.0.0.0:1\nadmin: { listen: 127.0.0.1:5 }\nstore: { redis: { url: redis://a, timeout: 7ms } }\n\
+         rules: [{ name: a, rate: 1/s }]",
     );
     let flags = Overrides {
         listen: Some(Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 2)))),
         ops_listen: Some(SocketAddr::from(([127, 0, 0, 1], 3))),
+        admin_listen: Some(AdminListen::Off),
         upstream: Some("http://other:4".to_owned()),
         redis: Some("redis://b:5".to_owned()),
         ..Overrides::default()
     };
     let settings = compile_with(&text, &flags).unwrap().settings;
     assert_eq!((&*settings.listen.to_string(), settings.ops_listen.port()), ("127.0.0.1:2", 3));
+    assert_eq!(settings.admin.listen, AdminListen::Off);
     assert_eq!(settings.upstream.to_string(), "http://other:4");
     let StoreSettings::Redis(redis) = settings.store else { panic!("no Redis") };
     assert_eq!((&*servers(&redis), redis.timeout), ("b:5/0", Duration::from_millis(7)));

@@ -17,6 +17,8 @@ pub struct Tidegate {
     child: Child,
     pub address: SocketAddr,
     pub ops: SocketAddr,
+    /// Port 0: it is not served.
+    pub admin: SocketAddr,
     log: Lines,
     other: Lines,
     readers: [JoinHandle<()>; 2],
@@ -90,6 +92,9 @@ impl Tidegate {
         if !config.lines().any(|line| line.starts_with("listen:")) {
             command.arg("--listen=127.0.0.1:0");
         }
+        if !config.lines().any(|line| line.starts_with("admin:")) {
+            command.arg("--admin-listen=127.0.0.1:0");
+        }
         let mut tidegate = Self::spawn(command).await;
         tidegate.directory = directory;
         tidegate
@@ -99,7 +104,7 @@ impl Tidegate {
     pub async fn run(arguments: &[&str]) -> Self {
         let mut command = command();
         command.args(arguments);
-        for listener in ["--listen=", "--ops-listen="] {
+        for listener in ["--listen=", "--ops-listen=", "--admin-listen="] {
             if !arguments.iter().any(|argument| argument.starts_with(listener)) {
                 command.arg(format!("{listener}127.0.0.1:0"));
             }
@@ -119,7 +124,8 @@ impl Tidegate {
         ];
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let directory = tempfile::tempdir().unwrap();
-        let mut tidegate = Self { child, address: nowhere, ops: nowhere, log, other, readers, directory };
+        let mut tidegate =
+            Self { child, address: nowhere, ops: nowhere, admin: nowhere, log, other, readers, directory };
         let serving = eventually("tidegate to serve", async || {
             let ended = tidegate.child.try_wait().unwrap();
             assert!(ended.is_none(), "tidegate ended: {ended:?} {:#?}", tidegate.logged(""));
@@ -132,6 +138,9 @@ impl Tidegate {
             tidegate.address = address("listen").parse().unwrap();
         }
         tidegate.ops = address("ops_listen").parse().unwrap();
+        if address("admin_listen") != "off" {
+            tidegate.admin = address("admin_listen").parse().unwrap();
+        }
         tidegate
     }
 
@@ -148,6 +157,10 @@ impl Tidegate {
 
     pub fn ops_url(&self, path: &str) -> String {
         format!("http://{}{path}", self.ops)
+    }
+
+    pub fn admin_url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.admin)
     }
 
     /// What `/metrics` says.
