@@ -5,6 +5,7 @@
 
 pub mod access_log;
 pub(crate) mod bypass;
+pub(crate) mod changes;
 pub mod client;
 pub mod condition;
 pub mod counter_key;

@@ -22,6 +22,7 @@ use crate::logging::{DEFAULT_FILTER, FilterHandle};
 use crate::metrics::{self, ConfiguredLimit, ProxyMeter};
 use crate::overrides::Overrides as LiveOverrides;
 use crate::policy::Policy;
+use crate::policy::changes::Changes;
 use crate::settings::{AdminSettings, ServerTls, Settings, StoreSettings, UpstreamProtocol};
 
 /// A change is acted on when two looks in a row see the same: never on a file half written.
@@ -162,7 +163,9 @@ impl Reloader {
         self.reminder = Reminder::new(config::certificate_warnings(&config.certificates, now), now);
         self.certificates = config.certificates;
         announce(&config.policy, &self.meter);
-        tracing::info!(file = %self.source.file.display(), rules = config.policy.rules().len(), "configuration read");
+        let rules = config.policy.rules().len();
+        let changes = Changes::between(&running, &config.policy);
+        tracing::info!(file = %self.source.file.display(), rules, %changes, "configuration read");
         self.policies.configure(config.policy);
         in_force(&self.certificates, &config.hash);
         Ok(())

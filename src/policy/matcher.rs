@@ -16,7 +16,7 @@ use super::query;
 use super::template::{Segment, split};
 
 /// The conditions of a rule; all must hold. An empty list is no condition.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Match {
     /// GET stands for HEAD too.
     pub methods: Vec<Method>,

@@ -55,8 +55,10 @@ async fn each_change_is_a_line_in_the_log() {
         tidegate.rewrite(&rule(rate));
         read(&tidegate, times).await;
     }
-    let told = async || (tidegate.logged("configuration read").len() == 2).then_some(());
-    eventually("a log line for each change", told).await;
+    let lines = async || Some(tidegate.logged("configuration read")).filter(|lines| lines.len() == 2);
+    let lines = eventually("a log line for each change", lines).await;
+    let changes: Vec<_> = lines.iter().map(|line| line["changes"].as_str().unwrap()).collect();
+    assert_eq!(changes, ["changed x: 5/h -> 8/h", "changed x: 8/h -> 4/h"]);
 }
 
 #[tokio::test]
