@@ -1,6 +1,8 @@
 //! The command line.
 
+mod ctl;
 mod environment;
+mod pages;
 
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
@@ -13,6 +15,8 @@ use crate::config::{OPS_LISTEN, Overrides, admin_listen_flag, ops_listen_flag, t
 use crate::logging::{self, LogFormat, LogTo};
 use crate::settings::{AdminListen, Listen};
 use crate::version::LONG_VERSION;
+pub use ctl::{CtlArgs, CtlCommand, Output};
+pub use pages::{completions, manual};
 
 /// Limits the rate of HTTP requests to the application behind it.
 #[derive(Debug, Parser)]
@@ -42,6 +46,18 @@ pub enum Command {
     Schema,
     /// Probe the tidegate that runs on this host or in this container: exits 0 if it is well, else 1
     Health(HealthArgs),
+    /// See and change what an instance does, by its admin API
+    Ctl(CtlArgs),
+    /// Print completions for a shell, to be put where it looks for them
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write those of all commands into a directory
+    Man {
+        /// Where to write them
+        directory: Option<PathBuf>,
+    },
 }
 
 /// Flags of `run`. They win over the file.
@@ -282,7 +298,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap:
             check.forget_variable_file();
         }
         Command::Explain(explain) => explain.run.variables = variables,
-        Command::Demo(_) | Command::Schema | Command::Health(_) => {}
+        Command::Demo(_)
+        | Command::Schema
+        | Command::Health(_)
+        | Command::Ctl(_)
+        | Command::Completions { .. }
+        | Command::Man { .. } => {}
     }
     Ok(cli)
 }

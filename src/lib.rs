@@ -7,7 +7,8 @@
 //! [`app`] puts the parts together. `ARCHITECTURE.md` says why the parts are what they are.
 //!
 //! ```text
-//! main -> cli, app -> server -> connection, permits, policy, tls
+//! main -> cli, ctl
+//!      -> app -> server -> connection, permits, policy, tls
 //!                  -> proxy  -> limiter  -> store    -> window
 //!                                        -> policy   -> window
 //!                            -> policy
@@ -68,6 +69,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 mod connection;
+pub mod ctl;
 mod demo;
 mod grpc;
 mod h2_error;

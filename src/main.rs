@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use tidegate::app::explain::Question;
 use tidegate::app::{self, CheckOptions, Failure};
 use tidegate::cli::{self, Command, ExplainArgs};
+use tidegate::ctl::{self, CtlError};
 
 /// Of sysexits(3).
 const EX_USAGE: u8 = 64;
@@ -21,6 +22,17 @@ fn main() -> ExitCode {
     let done = match cli::parse(std::env::args_os()).map(|cli| cli.command) {
         Ok(Command::Run(run)) => app::run(run.config.clone(), &run.overrides(), &run.log),
         Ok(Command::Demo(demo)) => app::demo(demo.listen, demo.ops_listen, demo.admin_listen, &demo.log),
+        Ok(Command::Ctl(arguments)) => {
+            return match ctl::run(&arguments) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(CtlError { message, code }) => {
+                    let _ = writeln!(std::io::stderr(), "{message}");
+                    code.into()
+                }
+            };
+        }
+        Ok(Command::Completions { shell }) => cli::completions(shell).map_err(Failure::from),
+        Ok(Command::Man { directory }) => cli::manual(directory.as_deref()).map_err(Failure::from),
         Ok(Command::Check(check)) => app::check(
             &check.files(),
             &check.run.overrides(),

@@ -21,11 +21,12 @@ use lex::File;
 /// main -> app -> the shell (server, ops) -> proxy -> limiter -> store -> window, the pure arithmetic.
 /// The proxy does not know that Redis exists; the store does not know that HTTP exists.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("lib", &[]),              // declares the modules; re-exports nothing
-    ("main", &["app", "cli"]), // exit codes only
-    ("app", &[EVERY]),         // the composition root: the one place that sees all parts
+    ("lib", &[]),                     // declares the modules; re-exports nothing
+    ("main", &["app", "cli", "ctl"]), // exit codes only
+    ("app", &[EVERY]),                // the composition root: the one place that sees all parts
     ("cli", &["config", "settings", "logging", "version"]),
     ("demo", &[]),
+    ("ctl", &["cli"]), // a client of the admin API
     (
         "admin",
         &["limiter", "policy", "store", "metrics", "clock", "bounds", "connection", "settings", "version"],

@@ -6,6 +6,7 @@ mod environment;
 mod explain;
 mod explained_limits;
 mod health;
+mod pages;
 mod schema;
 mod starting;
 

@@ -17,6 +17,7 @@ mod authority;
 mod bounds;
 mod cli;
 mod config;
+mod ctl;
 mod drain;
 mod first_match;
 mod golden;

@@ -67,7 +67,10 @@ fn with(used: impl Fn(usize) -> bool) -> String {
     };
     // The secret that the examples name lies elsewhere in this test.
     let text: Vec<String> = SHIPPED.lines().enumerate().map(line).collect();
-    text.join("\n").replace("redis-password", "secret").replace("internal-token", "secret").replace("admin-token", "secret")
+    text.join("\n")
+        .replace("redis-password", "secret")
+        .replace("internal-token", "secret")
+        .replace("admin-token", "secret")
 }
 
 #[test]
