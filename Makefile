@@ -1,6 +1,6 @@
 # Every command of this project: people and CI run the same ones. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build run test outage lint check bench bench-instructions check-instructions microbench clients accuracy monitoring image dist audit
+.PHONY: help build run test outage lint check bench bench-instructions check-instructions microbench clients api accuracy monitoring image dist audit
 
 IMAGE ?= tidegate:dev
 # docker, or buildah: ENGINE=buildah.
@@ -66,6 +66,12 @@ microbench: ## the benchmarks of functions; compare ratios within one run, not t
 clients: build ## real clients through tidegate: curl, h2load, gRPC, WebSocket, floods, structured fields, with their figures (two minutes)
 	scripts/install-tools clients
 	target/clients/bin/python -B tests/clients/run.py target/release/tidegate
+
+# In debug, as the tests: what is checked are responses, not times.
+api: ## requests that schemathesis makes of the admin API's OpenAPI document: no 5xx, no response without a description (three minutes)
+	scripts/install-tools api
+	cargo build --locked
+	python3 -B tests/api/run.py target/debug/tidegate target/api/bin/schemathesis
 
 accuracy: ## the limiter against an exact sliding log, traffic shape by traffic shape: in memory, and a sample in Redis
 	scripts/install-tools redis

@@ -37,6 +37,21 @@ pub(super) struct Rule {
     configured: Behavior,
     /// As it acts now.
     effective: Behavior,
+    /// A limit that it tries out: it counts, and refuses nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trial: Option<LimitView>,
+    /// Tiers of clients that have other limits, in order of precedence.
+    tiers: Vec<TierView>,
+}
+
+/// The limits of a tier.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Tier)]
+struct TierView {
+    /// The name of the tier.
+    name: String,
+    /// Empty: its clients have no limit.
+    limits: Vec<LimitView>,
 }
 
 /// Whether it is under `rules` or under `global`.
@@ -121,6 +136,15 @@ impl Rule {
             },
             configured: Behavior::new(rule.mode, &rule.limits),
             effective: Behavior::new(rule.mode, &rule.limits),
+            trial: rule.trial.as_deref().map(LimitView::new),
+            tiers: rule
+                .tiers
+                .iter()
+                .map(|own| TierView {
+                    name: own.tier.name.to_string(),
+                    limits: own.rule.limits.iter().map(LimitView::new).collect(),
+                })
+                .collect(),
         }
     }
 }
@@ -132,15 +156,20 @@ impl Behavior {
             Mode::Shadow => RuleMode::Shadow,
             Mode::Off => RuleMode::Off,
         };
-        let limits = limits.iter().map(|named| LimitView {
+        Self { mode, limits: limits.iter().map(LimitView::new).collect() }
+    }
+}
+
+impl LimitView {
+    fn new(named: &NamedLimit) -> Self {
+        Self {
             name: named.name.to_string(),
             rate: named.rate(),
             quota: named.limit.quota(),
             window_ms: named.limit.window_ms(),
             burst: named.limit.burst(),
             slices: named.limit.slices(),
-        });
-        Self { mode, limits: limits.collect() }
+        }
     }
 }
 

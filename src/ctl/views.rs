@@ -110,6 +110,12 @@ pub(super) fn rule(body: &Value) -> String {
     for (name, behavior) in [("effective", &body["effective"]), ("configured", &body["configured"])] {
         table.pair(name, format!("{}: {}", text(&behavior["mode"]), limits(&behavior["limits"])));
     }
+    if let Some(trial) = body.get("trial") {
+        table.pair("trial", limit(trial));
+    }
+    for tier in list(&body["tiers"]) {
+        table.pair("tier", format!("{}: {}", text(&tier["name"]), limits(&tier["limits"])));
+    }
     table.written()
 }
 
@@ -121,13 +127,16 @@ fn key(rule: &Value) -> String {
 }
 
 fn limits(limits: &Value) -> String {
-    let one = |limit: &Value| match limit["burst"].as_i64() {
+    match list(limits) {
+        [] => "no limit".to_owned(),
+        limits => limits.iter().map(limit).collect::<Vec<_>>().join(" + "),
+    }
+}
+
+fn limit(limit: &Value) -> String {
+    match limit["burst"].as_i64() {
         Some(burst) if burst > 0 => format!("{} burst {burst}", text(&limit["rate"])),
         _ => text(&limit["rate"]),
-    };
-    match list(limits) {
-        [] => "-".to_owned(),
-        limits => limits.iter().map(one).collect::<Vec<_>>().join(" + "),
     }
 }
 

@@ -87,10 +87,17 @@ fn difference(before: &Rule, after: &Rule) -> Option<String> {
     if before.limits != after.limits {
         parts.push(format!("{} -> {}", limits(&before.limits), limits(&after.limits)));
     }
+    if before.trial != after.trial {
+        let trial = |rule: &Rule| {
+            rule.trial.as_ref().map_or("none".to_owned(), |trial| limits(std::slice::from_ref(trial)))
+        };
+        parts.push(format!("trial {} -> {}", trial(before), trial(after)));
+    }
     if before.mode != after.mode {
         parts.push(format!("mode {} -> {}", mode(before.mode), mode(after.mode)));
     }
     let others = [
+        ("tiers", tiers(before) != tiers(after)),
         ("match", before.matches != after.matches),
         ("key", before.key != after.key),
         ("on_outage", before.on_outage != after.on_outage),
@@ -98,6 +105,11 @@ fn difference(before: &Rule, after: &Rule) -> Option<String> {
     ];
     parts.extend(others.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()));
     (!parts.is_empty()).then(|| parts.join(" and "))
+}
+
+/// The tiers of a rule, each with its limits.
+fn tiers(rule: &Rule) -> Vec<(&str, &[NamedLimit])> {
+    rule.tiers.iter().map(|own| (&*own.tier.name, &*own.rule.limits)).collect()
 }
 
 /// `5/min burst 2 + 100/day`.
@@ -133,6 +145,8 @@ mod tests {
             matches: Match::default(),
             key: KeySpec::default(),
             limits: vec![NamedLimit::example(name, quota, 60_000)],
+            trial: None,
+            tiers: Vec::new(),
             mode: Mode::Enforce,
             on_outage: OnOutage::Local,
             custom_response: None,

@@ -18,8 +18,9 @@ const WRITE: &str = "write-token-0123456789abcdef";
 /// Rules of each kind, with counters in memory.
 const RULES: &str = "
 store: { memory: {} }
+tiers: [{ name: internal, match: { hosts: [internal.example.com] } }]
 rules:
-  - { name: tasks, match: { path: /tasks }, rate: 3/h, burst: 2 }
+  - { name: tasks, match: { path: /tasks }, rate: 3/h, burst: 2, trial: { rate: 2/h }, tiers: { internal: { rate: 9/h } } }
   - { name: keyed, match: { path: '/keyed/{id}' }, key: [client_ip, 'header:X-Api-Key'], on_missing: skip, rate: 9/min }
   - { name: trial, match: { path: /trial }, limits: [{ rate: 5/min }, { rate: 100/day }], mode: shadow, on_outage: open }
 global:

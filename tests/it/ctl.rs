@@ -10,7 +10,7 @@ const RULES: &str = "
 store: { memory: {} }
 rules:
   - { name: tasks, match: { path: /tasks }, rate: 3/h, burst: 2 }
-  - { name: a-rule-with-a-name-that-is-as-long-as-one-can-be-64-characters-xx, key: ['header:X-Api-Key', client_ip], rate: 9/min }
+  - { name: a-rule-with-a-name-that-is-as-long-as-one-can-be-64-characters-x, key: ['header:X-Api-Key', client_ip], rate: 9/min }
 global:
   - { name: all, rate: 1000/s }
 ";

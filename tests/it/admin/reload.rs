@@ -35,7 +35,7 @@ async fn a_reload_of_a_faulty_file_responds_with_its_faults() {
     let (status, problem) = reload(&tidegate).await;
     assert_eq!((status, &problem["detail"]), (422, &json!("the file has a fault")));
     let fault = &problem["faults"][0];
-    assert!(fault["location"].as_str().unwrap().ends_with("tidegate.yaml:4:51: rules[0].rate"), "{fault}");
+    assert!(fault["location"].as_str().unwrap().ends_with("tidegate.yaml:5:51: rules[0].rate"), "{fault}");
     assert!(fault["message"].as_str().unwrap().contains("often"), "{fault}");
     assert!(fault["help"].as_str().unwrap().contains("expected"), "{fault}");
     let after = configuration(&tidegate).await;

@@ -79,6 +79,11 @@ async fn a_rule_is_shown_as_it_is_configured() {
         (&json!(3), &json!(2), &json!(3_600_000))
     );
     assert_eq!(limit["name"], "tasks");
+    assert_eq!(tasks["trial"]["rate"], "2/h");
+    assert_eq!(
+        (&tasks["tiers"][0]["name"], &tasks["tiers"][0]["limits"][0]["rate"]),
+        (&json!("internal"), &json!("9/h"))
+    );
 }
 
 #[tokio::test]
