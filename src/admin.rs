@@ -5,11 +5,17 @@
 
 mod access;
 mod client_id;
+mod clients;
+mod condition;
+pub(crate) mod explain;
 mod gate;
 mod instances;
 mod json;
+mod limit_view;
 mod listener;
 mod openapi;
+mod override_view;
+mod overrides;
 mod problem;
 mod rate;
 mod reload;
@@ -27,13 +33,15 @@ use http::{HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 use tower_service::Service as _;
 
+use crate::bounds::Bounds;
 use crate::clock::Stopwatch;
 use crate::connection::Connection;
 use crate::limiter::Limiter;
 use crate::metrics;
-use crate::policy::live::Live;
+use crate::overrides::Overrides;
 use crate::settings::AdminSettings;
 use gate::Gate;
+pub(crate) use instances::report_all;
 pub(crate) use listener::bounds;
 use reloads::Reloads;
 pub(crate) use status::StoreStatus;
@@ -41,10 +49,12 @@ pub(crate) use status::StoreStatus;
 /// What the API shows and changes.
 #[derive(Clone)]
 pub(crate) struct Parts {
-    /// The policy in force.
-    pub(crate) live: Arc<Live>,
+    /// The rules, and what operators change of them.
+    pub(crate) overrides: Overrides,
     /// The limiter, with its store.
     pub(crate) limiter: Arc<Limiter>,
+    /// The bounds of clients of the proxy.
+    pub(crate) bounds: Bounds,
     /// What the configuration was read from.
     pub(crate) reloads: Reloads,
     /// Who may use the API. A reload changes it.

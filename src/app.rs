@@ -93,7 +93,7 @@ pub fn run(file: Option<PathBuf>, overrides: &Flags, log: &LogArgs) -> Result<()
             handle.set(filter)?;
         }
         let source = file.map(|file| Source { file, overrides: overrides.clone(), sources, filter });
-        serve(Start { config, socket, source }, signals, &log, |_, _| Ok(())).await
+        Box::pin(serve(Start { config, socket, source }, signals, &log, |_, _| Ok(()))).await
     })
 }
 
@@ -141,11 +141,11 @@ pub fn demo(
             Drain::default(),
             |request, _| async move { demo::respond(&request) },
         ));
-        serve(Start { config, socket: None, source: None }, signals, &log, |proxy, ops| {
+        let started = |proxy: &Listen, ops| {
             use std::io::Write as _;
             std::io::stdout().write_all(demo::invitation(proxy, ops).as_bytes()).context("cannot write")
-        })
-        .await
+        };
+        Box::pin(serve(Start { config, socket: None, source: None }, signals, &log, started)).await
     })
 }
 
@@ -258,10 +258,14 @@ async fn serve(
         let answer = ops.handle(&request);
         async move { answer }
     }));
-    if let Some(listener) = admin_listener {
-        let (live, limiter, reloads) = (Arc::clone(&live), Arc::clone(&limiter), reloads.clone());
-        admin_listener::serve(listener, admin::Parts { live, limiter, reloads, settings: admin_settings });
-    }
+    let parts = admin::Parts {
+        overrides: overrides.clone(),
+        limiter: Arc::clone(&limiter),
+        bounds: settings.bounds.clone(),
+        reloads: reloads.clone(),
+        settings: admin_settings,
+    };
+    admin_listener::serve(admin_listener, parts);
     let application = Arc::new(Upstream::new(settings.upstream.clone(), protocol, &settings.bounds));
     let (used, bounds) = (Arc::clone(&application), settings.bounds.clone());
     let proxy = Arc::new(Proxy::new(live, Arc::clone(&limiter), used, meter, bounds));

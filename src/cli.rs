@@ -12,10 +12,11 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 use http::{HeaderName, HeaderValue, Method, Uri};
 
 use crate::config::{OPS_LISTEN, Overrides, admin_listen_flag, ops_listen_flag, tcp_listen_flag};
+use crate::header_field;
 use crate::logging::{self, LogFormat, LogTo};
 use crate::settings::{AdminListen, Listen};
 use crate::version::LONG_VERSION;
-pub use ctl::{CtlArgs, CtlCommand, Output};
+pub use ctl::{ClientArgs, ClientCommand, CtlArgs, CtlCommand, Output, SetArgs, SetClientArgs, Until};
 pub use pages::{completions, manual};
 
 /// Limits the rate of HTTP requests to the application behind it.
@@ -130,7 +131,7 @@ pub struct ExplainArgs {
     #[arg(value_name = "URL")]
     pub url: Uri,
     /// A header field, 'NAME: VALUE'; may be given several times
-    #[arg(short = 'H', long = "header", value_name = "FIELD", value_parser = field)]
+    #[arg(short = 'H', long = "header", value_name = "FIELD", value_parser = header_field::read)]
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The address that the connection comes from: that of the client, or of the proxy before tidegate
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
@@ -263,13 +264,6 @@ impl RunArgs {
             ..Overrides::default()
         }
     }
-}
-
-fn field(text: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let (name, value) = text.split_once(':').ok_or("expected 'NAME: VALUE'")?;
-    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
-    let value = HeaderValue::from_str(value.trim()).map_err(|error| error.to_string())?;
-    Ok((name, value))
 }
 
 fn filter(text: &str) -> Result<String, String> {

@@ -1,6 +1,9 @@
 //! `tidegate ctl`: the admin API at a terminal.
 
+mod changes;
 mod http;
+mod json;
+mod requests;
 mod table;
 mod text;
 mod views;
@@ -8,9 +11,9 @@ mod views;
 use std::io::Write as _;
 
 use ::http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::cli::{CtlArgs, CtlCommand, Output};
+use crate::cli::{CtlArgs, CtlCommand, Output, SetArgs};
 use http::{Failure, Server};
 
 /// Of sysexits(3).
@@ -45,6 +48,8 @@ async fn respond(arguments: &CtlArgs) -> Result<String, Failure> {
     let server = Server::new(&arguments.server, arguments.token_file.as_deref())?;
     let (body, view) = request(&server, &arguments.command).await?;
     Ok(match arguments.output {
+        // The response has no body.
+        Output::Json if body.is_null() => String::new(),
         Output::Json => format!("{body:#}\n"),
         Output::Table => view(&body),
     })
@@ -58,17 +63,41 @@ async fn request(server: &Server, command: &CtlCommand) -> Result<(Value, View),
     Ok(match command {
         CtlCommand::Status => (get("/v1/status").await?, views::status),
         CtlCommand::Rules { rule: None } => (get("/v1/rules").await?, views::rules),
-        CtlCommand::Rules { rule: Some(rule) } => {
-            (get(&format!("/v1/rules/{}", text::encoded(rule))).await?, views::rule)
+        CtlCommand::Rules { rule: Some(rule) } => (get(&rule_path(rule)).await?, views::rule),
+        CtlCommand::Set(set) => {
+            let SetArgs { rate, burst, mode, until, .. } = set;
+            let change = json!({ "rate": rate, "burst": burst, "mode": mode });
+            let body = requests::with_until(change, until);
+            let path = override_path(set.rule.as_deref());
+            (server.send(Method::PUT, &path, Some(&body)).await?, changes::set)
+        }
+        CtlCommand::Unset { rule, .. } => {
+            let path = override_path(rule.as_deref());
+            (server.send(Method::DELETE, &path, None).await?, changes::unset)
+        }
+        CtlCommand::Overrides => (get("/v1/overrides").await?, changes::overrides),
+        CtlCommand::Client(command) => requests::client(server, command).await?,
+        CtlCommand::Explain { method, url, headers, peer } => {
+            let body = requests::question(method, url, headers, *peer)?;
+            (server.send(Method::POST, "/v1/explain", Some(&body)).await?, changes::explained)
         }
         CtlCommand::Reload => (server.send(Method::POST, "/v1/reload", None).await?, views::reloaded),
         CtlCommand::Instances => (get("/v1/instances").await?, views::instances),
     })
 }
 
+fn rule_path(rule: &str) -> String {
+    format!("/v1/rules/{}", text::encoded(rule))
+}
+
+/// Returns the path of the override of a rule, or of all rules at once.
+fn override_path(rule: Option<&str>) -> String {
+    rule.map_or_else(|| "/v1/override".to_owned(), |rule| format!("{}/override", rule_path(rule)))
+}
+
 /// Writes a failure as the configuration's diagnostics are written.
 fn error(failure: Failure) -> CtlError {
-    let Failure { message, help, faults } = failure;
+    let Failure { message, help, faults, .. } = failure;
     let mut text: Vec<String> = faults
         .iter()
         .map(|fault| {

@@ -73,6 +73,7 @@ pub mod ctl;
 mod demo;
 mod grpc;
 mod h2_error;
+mod header_field;
 pub mod limiter;
 mod logging;
 mod metrics;

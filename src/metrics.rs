@@ -7,6 +7,7 @@ mod bound;
 mod config;
 mod gauge_guard;
 mod histogram;
+mod limits;
 mod overrides;
 mod rule;
 mod store;
@@ -26,8 +27,9 @@ pub(crate) use bound::{Bound, tunnel};
 pub(crate) use config::{certificate_expires, config_hash, reloaded};
 pub(crate) use gauge_guard::GaugeGuard;
 use histogram::{Histograms, TableRecorder};
+pub(crate) use limits::{LimitMeter, ShownLimit};
 pub(crate) use overrides::overrides;
-pub(crate) use rule::{ConfiguredLimit, RuleMeter};
+pub(crate) use rule::RuleMeter;
 pub(crate) use store::{
     StoreMeter, breaker_left, breaker_open, degraded_seconds, fallback_evicted, instances, queue_depth,
     settled, store_outage, store_up,

@@ -23,6 +23,7 @@ pub use sharing::Obstacles;
 
 use crate::clock::{Clock, Timeline};
 use crate::limiter::{Limiter, Usage};
+use crate::metrics::LimitMeter;
 use crate::policy::live::Live;
 use crate::policy::overridden::ClientRule;
 use crate::policy::{Mode, Policy, Rule};
@@ -51,6 +52,7 @@ pub struct Inspection {
 struct Shared {
     live: Arc<Live>,
     limiter: Arc<Limiter>,
+    meter: LimitMeter,
     state: Mutex<State>,
     /// Held for each change: changes of this process come one after the other.
     changing: tokio::sync::Mutex<()>,
@@ -84,7 +86,9 @@ impl Overrides {
         let state =
             Mutex::new(State { configured, set: OverrideSet::default(), ahead_ms, revision, obstacles });
         let (changing, changed, message) = (tokio::sync::Mutex::default(), Notify::new(), Notify::new());
-        let shared = Arc::new(Shared { live, limiter, state, changing, changed, message, timeline });
+        let meter = LimitMeter::default();
+        journal::show_limits(&meter, &live.load(), &live.load());
+        let shared = Arc::new(Shared { live, limiter, meter, state, changing, changed, message, timeline });
         journal::count(&OverrideSet::default());
         let upkeep = tokio::spawn(upkeep(Arc::clone(&shared)));
         Self { shared, _upkeep: Arc::new(AbortOnDropHandle::new(upkeep)) }
@@ -321,6 +325,7 @@ impl Shared {
         };
         self.live.replace(policy);
         journal::count(&state.set);
+        journal::show_limits(&self.meter, &state.configured, &self.live.load());
     }
 
     /// Forgets what is remembered here of clients that were reset.

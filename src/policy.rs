@@ -45,6 +45,7 @@ pub use facts::Facts;
 use fields::FieldNames;
 use holds::Holds;
 pub use limit::NamedLimit;
+pub(crate) use limit::rate as written_rate;
 use matcher::{Index, Match};
 pub use mode::{Mode, OnOutage};
 use overridden::{ClientRule, ClientRules};

@@ -24,14 +24,29 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lib", &[]),                     // declares the modules; re-exports nothing
     ("main", &["app", "cli", "ctl"]), // exit codes only
     ("app", &[EVERY]),                // the composition root: the one place that sees all parts
-    ("cli", &["config", "settings", "logging", "version"]),
+    ("cli", &["config", "settings", "logging", "version", "header_field"]),
     ("demo", &[]),
     ("ctl", &["cli"]), // a client of the admin API
     (
         "admin",
-        &["limiter", "policy", "store", "metrics", "clock", "bounds", "connection", "settings", "version"],
+        &[
+            "overrides",
+            "limiter",
+            "policy",
+            "proxy", // what becomes of a request
+            "store",
+            "config", // rates as they are written
+            "header_field",
+            "metrics",
+            "clock",
+            "bounds",
+            "connection",
+            "settings",
+            "version",
+        ],
     ),
-    ("version", &[]), // of this build
+    ("version", &[]),      // of this build
+    ("header_field", &[]), // as people write them
     // policy: how paths and hosts are read
     (
         "server",
@@ -98,6 +113,7 @@ const PURE: &[&str] = &[
     "address",
     "grpc",
     "h2_error",
+    "header_field",
     "tls",
     "redacted",
     "spelling",

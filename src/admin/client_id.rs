@@ -38,8 +38,6 @@ pub(super) struct ClientId {
     request_body = ClientValues,
     responses(
         (status = 200, description = "The id.", body = ClientId),
-        (status = 404, description = "There is no rule of this name.", body = Problem,
-            content_type = "application/problem+json"),
         (status = 422, description = "The values do not fit the key of the rule.", body = Problem,
             content_type = "application/problem+json"),
     )
@@ -49,7 +47,7 @@ pub(super) async fn client_id(
     Params(name): Params<String>,
     JsonBody(ClientValues { key }): JsonBody<ClientValues>,
 ) -> Result<Json<ClientId>, Problem> {
-    let policy = shared.parts.live.load();
+    let policy = shared.parts.overrides.configured();
     let (rule, _) = find(&policy, &name)?;
     let values: Vec<Option<&str>> = key.iter().map(Option::as_deref).collect();
     let id = policy.client_id(rule, &values);

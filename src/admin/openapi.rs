@@ -4,13 +4,15 @@ use axum::Router;
 use axum::extract::State;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use utoipa::openapi::{self, ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::path::{ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{self, ContentBuilder, ObjectBuilder, Ref, RefOr, Required, ResponseBuilder};
 use utoipa::{OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::Problem;
-use super::{Shared, client_id, instances, reload, rules, status};
+use super::{Shared, client_id, clients, explain, instances, overrides, reload, rules, status};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,6 +26,7 @@ use super::{Shared, client_id, instances, reload, rules, status};
         (name = "instance", description = "This instance, and those that share its limits."),
         (name = "configuration", description = "The configuration file."),
         (name = "rules", description = "The rules, and what they do."),
+        (name = "overrides", description = "What operators change at run time, on all instances."),
         (name = "clients", description = "The clients of rules."),
     )
 )]
@@ -41,6 +44,33 @@ const COMMON: [(StatusCode, &str); 8] = [
     (StatusCode::TOO_MANY_REQUESTS, "Too many requests."),
 ];
 
+/// The further responses of those that change something.
+const CHANGES: [(StatusCode, &str); 4] = [
+    (StatusCode::CONFLICT, "There are too many overrides, or other changes came first."),
+    (StatusCode::PRECONDITION_FAILED, "The override is not the one that is expected."),
+    (StatusCode::UNPROCESSABLE_ENTITY, "The rule cannot have it, or it is not the id of a client."),
+    (StatusCode::SERVICE_UNAVAILABLE, "Redis is not available, or refuses."),
+];
+
+/// The fields that make a change depend on what there is.
+const CONDITIONS: [(&str, &str); 2] = [
+    (
+        "If-Match",
+        "The ETag of the override that is to be changed, or `*` for any: 412 if there is another one, or none.",
+    ),
+    ("If-None-Match", "`*`: 412 if there is an override."),
+];
+
+fn condition((name, description): (&str, &str)) -> openapi::path::Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .description(Some(description))
+        .required(Required::False)
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .build()
+}
+
 /// Returns all routes, and the document about them.
 pub(super) fn routes() -> (Router<Shared>, Bytes) {
     let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
@@ -50,12 +80,29 @@ pub(super) fn routes() -> (Router<Shared>, Bytes) {
         .routes(routes!(rules::rules))
         .routes(routes!(rules::rule))
         .routes(routes!(client_id::client_id))
+        .routes(routes!(overrides::list))
+        .routes(routes!(overrides::show_all, overrides::put_all, overrides::delete_all))
+        .routes(routes!(overrides::show_rule, overrides::put_rule, overrides::delete_rule))
+        .routes(routes!(clients::show, clients::reset))
+        .routes(routes!(clients::show_override, clients::put_override, clients::delete_override))
+        .routes(routes!(explain::explain))
         .routes(routes!(openapi_document))
         .split_for_parts();
-    for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
-        for operation in operations.into_iter().flatten() {
-            complete(operation);
+    for (path, item) in &mut document.paths.paths {
+        for operation in
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten()
+        {
+            complete(operation, &COMMON);
+            if path.contains('{') {
+                complete(
+                    operation,
+                    &[(StatusCode::NOT_FOUND, "There is no rule, or no override, of this name.")],
+                );
+            }
+        }
+        for operation in [&mut item.put, &mut item.delete].into_iter().flatten() {
+            complete(operation, &CHANGES);
+            operation.parameters.get_or_insert_default().extend(CONDITIONS.map(|it| RefOr::T(condition(it))));
         }
     }
     let json = document.to_json().unwrap_or_default();
@@ -69,12 +116,12 @@ pub(super) fn routes() -> (Router<Shared>, Bytes) {
 
 const LOOK_UP: &str = "GET /v1/openapi.json describes all paths";
 
-/// Adds the common responses to an operation.
-fn complete(operation: &mut openapi::path::Operation) {
-    for (status, description) in COMMON {
+/// Adds responses to an operation.
+fn complete(operation: &mut openapi::path::Operation, responses: &[(StatusCode, &str)]) {
+    for (status, description) in responses {
         let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name(Problem::name()))).build();
         let response = ResponseBuilder::new()
-            .description(description)
+            .description(*description)
             .content("application/problem+json", problem)
             .build();
         let status = status.as_str().to_owned();

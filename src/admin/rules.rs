@@ -10,9 +10,12 @@ use utoipa::ToSchema;
 
 use super::Shared;
 use super::json::Params;
+use super::limit_view::{LimitView, Outage, RuleMode};
+use super::override_view::OverrideView;
 use super::problem::Problem;
+use crate::overrides::Subject;
 use crate::policy::counter_key::OnMissing;
-use crate::policy::{self, Mode, NamedLimit, OnOutage, Policy};
+use crate::policy::{self, Policy};
 
 /// The rules, in the order in which they are looked at: the first endpoint rule that matches decides, and every global one
 /// that matches.
@@ -35,8 +38,11 @@ pub(super) struct Rule {
     on_outage: Outage,
     /// As the configuration has it.
     configured: Behavior,
-    /// As it acts now.
+    /// As it acts now, with the overrides.
     effective: Behavior,
+    /// What an operator has set for the rule.
+    #[serde(rename = "override", skip_serializing_if = "Option::is_none")]
+    item: Option<OverrideView>,
     /// A limit that it tries out: it counts, and refuses nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     trial: Option<LimitView>,
@@ -70,32 +76,6 @@ struct Behavior {
     limits: Vec<LimitView>,
 }
 
-/// A limit of a rule.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Limit)]
-struct LimitView {
-    /// The name that clients see.
-    name: String,
-    /// As the configuration writes it: `100/min`.
-    rate: String,
-    /// The number of requests in a window.
-    quota: i64,
-    window_ms: i64,
-    /// How many more a client may send that had paused.
-    burst: i64,
-    slices: i64,
-}
-
-/// What a rule does where there is no room.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = Mode)]
-enum RuleMode {
-    Enforce,
-    Shadow,
-    Off,
-}
-
 /// What stands for a missing part of a key.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -107,18 +87,10 @@ enum Missing {
     Reject,
 }
 
-/// What a rule does while the store makes no decision.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(as = OnOutage)]
-enum Outage {
-    Local,
-    Open,
-    Closed,
-}
-
 impl Rule {
-    fn new(rule: &policy::Rule, kind: RuleKind) -> Self {
+    /// `in_force` is the policy with the overrides.
+    fn new(shared: &Shared, rule: &policy::Rule, kind: RuleKind, in_force: &Policy) -> Self {
+        let effective = in_force.named(&rule.name).unwrap_or(rule);
         Self {
             name: rule.name.to_string(),
             kind,
@@ -129,13 +101,14 @@ impl Rule {
                 OnMissing::Skip => Missing::Skip,
                 OnMissing::Reject => Missing::Reject,
             },
-            on_outage: match rule.on_outage {
-                OnOutage::Local => Outage::Local,
-                OnOutage::Open => Outage::Open,
-                OnOutage::Closed => Outage::Closed,
-            },
-            configured: Behavior::new(rule.mode, &rule.limits),
-            effective: Behavior::new(rule.mode, &rule.limits),
+            on_outage: rule.on_outage.into(),
+            configured: Behavior::new(rule),
+            effective: Behavior::new(effective),
+            item: shared
+                .parts
+                .overrides
+                .get(&Subject::Rule(Arc::clone(&rule.name)))
+                .map(|listed| shared.view(listed)),
             trial: rule.trial.as_deref().map(LimitView::new),
             tiers: rule
                 .tiers
@@ -150,26 +123,8 @@ impl Rule {
 }
 
 impl Behavior {
-    fn new(mode: Mode, limits: &[NamedLimit]) -> Self {
-        let mode = match mode {
-            Mode::Enforce => RuleMode::Enforce,
-            Mode::Shadow => RuleMode::Shadow,
-            Mode::Off => RuleMode::Off,
-        };
-        Self { mode, limits: limits.iter().map(LimitView::new).collect() }
-    }
-}
-
-impl LimitView {
-    fn new(named: &NamedLimit) -> Self {
-        Self {
-            name: named.name.to_string(),
-            rate: named.rate(),
-            quota: named.limit.quota(),
-            window_ms: named.limit.window_ms(),
-            burst: named.limit.burst(),
-            slices: named.limit.slices(),
-        }
+    fn new(rule: &policy::Rule) -> Self {
+        Self { mode: rule.mode.into(), limits: rule.limits.iter().map(LimitView::new).collect() }
     }
 }
 
@@ -181,9 +136,10 @@ impl LimitView {
     responses((status = 200, description = "All rules, global ones last.", body = Rules))
 )]
 pub(super) async fn rules(State(shared): State<Shared>) -> Json<Rules> {
-    let policy = shared.parts.live.load();
-    let endpoint = policy.rules().iter().map(|rule| Rule::new(rule, RuleKind::Endpoint));
-    let global = policy.global().iter().map(|rule| Rule::new(rule, RuleKind::Global));
+    let (configured, in_force) = (shared.parts.overrides.configured(), shared.parts.overrides.policy());
+    let view = |rule, kind| Rule::new(&shared, rule, kind, &in_force);
+    let endpoint = configured.rules().iter().map(|rule| view(rule, RuleKind::Endpoint));
+    let global = configured.global().iter().map(|rule| view(rule, RuleKind::Global));
     Json(Rules { rules: endpoint.chain(global).collect() })
 }
 
@@ -195,25 +151,25 @@ pub(super) async fn rules(State(shared): State<Shared>) -> Json<Rules> {
     params(("rule" = String, Path, description = "The name of the rule.")),
     responses(
         (status = 200, description = "The rule.", body = Rule),
-        (status = 404, description = "There is none of this name.", body = Problem,
-            content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn rule(
     State(shared): State<Shared>,
     Params(name): Params<String>,
 ) -> Result<Json<Rule>, Problem> {
-    let policy = shared.parts.live.load();
+    let (configured, in_force) = (shared.parts.overrides.configured(), shared.parts.overrides.policy());
     let kind = |global| if global { RuleKind::Global } else { RuleKind::Endpoint };
-    find(&policy, &name).map(|(rule, global)| Json(Rule::new(rule, kind(global))))
+    find(&configured, &name).map(|(rule, global)| Json(Rule::new(&shared, rule, kind(global), &in_force)))
 }
 
 /// Returns the rule of a name, and whether it is a global one.
 pub(super) fn find<'p>(policy: &'p Arc<Policy>, name: &str) -> Result<(&'p policy::Rule, bool), Problem> {
     let endpoint = policy.rules().iter().map(|rule| (rule, false));
     let mut all = endpoint.chain(policy.global().iter().map(|rule| (rule, true)));
-    all.find(|(rule, _)| *rule.name == *name).ok_or_else(|| {
-        let problem = Problem::new(StatusCode::NOT_FOUND, "there is no rule of this name");
-        problem.help("GET /v1/rules lists all rules")
-    })
+    all.find(|(rule, _)| *rule.name == *name).ok_or_else(no_rule)
+}
+
+/// Returns the problem that no rule has the name.
+pub(super) fn no_rule() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is no rule of this name").help("GET /v1/rules lists all rules")
 }

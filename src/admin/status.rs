@@ -2,10 +2,11 @@
 
 use axum::Json;
 use axum::extract::State;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Shared;
+use super::overrides::OverridesState;
 use super::reloads::Configuration;
 use crate::limiter::{self, Limiter};
 use crate::store::StoreHealth;
@@ -27,6 +28,8 @@ pub(super) struct Status {
     configuration: Configuration,
     /// The number of rules, global ones included.
     rules: usize,
+    /// What operators have changed at run time.
+    overrides: OverridesState,
     /// Where the counters are.
     store: StoreStatus,
 }
@@ -56,7 +59,7 @@ pub(crate) enum StoreStatus {
 }
 
 /// The state of a server: that of its breaker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ServerState {
     /// It is used.
@@ -150,7 +153,7 @@ impl ServerState {
     responses((status = 200, description = "Its state.", body = Status))
 )]
 pub(super) async fn status(State(shared): State<Shared>) -> Json<Status> {
-    let policy = shared.parts.live.load();
+    let policy = shared.parts.overrides.configured();
     Json(Status {
         version: version::VERSION,
         commit: version::commit(),
@@ -158,6 +161,7 @@ pub(super) async fn status(State(shared): State<Shared>) -> Json<Status> {
         uptime_seconds: shared.started.seconds(),
         configuration: shared.parts.reloads.configuration(),
         rules: policy.rules().len() + policy.global().len(),
+        overrides: OverridesState::read(&shared.parts.overrides),
         store: StoreStatus::read(&shared.parts.limiter),
     })
 }

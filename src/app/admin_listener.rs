@@ -34,8 +34,11 @@ pub(super) fn address(listener: Option<&TcpListener>) -> anyhow::Result<String> 
     Ok(address.map_or_else(|| "off".to_owned(), |address: SocketAddr| address.to_string()))
 }
 
-/// Serves the API until the process ends: while it shuts down, an operator may want to see its state.
-pub(super) fn serve(listener: TcpListener, parts: Parts) {
+/// Serves the API until the process ends: while it shuts down, an operator may want to see its state. Other instances learn
+/// of this one also if it serves none.
+pub(super) fn serve(listener: Option<TcpListener>, parts: Parts) {
+    tokio::spawn(admin::report_all(parts.clone()));
+    let Some(listener) = listener else { return };
     let admin = Arc::new(Admin::new(parts));
     let handshake = Handshake { bounds: admin::bounds(), ..Handshake::default() };
     let handle = move |request, connection| Arc::clone(&admin).handle(request, connection);

@@ -19,7 +19,7 @@ use crate::clock;
 use crate::config::{self, Certificates, Config, Diagnostic, Overrides, Sources};
 use crate::limiter::Limiter;
 use crate::logging::{DEFAULT_FILTER, FilterHandle};
-use crate::metrics::{self, ConfiguredLimit, ProxyMeter};
+use crate::metrics::{self, ProxyMeter};
 use crate::overrides::Overrides as LiveOverrides;
 use crate::policy::Policy;
 use crate::policy::changes::Changes;
@@ -249,15 +249,6 @@ pub(super) fn announce(policy: &Policy, meter: &ProxyMeter) {
             metrics::announce_trial(&rule.name);
         }
     }
-    let rules = policy.rules().iter().chain(policy.global());
-    meter.rules.show_limits(rules.flat_map(|rule| {
-        rule.limits.iter().map(|named| ConfiguredLimit {
-            rule: &rule.name,
-            window_ms: named.limit.window_ms(),
-            quota: named.limit.quota(),
-            burst: named.limit.burst(),
-        })
-    }));
     for bypass in policy.bypasses() {
         meter.announce_bypass(&bypass.name, bypass.header().is_some());
     }

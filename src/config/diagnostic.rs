@@ -65,9 +65,11 @@ impl fmt::Display for Diagnostic {
 
 /// A fault in a value whose location is not known to the code that reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) message: String,
-    pub(super) help: String,
+pub(crate) struct Fault {
+    /// What is wrong.
+    pub(crate) message: String,
+    /// What would be right.
+    pub(crate) help: String,
 }
 
 impl Fault {

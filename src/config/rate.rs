@@ -6,16 +6,17 @@ use super::diagnostic::{Fault, shown};
 
 /// A quota and its window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rate {
-    pub(super) quota: i64,
-    pub(super) window_ms: i64,
+pub(crate) struct Rate {
+    pub(crate) quota: i64,
+    /// The length of the window in milliseconds.
+    pub(crate) window_ms: i64,
 }
 
 const RATE_HELP: &str = "expected N/s, N/min, N/h, N/day or N/DURATION, such as 30/min or 100/90s";
 const DURATION_HELP: &str = "expected numbers with units, such as 20ms, 3s, 5m, 1h30m or 2d";
 
 /// Reads a rate.
-pub(super) fn rate(text: &str) -> Result<Rate, Fault> {
+pub(crate) fn rate(text: &str) -> Result<Rate, Fault> {
     let fault = |message: String| Fault::new(message, RATE_HELP);
     let no_rate = || fault(format!("invalid rate \'{}\'", shown(text)));
     let (count, window) = text.split_once('/').ok_or_else(no_rate)?;
@@ -41,7 +42,7 @@ pub(super) fn rate(text: &str) -> Result<Rate, Fault> {
 }
 
 /// Reads a duration.
-pub(super) fn duration(text: &str) -> Result<Duration, Fault> {
+pub(crate) fn duration(text: &str) -> Result<Duration, Fault> {
     let millis = milliseconds(text.trim()).and_then(|millis| u64::try_from(millis).ok());
     let fault = || Fault::new(format!("invalid duration \'{}\'", shown(text)), DURATION_HELP);
     millis.map(Duration::from_millis).ok_or_else(fault)

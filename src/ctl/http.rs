@@ -27,11 +27,13 @@ pub(super) struct Failure {
     pub(super) help: Option<String>,
     /// What is wrong with the configuration file.
     pub(super) faults: Vec<Value>,
+    /// Whether the response is 404.
+    pub(super) is_missing: bool,
 }
 
 impl Failure {
     pub(super) fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { message: message.into(), help: Some(help.into()), faults: Vec::new() }
+        Self { message: message.into(), help: Some(help.into()), ..Self::default() }
     }
 }
 
@@ -134,7 +136,8 @@ fn problem(status: StatusCode, problem: Value) -> Failure {
         }
         _ => text("help"),
     };
-    Failure { message, help, faults: problem["faults"].as_array().cloned().unwrap_or_default() }
+    let faults = problem["faults"].as_array().cloned().unwrap_or_default();
+    Failure { message, help, faults, is_missing: status == StatusCode::NOT_FOUND }
 }
 
 fn token(file: &Path) -> Result<HeaderValue, Failure> {

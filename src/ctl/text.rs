@@ -1,5 +1,7 @@
 //! Texts for a terminal. Pure.
 
+use std::net::Ipv6Addr;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use time::OffsetDateTime;
 
@@ -9,6 +11,24 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// A text as one segment of a path.
 pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+/// Whether a text is the id of a client rather than a clear value: it has a mark that ids have for what is hashed, missing, cut
+/// to a network or a further choice.
+pub(super) fn is_id(text: &str) -> bool {
+    let hashed = |rest: &str| rest.len() == 24 && rest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_network = || text.split_once('/').is_some_and(|(address, _)| address.parse::<Ipv6Addr>().is_ok());
+    let is_choice = || {
+        let index = text.split_once('=').map(|(index, _)| index);
+        index.is_some_and(|index| !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    matches!(text, "!" | "*")
+        || text.strip_prefix('~').is_some_and(hashed)
+        || text
+            .strip_prefix('@')
+            .is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_hexdigit() || first == ':'))
+        || is_network()
+        || is_choice()
 }
 
 /// A text from outside without what a terminal would act on.
@@ -63,6 +83,16 @@ mod tests {
         assert_eq!(date(1_795_847_771.9), "2026-11-28 06:36:11 UTC");
         let durations = [0.0, 59.0, 60.0, 3_725.0, 90_000.0, -1.0].map(duration);
         assert_eq!(durations, ["0s", "59s", "1m 0s", "1h 2m", "1d 1h", "0s"]);
+    }
+
+    #[test]
+    fn ids_are_told_from_clear_values() {
+        for id in ["*", "!", "~5d41402abc4b2a76b9719d91", "@192.0.2.1", "2001:db8::/64", "1=acme"] {
+            assert!(is_id(id), "{id}");
+        }
+        for value in ["192.0.2.1", "2001:db8::1", "hunter2", "~hunter2", "key/with/slashes", "a=b", "@home"] {
+            assert!(!is_id(value), "{value}");
+        }
     }
 
     #[test]

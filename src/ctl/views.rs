@@ -3,23 +3,13 @@
 
 use serde_json::Value;
 
+use super::changes;
+use super::json::{limit, list, text};
 use super::table::Table;
 use super::text::{date, duration};
 
 /// The characters of a hash that are shown: enough to compare.
 const HASH: usize = 12;
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        value => value.to_string(),
-    }
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
 
 fn hash(value: &Value) -> String {
     text(value).chars().take(HASH).collect()
@@ -40,6 +30,11 @@ pub(super) fn status(body: &Value) -> String {
     table.pair("uptime", duration(body["uptime_seconds"].as_f64().unwrap_or_default()));
     configuration(&mut table, &body["configuration"]);
     table.pair("rules", text(&body["rules"]));
+    let overrides = &body["overrides"];
+    table.pair(
+        "overrides",
+        format!("{}, version {}", text(&overrides["in_force"]), text(&overrides["version"])),
+    );
     let store = &body["store"];
     let mut summary = format!("{}, {}", text(&store["kind"]), text(&store["state"]));
     if let Some(instances) = store.get("instances") {
@@ -57,7 +52,7 @@ pub(super) fn status(body: &Value) -> String {
             format!("{} {} since {since}{reason}", text(&server["server"]), text(&server["state"])),
         );
     }
-    table.written()
+    table.written() + &changes::state(overrides)
 }
 
 fn configuration(table: &mut Table, configuration: &Value) {
@@ -107,6 +102,9 @@ pub(super) fn rule(body: &Value) -> String {
     table.pair("key", key(body));
     table.pair("on missing", text(&body["on_missing"]));
     table.pair("on outage", text(&body["on_outage"]));
+    if let Some(item) = body.get("override") {
+        table.pair("override", format!("{}, ends {}", changes::change(item), changes::ends(item)));
+    }
     for (name, behavior) in [("effective", &body["effective"]), ("configured", &body["configured"])] {
         table.pair(name, format!("{}: {}", text(&behavior["mode"]), limits(&behavior["limits"])));
     }
@@ -133,13 +131,6 @@ fn limits(limits: &Value) -> String {
     }
 }
 
-fn limit(limit: &Value) -> String {
-    match limit["burst"].as_i64() {
-        Some(burst) if burst > 0 => format!("{} burst {burst}", text(&limit["rate"])),
-        _ => text(&limit["rate"]),
-    }
-}
-
 /// `POST /v1/reload`.
 pub(super) fn reloaded(body: &Value) -> String {
     format!("in force: {}, hash {}\n", super::text::clean(&text(&body["file"])), hash(&body["hash"]))
@@ -147,11 +138,18 @@ pub(super) fn reloaded(body: &Value) -> String {
 
 /// `GET /v1/instances`.
 pub(super) fn instances(body: &Value) -> String {
-    let mut table = Table::new(&["INSTANCE", "VERSION", "CONFIG", "STORE"]);
+    let mut table = Table::new(&["INSTANCE", "VERSION", "CONFIG", "OVERRIDES", "STORE"]);
     let known = list(&body["instances"]);
     for instance in known {
         let config = instance.get("config_hash").map_or_else(|| "-".to_owned(), hash);
-        table.row([text(&instance["name"]), text(&instance["version"]), config, text(&instance["store"])]);
+        let own = if instance["own"] == true { " (this one)" } else { "" };
+        table.row([
+            format!("{}{own}", text(&instance["name"])),
+            text(&instance["version"]),
+            config,
+            text(&instance["overrides"]),
+            text(&instance["store"]),
+        ]);
     }
     let alive = body["alive"].as_i64().unwrap_or_default();
     let others = alive - i64::try_from(known.len()).unwrap_or_default();

@@ -66,9 +66,11 @@ table! {
     NEAR_LIMIT = "tidegate_near_limit_requests_total", Counter, None, &["rule"],
         "admitted requests after which their client has used more than 80 % of a limit of the rule, its burst included";
     RULE_LIMIT = "tidegate_rule_limit", Gauge, None, &["rule", "window"],
-        "units per window that the configuration in force admits; NaN: that limit is not configured any more";
+        "units per window that the rule admits, by its override if it has one; NaN: it has no such limit any more";
     RULE_BURST = "tidegate_rule_burst", Gauge, None, &["rule", "window"],
         "units above the limit that a rested client may use; NaN as above";
+    RULE_CONFIGURED_LIMIT = "tidegate_rule_configured_limit", Gauge, None, &["rule", "window"],
+        "the same by the configuration alone; NaN as above";
     DECISION_SECONDS = "tidegate_decision_duration_seconds", Histogram(CHECK_SECONDS), SECONDS, NO_LABELS,
         "how long the limiter took for its verdict on a request: the latency that a check adds";
     DECISIONS = "tidegate_decisions_total", Counter, None, &["origin"],

@@ -3,7 +3,8 @@
 use super::change::{Effect, Override, Subject};
 use super::set::{Entry, OverrideSet};
 use super::sharing::{Obstacles, is_denied};
-use crate::metrics;
+use crate::metrics::{self, LimitMeter, ShownLimit};
+use crate::policy::Policy;
 
 /// Logs how the second set differs from the first.
 pub(super) fn changes(before: &OverrideSet, after: &OverrideSet) {
@@ -48,6 +49,23 @@ pub(super) fn count(set: &OverrideSet) {
         let number = set.overrides().filter(|item| item.effect.kind(&item.subject) == kind).count();
         metrics::overrides(kind, number);
     }
+}
+
+/// Shows the limits of all rules. Those of single clients and of tiers are not among them.
+pub(super) fn show_limits(meter: &LimitMeter, configured: &Policy, in_force: &Policy) {
+    meter.show(limits(configured), limits(in_force));
+}
+
+fn limits(policy: &Policy) -> impl Iterator<Item = ShownLimit<'_>> {
+    let rules = policy.rules().iter().chain(policy.global());
+    rules.flat_map(|rule| {
+        rule.limits.iter().map(|named| ShownLimit {
+            rule: &rule.name,
+            window_ms: named.limit.window_ms(),
+            quota: named.limit.quota(),
+            burst: named.limit.burst(),
+        })
+    })
 }
 
 /// Logs what stands in the way of sharing since now.

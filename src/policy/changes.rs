@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Mode, NamedLimit, Policy, Rule};
+use super::{NamedLimit, Policy, Rule};
 
 /// The differences between the rules of two policies, by their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,7 +94,7 @@ fn difference(before: &Rule, after: &Rule) -> Option<String> {
         parts.push(format!("trial {} -> {}", trial(before), trial(after)));
     }
     if before.mode != after.mode {
-        parts.push(format!("mode {} -> {}", mode(before.mode), mode(after.mode)));
+        parts.push(format!("mode {} -> {}", before.mode.word(), after.mode.word()));
     }
     let others = [
         ("tiers", tiers(before) != tiers(after)),
@@ -124,20 +124,12 @@ fn limits(limits: &[NamedLimit]) -> String {
     }
 }
 
-fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Enforce => "enforce",
-        Mode::Shadow => "shadow",
-        Mode::Off => "off",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::policy::counter_key::KeySpec;
     use crate::policy::matcher::Match;
-    use crate::policy::{OnOutage, Parts};
+    use crate::policy::{Mode, OnOutage, Parts};
 
     fn rule(name: &str, quota: i64) -> Rule {
         Rule {

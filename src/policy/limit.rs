@@ -31,14 +31,7 @@ impl NamedLimit {
     /// Returns the rate as the configuration writes it: `100/min`, `5/90s`.
     #[must_use]
     pub fn rate(&self) -> String {
-        let (quota, window_ms) = (self.limit.quota(), self.limit.window_ms());
-        let units = [(86_400_000, "day", "d"), (3_600_000, "h", "h"), (60_000, "min", "m"), (1000, "s", "s")];
-        let unit = units.iter().find(|(ms, ..)| window_ms % ms == 0);
-        let &(ms, one, many) = unit.unwrap_or(&(1, "ms", "ms"));
-        match window_ms / ms {
-            1 if ms > 1 => format!("{quota}/{one}"),
-            number => format!("{quota}/{number}{many}"),
-        }
+        rate(self.limit.quota(), self.limit.window_ms())
     }
 
     /// The element of `RateLimit-Policy` that describes the limit (draft-ietf-httpapi-ratelimit-headers-11). None: the name
@@ -55,6 +48,18 @@ impl NamedLimit {
     pub(crate) fn example(name: &str, quota: i64, window_ms: i64) -> Self {
         let limit = Limit::auto(quota, 0, window_ms).expect("a valid limit");
         Self::new(name.into(), limit, Slices::Auto)
+    }
+}
+
+/// Returns a rate as the configuration writes it.
+#[must_use]
+pub(crate) fn rate(quota: i64, window_ms: i64) -> String {
+    let units = [(86_400_000, "day", "d"), (3_600_000, "h", "h"), (60_000, "min", "m"), (1000, "s", "s")];
+    let unit = units.iter().find(|(ms, ..)| window_ms % ms == 0);
+    let &(ms, one, many) = unit.unwrap_or(&(1, "ms", "ms"));
+    match window_ms / ms {
+        1 if ms > 1 => format!("{quota}/{one}"),
+        number => format!("{quota}/{number}{many}"),
     }
 }
 

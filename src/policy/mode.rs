@@ -35,3 +35,15 @@ pub enum OnOutage {
     /// Responds with 503 and Retry-After.
     Closed,
 }
+
+impl OnOutage {
+    /// Returns the word for it in the configuration.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Open => "open",
+            Self::Closed => "closed",
+        }
+    }
+}

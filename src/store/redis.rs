@@ -166,6 +166,30 @@ impl RedisStore {
         self.counters.heartbeat(alive, deadline).await
     }
 
+    /// Records what this instance reports of itself, for this long.
+    ///
+    /// # Errors
+    /// When there is no valid reply.
+    pub async fn introduce(&self, text: &[u8], alive: Duration) -> Result<(), StoreError> {
+        let deadline = Stopwatch::start().deadline(self.settle_timeout());
+        self.counters.introduce(text, alive, deadline).await
+    }
+
+    /// Returns what the instances that are alive report of themselves, at most `most` of them, each with its number.
+    ///
+    /// # Errors
+    /// When there is no valid reply.
+    pub async fn introductions(&self, most: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        let deadline = Stopwatch::start().deadline(self.settle_timeout());
+        self.counters.introductions(most, deadline).await
+    }
+
+    /// Returns the number of this instance among all that share the store.
+    #[must_use]
+    pub fn instance(&self) -> u64 {
+        self.counters.calls.keyspace().instance()
+    }
+
     /// Returns how long a check may take.
     #[must_use]
     pub fn timeout(&self) -> Duration {

@@ -1,9 +1,11 @@
 //! The admin API.
 
 mod access;
+mod clients;
 mod document;
 mod flood;
 mod listener;
+mod overrides;
 mod reload;
 mod schema;
 mod state;

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Question, kind, mode, on_outage};
+use super::Question;
 use crate::app::guarantees::time;
 use crate::policy::NamedLimit;
-use crate::proxy::explain::{Checked, Decision, Explanation, Other, Seen};
+use crate::proxy::explain::{Checked, Decision, Explanation, Kind, Other, Seen};
 
 const COLUMNS: usize = 80;
 
@@ -68,7 +68,7 @@ fn about_check(text: &mut String, check: &Checked<'_>) {
     row(
         text,
         kind,
-        &format!("{} (mode: {}, on_outage: {})", rule.name, mode(rule.mode), on_outage(rule.on_outage)),
+        &format!("{} (mode: {}, on_outage: {})", rule.name, rule.mode.word(), rule.on_outage.word()),
     );
     if *in_one_reading {
         let why = "upstreams may read the request in several ways; it matches in some of them";
@@ -100,7 +100,12 @@ fn limited(NamedLimit { limit, .. }: &NamedLimit) -> String {
 }
 
 fn about_other(text: &mut String, other: &Other<'_>) {
-    wrapped(text, "  ", &format!("{} ({}): {}", other.name, kind(other.kind), other.why), "      ");
+    let kind = match other.kind {
+        Kind::Bypass => "bypass",
+        Kind::Rule => "rule",
+        Kind::Global => "global",
+    };
+    wrapped(text, "  ", &format!("{} ({kind}): {}", other.name, other.why), "      ");
 }
 
 /// Writes a line with a label before it.

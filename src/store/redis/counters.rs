@@ -7,6 +7,7 @@ use super::route::Route;
 use super::server::node::CallError;
 use super::server::queue::{Outcome, OutcomeReceiver};
 use super::wire::call::{Call, Calls};
+use super::wire::keyspace::Keyspace;
 use super::wire::resp::Reply;
 use super::wire::{reply, slot};
 use crate::clock::{Deadline, Stopwatch};
@@ -138,8 +139,42 @@ impl Counters {
         deadline: Deadline,
     ) -> Result<Instances, StoreError> {
         let alive_ms = i64::try_from(alive.as_millis()).unwrap_or(i64::MAX);
-        let slot = self.slot_of_key(|| self.calls.keyspace().instances());
+        let slot = self.slot_of_instances();
         reply::instances(&self.call(self.calls.heartbeat(slot, alive_ms, deadline)).await?)
+    }
+
+    fn slot_of_instances(&self) -> u16 {
+        self.slot_of_key(|| self.calls.keyspace().instances())
+    }
+
+    /// Records what this instance reports of itself.
+    pub(super) async fn introduce(
+        &self,
+        text: &[u8],
+        alive: Duration,
+        deadline: Deadline,
+    ) -> Result<(), StoreError> {
+        let alive_ms = i64::try_from(alive.as_millis()).unwrap_or(i64::MAX);
+        let slot = self.slot_of_instances();
+        self.call(self.calls.introduce(slot, text, alive_ms, deadline)).await.map(drop)
+    }
+
+    /// Returns what the instances that are alive report of themselves, at most `most` of them.
+    pub(super) async fn introductions(
+        &self,
+        most: usize,
+        deadline: Deadline,
+    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        let slot = self.slot_of_instances();
+        let list = self.call(self.calls.read(slot, std::iter::once(Keyspace::INSTANCES), deadline)).await?;
+        let mut instances =
+            reply::texts(&list).first().map_or_else(Vec::new, |list| reply::listed_instances(list));
+        instances.truncate(most);
+        let keyspace = self.calls.keyspace();
+        let names: Vec<String> = instances.iter().map(|instance| keyspace.introduction(*instance)).collect();
+        let texts = self.call(self.calls.read(slot, names.iter().map(String::as_str), deadline)).await?;
+        let texts = reply::texts(&texts).into_iter().map(<[u8]>::to_vec);
+        Ok(instances.into_iter().zip(texts).filter(|(_, text)| !text.is_empty()).collect())
     }
 
     /// Returns the slot of the shared document.

@@ -146,6 +146,37 @@ async fn values_that_do_not_fit_the_key_are_refused_without_being_repeated() {
 }
 
 #[tokio::test]
+async fn instances_that_share_a_redis_know_each_other() {
+    let (upstream, redis) = (Upstream::start().await, Redis::start().await);
+    let config = |rate: &str| {
+        let store = format!("store: {{ redis: {{ url: '{}', timeout: 5s }} }}", redis.url());
+        format!("{store}\nrules: [{{ name: x, rate: {rate} }}]")
+    };
+    let fleet = [
+        Tidegate::configured(upstream.address, &config("1/s")).await,
+        Tidegate::configured(upstream.address, &config("2/s")).await,
+    ];
+    let hash =
+        async |tidegate: &Tidegate| get(tidegate, "/v1/status").await.1["configuration"]["hash"].take();
+    let hashes = [hash(&fleet[0]).await, hash(&fleet[1]).await];
+    let url = fleet[0].admin_url("/v1/override");
+    let set = client().put(url).json(&json!({ "mode": "shadow" }));
+    let version = responded(set).await.1["version"].take();
+    for (tidegate, own, other) in [(&fleet[0], 0, 1), (&fleet[1], 1, 0)] {
+        crate::harness::eventually("the other instance", async || {
+            let body = get(tidegate, "/v1/instances").await.1;
+            let shown = body["instances"].as_array().unwrap();
+            let known: Vec<_> =
+                shown.iter().map(|it| (&it["own"], &it["config_hash"], &it["overrides"])).collect();
+            let expected =
+                [(&json!(true), &hashes[own], &version), (&json!(false), &hashes[other], &version)];
+            (known == expected && body["alive"] == 2).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn the_own_instance_is_among_the_instances() {
     let (_upstream, tidegate) = open_instance().await;
     let body = get(&tidegate, "/v1/instances").await.1;

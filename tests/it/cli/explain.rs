@@ -61,8 +61,8 @@ fn it_names_what_is_charged_and_why_the_others_are_not() {
     assert_eq!(found["decision"], "checked");
     assert_eq!(names(&found), ["everyone", "anonymous"]);
     let limits = json!([
-        { "name": "anonymous:60s", "quota": 5, "window_ms": 60_000, "burst": 0 },
-        { "name": "anonymous:86400s", "quota": 50, "window_ms": 86_400_000, "burst": 0 },
+        { "name": "anonymous:60s", "rate": "5/min", "quota": 5, "window_ms": 60_000, "burst": 0, "slices": 64 },
+        { "name": "anonymous:86400s", "rate": "50/day", "quota": 50, "window_ms": 86_400_000, "burst": 0, "slices": 9 },
     ]);
     let check = &found["checks"][1];
     assert_eq!(

@@ -163,7 +163,7 @@ impl Redis {
     pub async fn counters(&self) -> Vec<String> {
         let mut names: Vec<String> = self.command(&["KEYS", "*"]).await;
         names.retain(|name| {
-            !(name.ends_with(":instances") || name.ends_with(":probe") || name.contains(":missed:"))
+            !(name.contains(":instances") || name.ends_with(":probe") || name.contains(":missed:"))
         });
         names
     }

@@ -1,4 +1,4 @@
-//! The counters of two instances through an outage and a reload, against what the clients got and what the upstream saw.
+//! The counters of two instances through an outage, a reload and overrides, against what the clients got and what the upstream saw.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -99,6 +99,7 @@ impl Received {
         for (path, rule, status, outcomes) in [
             ("/tasks", "tasks", 200, &FORWARDED[..]),
             ("/tasks", "tasks", 429, &["limited"]),
+            ("/tasks", "tasks", 403, &["blocked"]),
             ("/trial", "trial", 200, &FORWARDED),
             ("/open", "open", 200, &FORWARDED),
             ("/closed", "closed", 200, &["allowed"]),
@@ -147,7 +148,7 @@ impl Received {
 }
 
 #[tokio::test]
-async fn counters_and_lines_are_exact_through_an_outage_and_a_reload() {
+async fn counters_and_lines_are_exact_through_an_outage_a_reload_and_overrides() {
     let requests = std::env::var("TIDEGATE_EXACT").map_or(REQUESTS, |number| number.parse().unwrap());
     let (upstream, mut redis) = (Upstream::start().await, Redis::start().await);
     let fleet = [
@@ -171,7 +172,30 @@ async fn counters_and_lines_are_exact_through_an_outage_and_a_reload() {
     send(&fleet, third + third / 2..2 * third, &received).await;
     redis.restart().await;
     fleet.iter().for_each(|tidegate| tidegate.rewrite(&config(&redis, "15/h")));
-    send(&fleet, 2 * third..requests, &received).await;
+    // As soon as Redis takes them, and so on one instance earlier than on the other.
+    let overrides = async {
+        let rules = fleet[0].admin_url("/v1/rules");
+        let key = serde_json::json!({ "key": ["c0"] });
+        let id = client().post(format!("{rules}/tasks/client-id")).json(&key).send().await.unwrap();
+        let id = id.json::<serde_json::Value>().await.unwrap()["id"].as_str().unwrap().to_owned();
+        for (path, body) in [
+            (format!("{rules}/tasks/clients/{id}/override"), serde_json::json!({ "blocked": true })),
+            (format!("{rules}/trial/override"), serde_json::json!({ "rate": "1000000/h" })),
+        ] {
+            eventually("the override", async || {
+                let set = client().put(&path).json(&body).send().await.unwrap();
+                (set.status() == 200).then_some(())
+            })
+            .await;
+        }
+    };
+    tokio::join!(send(&fleet, 2 * third..requests - third / 3, &received), overrides);
+    // Both instances have them.
+    for tidegate in &fleet {
+        let kind = "tidegate_overrides{kind=\"client_blocked\"}";
+        eventually("the overrides", async || (tidegate.metric(kind).await? == 1.0).then_some(())).await;
+    }
+    send(&fleet, requests - third / 3..requests, &received).await;
     for tidegate in &fleet {
         eventually("the reload", async || {
             (tidegate.metric("tidegate_config_reloads_total{result=\"ok\"}").await? == 2.0).then_some(())
@@ -186,7 +210,9 @@ async fn counters_and_lines_are_exact_through_an_outage_and_a_reload() {
     }
     let both = |path: &str, status: u16| received.iter().map(|each| each.count(path, status)).sum::<usize>();
     // All kinds of outcomes were there.
-    for (path, status) in [("/tasks", 200), ("/tasks", 429), ("/closed", 503), ("/keyed", 400)] {
+    for (path, status) in
+        [("/tasks", 200), ("/tasks", 429), ("/tasks", 403), ("/closed", 503), ("/keyed", 400)]
+    {
         assert!(both(path, status) > 0, "no request to {path} got {status}");
     }
     let seen = upstream.seen();

@@ -3,7 +3,7 @@
 use super::keyspace::Keyspace;
 use super::packed_counter;
 use super::resp::{self, Command};
-use super::scripts::{DELETE, DOCUMENT, GIVE_BACK, HEARTBEAT, READ, SETTLE, TAKE, evalsha};
+use super::scripts::{DELETE, DOCUMENT, GIVE_BACK, HEARTBEAT, INTRODUCE, READ, SETTLE, TAKE, evalsha};
 use crate::clock::{Clock, Deadline};
 use crate::store::{Decision, KeyedCharge, Settlement};
 use crate::window::{Charge, Limit};
@@ -162,6 +162,14 @@ impl Calls {
         let mut command = evalsha(&HEARTBEAT, 1, 2);
         command.word(&[self.keyspace.instances().as_bytes()]);
         command.word(&[&self.keyspace.instance().to_be_bytes()]).number(alive_ms);
+        Call { command: command.into_bytes(), slot, deadline, timed: false }
+    }
+
+    /// Records what this instance reports of itself, for the next `alive_ms` milliseconds.
+    pub(crate) fn introduce(&self, slot: u16, text: &[u8], alive_ms: i64, deadline: Deadline) -> Call {
+        let mut command = evalsha(&INTRODUCE, 1, 2);
+        let name = self.keyspace.introduction(self.keyspace.instance());
+        command.word(&[self.keyspace.counter(&name).as_bytes()]).word(&[text]).number(alive_ms);
         Call { command: command.into_bytes(), slot, deadline, timed: false }
     }
 

@@ -14,6 +14,8 @@ impl Keyspace {
     /// The first 3 bytes of the number of each instance that counts in these keys. A change of the keys of counters
     /// changes them. (The builds before them, whose keys named the slices, had random numbers.)
     const MARK: u64 = 0xc0_17_e1;
+    /// The name of the list of instances, as those of counters are.
+    pub(crate) const INSTANCES: &str = "instances";
 
     /// Creates the keyspace of `prefix`, as the instance that this random number identifies.
     pub(crate) fn new(prefix: &str, random: u64) -> Self {
@@ -42,7 +44,12 @@ impl Keyspace {
 
     /// Returns the key of the list of instances.
     pub(crate) fn instances(&self) -> String {
-        self.counter("instances")
+        self.counter(Self::INSTANCES)
+    }
+
+    /// Returns the name, as those of counters are, of what this instance reports of itself. It shares a slot with the list.
+    pub(crate) fn introduction(&self, instance: u64) -> String {
+        format!("{{{}}}:{instance:016x}", self.instances())
     }
 
     /// Returns the key of the shared document, which is also the channel of messages about it.

@@ -101,6 +101,23 @@ pub(crate) fn counters(reply: &Reply, read: &[Charged<'_>]) -> Result<(StoreMs, 
     Ok((StoreMs::new(now_ms), counters.collect::<Result<_, _>>()?))
 }
 
+/// Returns the texts in the reply of `read.lua`.
+pub(crate) fn texts(reply: &Reply) -> Vec<&[u8]> {
+    let fields = reply.fields().skip(1);
+    fields
+        .map_while(|field| match field {
+            Field::Text(text) => Some(text),
+            Field::Integer(_) => None,
+        })
+        .collect()
+}
+
+/// Returns the instances in the list that `heartbeat.lua` keeps.
+pub(crate) fn listed_instances(list: &[u8]) -> Vec<u64> {
+    let (entries, _) = list.as_chunks::<14>();
+    entries.iter().filter_map(|entry| entry.first_chunk()).map(|name| u64::from_be_bytes(*name)).collect()
+}
+
 /// Returns what `document.lua` reports.
 pub(crate) fn document(reply: &Reply) -> Result<DocumentReply, StoreError> {
     let mut fields = reply.fields();

@@ -15,6 +15,7 @@ const HEARTBEAT_CODE: &str = include_str!("scripts/heartbeat.lua");
 const READ_CODE: &str = include_str!("scripts/read.lua");
 const DELETE_CODE: &str = include_str!("scripts/delete.lua");
 const DOCUMENT_CODE: &str = include_str!("scripts/document.lua");
+const INTRODUCE_CODE: &str = include_str!("scripts/introduce.lua");
 
 /// The words of a command that name a script, encoded.
 pub(super) type Name = LazyLock<Vec<u8>>;
@@ -33,15 +34,26 @@ pub(super) static READ: Name = LazyLock::new(|| name(READ_CODE));
 pub(super) static DELETE: Name = LazyLock::new(|| name(DELETE_CODE));
 /// Returns or replaces the shared document.
 pub(super) static DOCUMENT: Name = LazyLock::new(|| name(DOCUMENT_CODE));
+/// Records what an instance reports of itself.
+pub(super) static INTRODUCE: Name = LazyLock::new(|| name(INTRODUCE_CODE));
 
 fn name(code: &str) -> Vec<u8> {
     resp::words(&[b"EVALSHA", Script::new(code).get_hash().as_bytes()])
 }
 
 /// Returns the commands that load the scripts.
-pub(crate) fn load_commands() -> [Cmd; 7] {
-    [TAKE_CODE, GIVE_BACK_CODE, SETTLE_CODE, HEARTBEAT_CODE, READ_CODE, DELETE_CODE, DOCUMENT_CODE]
-        .map(|code| redis::cmd("SCRIPT").arg("LOAD").arg(code).take())
+pub(crate) fn load_commands() -> [Cmd; 8] {
+    [
+        TAKE_CODE,
+        GIVE_BACK_CODE,
+        SETTLE_CODE,
+        HEARTBEAT_CODE,
+        READ_CODE,
+        DELETE_CODE,
+        DOCUMENT_CODE,
+        INTRODUCE_CODE,
+    ]
+    .map(|code| redis::cmd("SCRIPT").arg("LOAD").arg(code).take())
 }
 
 /// Begins the command that calls a script with this number of keys and then of arguments.
