@@ -12,6 +12,8 @@ pub(super) fn explained(config: &Config, question: &Question, format: Format) ->
     let explanation = question.explain(&config.policy, &config.settings.bounds)?;
     Ok(match format {
         Format::Text => text::written(question, &explanation),
-        Format::Json => format!("{:#}\n", serde_json::to_value(ExplanationView::new(question, &explanation))?),
+        Format::Json => {
+            format!("{:#}\n", serde_json::to_value(ExplanationView::new(question, &explanation))?)
+        }
     })
 }
