@@ -1,6 +1,6 @@
 # Every command of this project: people and CI run the same ones. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build run test outage lint check bench bench-instructions check-instructions microbench clients api accuracy monitoring image dist audit
+.PHONY: help build run test outage lint check bench bench-instructions check-instructions microbench clients api control accuracy monitoring image dist audit
 
 IMAGE ?= tidegate:dev
 # docker, or buildah: ENGINE=buildah.
@@ -72,6 +72,11 @@ api: ## requests that schemathesis makes of the admin API's OpenAPI document: no
 	scripts/install-tools api
 	cargo build --locked
 	python3 -B tests/api/run.py target/debug/tidegate target/api/bin/schemathesis
+
+# RUNS and CHANGES set other numbers than 20 and 10,000.
+control: build ## overrides, reloads and the admin port of a fleet under traffic, with figures: one Redis, Sentinel and cluster (ten minutes)
+	scripts/install-tools redis
+	python3 -B tests/control/run.py target/release/tidegate
 
 accuracy: ## the limiter against an exact sliding log, traffic shape by traffic shape: in memory, and a sample in Redis
 	scripts/install-tools redis
