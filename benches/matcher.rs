@@ -12,6 +12,7 @@ use http::{HeaderMap, Method};
 use tidegate::config::{Overrides, compile_text};
 use tidegate::policy::client::Client;
 use tidegate::policy::path::{PathPolicy, canonical};
+use tidegate::policy::query::Query;
 use tidegate::policy::{Facts, Policy};
 
 /// `count` rules, half of them with a parameter, and one for everything at the end.
@@ -39,7 +40,7 @@ fn matcher(criterion: &mut Criterion) {
             host: "api.example.com",
             path: &path,
             decoded_path: None,
-            query: "",
+            query: Query::new(""),
             headers: &headers,
             websocket: false,
             client: Client { peer: address, address, direct: true, trusted_peer: true },

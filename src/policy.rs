@@ -26,7 +26,7 @@ pub(crate) mod overridden;
 pub mod path;
 pub mod paths;
 pub(crate) mod pattern;
-mod query;
+pub mod query;
 mod readings;
 pub mod template;
 pub mod tier;

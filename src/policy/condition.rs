@@ -5,12 +5,12 @@ use std::fmt;
 use http::{HeaderName, Method};
 
 use super::Facts;
+use super::header;
 use super::holds::Holds;
 use super::host_pattern::HostPattern;
 use super::networks::Networks;
 use super::paths::Paths;
 use super::pattern::ValuePattern;
-use super::{header, query};
 
 /// A condition of a rule.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,7 @@ impl Condition<'_> {
             Self::Methods(methods) => has_method(methods, facts.method).into(),
             Self::Hosts(hosts) => has_host(hosts, facts.host).into(),
             Self::Header(name, pattern) => header::holds(name, pattern, facts.headers),
-            Self::Query(name, pattern) => query::holds(name, pattern, facts.query),
+            Self::Query(name, pattern) => facts.query.holds(name, pattern),
             Self::Clients(networks) => networks.contains(facts.client.address).into(),
             Self::WebSocket(wanted) => (*wanted == facts.websocket).into(),
         }

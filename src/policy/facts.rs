@@ -3,9 +3,10 @@
 use http::{HeaderMap, Method};
 
 use super::client::Client;
+use super::query::Query;
 
 /// All that the rules may ask about a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Facts<'a> {
     /// The request's own method; override headers do not count.
     pub method: &'a Method,
@@ -16,8 +17,8 @@ pub struct Facts<'a> {
     /// The same of the path with its encoded separators decoded: see [`super::path::decoded`]. What applies to either path applies
     /// to the request. None: the path has none.
     pub decoded_path: Option<&'a str>,
-    /// As received, without the question mark; empty if there is none.
-    pub query: &'a str,
+    /// The query, decoded if a rule demands something of it.
+    pub query: Query<'a>,
     /// As received.
     pub headers: &'a HeaderMap,
     /// Whether the request is an upgrade to WebSocket, over HTTP/1.1 (RFC 6455) or HTTP/2 (RFC 8441), which is
@@ -40,6 +41,7 @@ impl<'a> Facts<'a> {
 
     /// Returns the facts under the decoded reading of the path, if it has one.
     pub(crate) fn decoded(&self) -> Option<Self> {
-        self.decoded_path.map(|path| Self { path, decoded_path: None, ..*self })
+        let path = self.decoded_path?;
+        Some(Self { path, decoded_path: None, query: Query::new(self.query.text()), ..*self })
     }
 }

@@ -12,7 +12,6 @@ use super::host_pattern::HostPattern;
 use super::networks::Networks;
 use super::paths::Paths;
 use super::pattern::ValuePattern;
-use super::query;
 use super::template::{Segment, split};
 
 /// The conditions of a rule; all must hold. An empty list is no condition.
@@ -61,7 +60,7 @@ impl Match {
             if !holds.is_possible() {
                 return holds;
             }
-            holds = holds.and(query::holds(name, pattern, facts.query));
+            holds = holds.and(facts.query.holds(name, pattern));
         }
         match &self.not {
             Some(not) if holds.is_possible() => {

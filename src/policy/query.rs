@@ -1,36 +1,119 @@
-//! What a rule demands of a query parameter.
+//! The query of a request, and what a rule demands of its parameters.
 //!
 //! Names and values are compared as upstreams decode them (application/x-www-form-urlencoded): `+` is a blank, and escapes
 //! are decoded.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use super::holds::Holds;
 use super::pattern::ValuePattern;
 
-/// Returns whether the values of the parameter `name` are as demanded.
-#[must_use]
-pub(super) fn holds(name: &str, pattern: &ValuePattern, query: &str) -> Holds {
-    let read = |separators: &[char]| {
-        let values = values(query, separators, name);
-        pattern.holds(values.map(|value| value.into_owned().into_bytes().into_iter()))
-    };
-    let holds = read(&['&']);
-    // HTML 4 recommended `;` between parameters (appendix B.2.2), and there are upstreams that still read it so.
-    if query.contains(';') { holds.in_either_reading(read(&['&', ';'])) } else { holds }
+/// The query of a request. It is decoded once, and only if a rule demands something of it.
+#[derive(Debug, Default)]
+pub struct Query<'a> {
+    text: &'a str,
+    readings: OnceCell<Readings>,
 }
 
-/// Returns the values of the parameter `name`, decoded.
-fn values<'q>(query: &'q str, separators: &[char], name: &str) -> impl Iterator<Item = Cow<'q, str>> {
-    let pairs = query.split(separators).flat_map(|pair| form_urlencoded::parse(pair.as_bytes()));
-    pairs.filter(move |(found, _)| found == name).map(|(_, value)| value)
+/// The parameters, in each way in which upstreams separate them.
+#[derive(Debug)]
+struct Readings {
+    at_ampersands: Parameters,
+    /// HTML 4 recommended `;` between parameters (appendix B.2.2), and there are upstreams that still read it so. None: the
+    /// query has none.
+    at_semicolons_too: Option<Parameters>,
+}
+
+/// Names and values, decoded.
+#[derive(Debug, Default)]
+struct Parameters {
+    text: String,
+    /// Where in the text a name begins, its value begins, and the value ends. Sorted by name and value, each once.
+    bounds: Vec<[usize; 3]>,
+}
+
+impl<'a> Query<'a> {
+    /// The query as received, without the question mark; empty if there is none.
+    #[must_use]
+    pub const fn new(text: &'a str) -> Self {
+        Self { text, readings: OnceCell::new() }
+    }
+
+    /// The query as received.
+    pub(super) fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// Returns whether the values of the parameter `name` are as demanded.
+    #[must_use]
+    pub(super) fn holds(&self, name: &str, pattern: &ValuePattern) -> Holds {
+        if self.text.is_empty() {
+            return Holds::Never;
+        }
+        let Readings { at_ampersands, at_semicolons_too } =
+            self.readings.get_or_init(|| Readings::of(self.text));
+        let holds = at_ampersands.hold(name, pattern);
+        match at_semicolons_too {
+            None => holds,
+            Some(parameters) => holds.in_either_reading(parameters.hold(name, pattern)),
+        }
+    }
+}
+
+impl Readings {
+    fn of(query: &str) -> Self {
+        let at_semicolons_too =
+            query.contains(';').then(|| Parameters::read(query, query.split(';').flat_map(pairs)));
+        Self { at_ampersands: Parameters::read(query, pairs(query)), at_semicolons_too }
+    }
+}
+
+/// Returns the names and values between ampersands.
+fn pairs(text: &str) -> form_urlencoded::Parse<'_> {
+    form_urlencoded::parse(text.as_bytes())
+}
+
+impl Parameters {
+    fn read<'q>(query: &'q str, pairs: impl Iterator<Item = (Cow<'q, str>, Cow<'q, str>)>) -> Self {
+        let mut text = String::with_capacity(query.len());
+        let mut bounds = Vec::new();
+        for (name, value) in pairs {
+            let begins = text.len();
+            text.push_str(&name);
+            let value_begins = text.len();
+            text.push_str(&value);
+            bounds.push([begins, value_begins, text.len()]);
+        }
+        let mut parameters = Self { text, bounds: Vec::new() };
+        bounds.sort_unstable_by(|one, other| parameters.pair(one).cmp(&parameters.pair(other)));
+        bounds.dedup_by(|one, other| parameters.pair(one) == parameters.pair(other));
+        parameters.bounds = bounds;
+        parameters
+    }
+
+    fn pair(&self, [begins, value_begins, ends]: &[usize; 3]) -> (&str, &str) {
+        let part = |from: usize, to: usize| self.text.get(from..to).unwrap_or_default();
+        (part(*begins, *value_begins), part(*value_begins, *ends))
+    }
+
+    fn hold(&self, name: &str, pattern: &ValuePattern) -> Holds {
+        let first = self.bounds.partition_point(|bounds| self.pair(bounds).0 < name);
+        let pairs = self.bounds.get(first..).unwrap_or_default().iter().map(|bounds| self.pair(bounds));
+        let values = pairs.take_while(|(found, _)| *found == name).map(|(_, value)| value.bytes());
+        pattern.holds(values)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::holds;
+    use super::Query;
     use crate::policy::holds::Holds;
     use crate::policy::pattern::ValuePattern;
+
+    fn holds(name: &str, pattern: &ValuePattern, query: &str) -> Holds {
+        Query::new(query).holds(name, pattern)
+    }
 
     fn equals(value: &str) -> ValuePattern {
         ValuePattern::Equals(value.as_bytes().into())
@@ -80,5 +163,22 @@ mod tests {
         let pattern = ValuePattern::StartsWith((*b"x y").into());
         assert_eq!(holds("a", &pattern, "a=x+yz"), Holds::Always);
         assert_eq!(holds("a", &pattern, "a=x%2Byz"), Holds::Never);
+    }
+
+    #[test]
+    fn each_parameter_has_its_own_values() {
+        let query = Query::new("b=2&a=1&ab=3&=4&a=1&c");
+        for (name, value, judged) in [
+            ("a", "1", Holds::Always),
+            ("ab", "3", Holds::Always),
+            ("b", "2", Holds::Always),
+            ("", "4", Holds::Always),
+            ("c", "", Holds::Always),
+            ("a", "3", Holds::Never),
+            ("aa", "1", Holds::Never),
+            ("d", "", Holds::Never),
+        ] {
+            assert_eq!(query.holds(name, &equals(value)), judged, "{name}={value}");
+        }
     }
 }

@@ -94,7 +94,7 @@ mod tests {
     use super::{HashKey, KeySet};
     use crate::policy::counter_key::{KeyPart, KeySpec, Resolved};
     use crate::policy::paths::Paths;
-    use crate::policy::{Facts, client::Client};
+    use crate::policy::{Facts, client::Client, query::Query};
 
     const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     const FILE: &[u8] = b"# partners\n  key-one  \r\nspiffe://prod/a,b\n\n203.0.113.7\n2001:db8:1::5\n*\n!\n";
@@ -141,7 +141,7 @@ mod tests {
                 host: "",
                 path: "/",
                 decoded_path: None,
-                query: "",
+                query: Query::new(""),
                 headers: &headers,
                 websocket: false,
                 client: Client { peer: ADDRESS, address: ADDRESS, direct: true, trusted_peer: false },

@@ -12,6 +12,7 @@ use super::tunnel::{self, UpgradeRequest};
 use crate::bounds::Bounds;
 use crate::connection::Connection;
 use crate::policy::client::Client;
+use crate::policy::query::Query;
 use crate::policy::{Facts, Policy};
 
 /// A request that can be forwarded, besides its head.
@@ -82,7 +83,7 @@ pub(super) fn facts<'a, B>(
         host: target.host(),
         path: target.path(),
         decoded_path: target.decoded_path(),
-        query: target.path_and_query.query().unwrap_or_default(),
+        query: Query::new(target.path_and_query.query().unwrap_or_default()),
         headers: request.headers(),
         websocket,
         client,

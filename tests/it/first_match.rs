@@ -10,6 +10,7 @@ use fastrand::Rng;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tidegate::config::{Overrides, compile_text};
 use tidegate::policy::client::Client;
+use tidegate::policy::query::Query;
 use tidegate::policy::{Facts, Parts, Plan, Policy};
 
 use plain::{Request, Rule};
@@ -50,7 +51,7 @@ fn decided(policy: &Policy, request: &Request) -> Option<Vec<usize>> {
         host: request.host,
         path: &request.path,
         decoded_path: None,
-        query: &query,
+        query: Query::new(&query),
         headers: &headers,
         websocket: request.websocket,
         client: Client { peer: address, address, direct: true, trusted_peer: true },

@@ -16,6 +16,7 @@ use tidegate::config::{Overrides as Flags, compile_text};
 use tidegate::limiter::{Charges, Limiter, Verdict};
 use tidegate::overrides::{Effect, Expected, Listed, Overrides, Proposal, Rate, Subject};
 use tidegate::policy::client::Client;
+use tidegate::policy::query::Query;
 use tidegate::policy::{Facts, Mode, Plan, Policy};
 use tidegate::settings::RedisTopology;
 use tidegate::store::{MemoryStore, Store};
@@ -79,7 +80,7 @@ impl Instance {
             host: "",
             path,
             decoded_path: None,
-            query: "",
+            query: Query::new(""),
             headers: &headers,
             websocket: false,
             client,

@@ -150,7 +150,7 @@ impl<'r> Request<'r> {
             KeyPart::ClientIp => Found::One(Value::Address(facts.client.address, self.ipv6_prefix)),
             KeyPart::Header(name) => header_value(facts, name),
             KeyPart::Cookie(name) => cookie(facts, name),
-            KeyPart::Query(name) => query(facts.query, name),
+            KeyPart::Query(name) => query(facts.query.text(), name),
             KeyPart::Path(name) => path_param(facts, self.path, name).into(),
             KeyPart::Host => Some(facts.host).filter(|host| !host.is_empty()).into(),
             KeyPart::Method => Found::One(Value::Plain(method(facts.method))),

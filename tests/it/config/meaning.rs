@@ -8,6 +8,7 @@ use tidegate::bounds::Bounds;
 use tidegate::config::Overrides;
 use tidegate::policy::client::{Client, ForwardedHeader};
 use tidegate::policy::counter_key::{KeyPart, OnMissing};
+use tidegate::policy::query::Query;
 use tidegate::policy::{Facts, Mode, OnOutage, Plan, Policy, Rule};
 use tidegate::settings::{AdminListen, AdminSettings, Listen, Role, StoreSettings};
 
@@ -25,7 +26,7 @@ fn facts<'a>(
         host: target.0,
         path: target.1,
         decoded_path: None,
-        query: "",
+        query: Query::new(""),
         headers,
         websocket: false,
         client: Client { peer, address: peer, direct: true, trusted_peer: true },

@@ -3,6 +3,7 @@
 use http::{HeaderMap, Method};
 use tidegate::policy::client::Client;
 use tidegate::policy::counter_key::KeyPart;
+use tidegate::policy::query::Query;
 use tidegate::policy::{Facts, Plan, Policy};
 
 use super::{file, right};
@@ -18,7 +19,7 @@ fn plan<'p>(policy: &'p Policy, names: &[&str], direct: bool) -> Plan<'p> {
         host: "",
         path: "/x",
         decoded_path: None,
-        query: "",
+        query: Query::new(""),
         headers: &headers,
         websocket: false,
         client: Client { peer, address, direct, trusted_peer: true },
