@@ -100,7 +100,7 @@ image: ## the container image, tagged $IMAGE, by docker or ENGINE=buildah (a qua
 		$(if $(filter buildah,$(notdir $(ENGINE))),--format docker --layers --timestamp $(SOURCE_DATE_EPOCH),\
 		--build-arg SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH)) .
 
-dist: ## target/dist: the static binary, the Debian package, the SBOM and checksums (ten minutes)
+dist: ## target/packages: the static binary, the Debian package, the SBOM and checksums (ten minutes)
 	scripts/install-tools dist
 	scripts/dist
 
