@@ -1,6 +1,6 @@
 # Every command of this project: people and CI run the same ones. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help build run test outage lint check bench bench-instructions check-instructions microbench clients api control accuracy monitoring image dist audit
+.PHONY: help build run test outage lint check bench bench-instructions check-instructions microbench clients api control accuracy monitoring k8s image dist audit
 
 IMAGE ?= tidegate:dev
 # docker, or buildah: ENGINE=buildah.
@@ -93,6 +93,10 @@ monitoring: ## dashboards and alerts: their model, their scenarios, and each que
 	python3 -B tests/monitoring/dashboards.py --self-test
 	python3 -B tests/monitoring/dashboards.py
 	python3 -B tests/monitoring/live.py target/debug/tidegate
+
+k8s: ## the manifests: schemas, the restricted profile, references between objects (half a minute)
+	scripts/install-tools kubernetes
+	target/kubernetes/bin/python -B tests/kubernetes/check.py
 
 # Only images in Docker's format have a HEALTHCHECK. buildah sets all times by --timestamp; Docker reads the argument.
 image: ## the container image, tagged $IMAGE, by docker or ENGINE=buildah (a quarter of an hour, then a few minutes)

@@ -272,7 +272,10 @@ fn the_list_of_log_targets_matches_the_code() {
 fn every_shipped_configuration_is_accepted() {
     let shipped = files("configs", &[".yaml", ".yml"]);
     assert!(!shipped.is_empty(), "no YAML under configs/");
-    for file in shipped {
+    // Beside manifests.
+    let mounted = files("k8s", &["tidegate.yaml"]);
+    assert!(!mounted.is_empty(), "no tidegate.yaml under k8s/");
+    for file in shipped.into_iter().chain(mounted) {
         assert!(!file.text.trim().is_empty(), "{} is empty", file.path);
         let check = Command::new(env!("CARGO_BIN_EXE_tidegate"))
             .args(["check", &file.path])
