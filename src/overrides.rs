@@ -1,6 +1,6 @@
 //! Overrides: what operators change at run time, for a rule, for all of them, or for one client of a rule.
 //!
-//! The configured policy and the overrides make the policy in force, which [`Live`] holds: a request reads that once, so it
+//! The configured policy and the overrides make the policy in force, which `Live` holds: a request reads that once, so it
 //! sees one set of overrides, and what has none costs nothing.
 
 mod change;

@@ -3,7 +3,7 @@
 /// What a rule does when it finds no room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// Refuses the request: see [`CustomResponse`].
+    /// Refuses the request: see [`super::CustomResponse`].
     #[default]
     Enforce,
     /// Forwards all the same, counts it, and marks the forwarded request.

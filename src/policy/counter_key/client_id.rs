@@ -157,6 +157,7 @@ mod tests {
     use crate::policy::client::Client;
     use crate::policy::counter_key::Resolved;
     use crate::policy::paths::Paths;
+    use crate::policy::query::Query;
 
     fn spec(parts: &[KeyPart], on_missing: OnMissing) -> KeySpec {
         KeySpec { parts: parts.to_vec(), on_missing }
@@ -177,7 +178,7 @@ mod tests {
             host: "example.com",
             path: "/",
             decoded_path: None,
-            query: "",
+            query: Query::new(""),
             headers: &headers,
             websocket: false,
             client: Client { peer: address, address, direct: true, trusted_peer: false },
