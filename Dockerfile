@@ -11,13 +11,16 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir benches src tests \
     && touch benches/window.rs benches/matcher.rs benches/store.rs tests/outage.rs src/lib.rs \
-    && echo 'fn main() {}' > src/main.rs \
+    && echo 'fn main() {}' > src/main.rs && cp src/main.rs build.rs \
     && cargo auditable build --locked --profile dist --target x86_64-unknown-linux-musl --bin tidegate
+COPY build.rs ./
 COPY configs configs
 COPY src src
+# For `tidegate --version`: the context has no repository.
+ARG REVISION=unknown
 # cargo goes by time stamps, and those of the checkout may be older than the empty program.
-RUN touch src/lib.rs src/main.rs \
-    && cargo auditable build --locked --profile dist --target x86_64-unknown-linux-musl --bin tidegate \
+RUN touch build.rs src/lib.rs src/main.rs \
+    && TIDEGATE_COMMIT="$REVISION" cargo auditable build --locked --profile dist --target x86_64-unknown-linux-musl --bin tidegate \
     && cp target/x86_64-unknown-linux-musl/dist/tidegate /tidegate
 
 # The static binary needs nothing: no libc, no shell, no package manager in a container that faces the network.
