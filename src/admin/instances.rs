@@ -76,7 +76,7 @@ pub(crate) async fn report_all(parts: Parts) {
     loop {
         let own = Instance { own: false, ..Instance::own(&parts) };
         if let Ok(text) = serde_json::to_vec(&own) {
-            // Without Redis it is shown to nobody else, and the breaker has reported that.
+            // Without Redis no other instance shows it, and the breaker has reported that.
             let _ = store.introduce(&text, HOLDS).await;
         }
         tokio::time::sleep(EVERY.mul_f64(0.75 + fastrand::f64() / 4.0)).await;

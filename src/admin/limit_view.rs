@@ -21,7 +21,7 @@ pub(super) struct LimitView {
     slices: i64,
 }
 
-/// What a rule does where there is no room.
+/// What a rule does with a request that finds no room.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 #[schema(as = Mode)]

@@ -94,10 +94,7 @@ pub(super) fn routes() -> (Router<Shared>, Bytes) {
         {
             complete(operation, &COMMON);
             if path.contains('{') {
-                complete(
-                    operation,
-                    &[(StatusCode::NOT_FOUND, "There is no rule, or no override, of this name.")],
-                );
+                complete(operation, &[(StatusCode::NOT_FOUND, "No rule, or no override, has this name.")]);
             }
         }
         for operation in [&mut item.put, &mut item.delete].into_iter().flatten() {

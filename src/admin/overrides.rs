@@ -181,7 +181,7 @@ impl Shared {
     pub(super) fn show_override(&self, subject: &Subject) -> Result<Response, Problem> {
         let listed = self.parts.overrides.get(subject);
         let listed = listed.ok_or_else(|| {
-            let problem = Problem::new(StatusCode::NOT_FOUND, "there is no such override");
+            let problem = Problem::new(StatusCode::NOT_FOUND, "unknown override");
             problem.help("GET /v1/overrides lists all overrides")
         })?;
         Ok(tagged(self.view(listed)))

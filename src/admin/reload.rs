@@ -17,7 +17,7 @@ use super::reloads::{Configuration, NotReloaded};
     tag = "configuration",
     responses(
         (status = 200, description = "It is in force.", body = Configuration),
-        (status = 409, description = "There is no file.", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "tidegate was started without a file.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The file has faults, and nothing was changed.", body = Problem,
             content_type = "application/problem+json"),
         (status = 503, description = "The file could not be read in time.", body = Problem,

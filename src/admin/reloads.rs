@@ -78,7 +78,7 @@ pub(crate) struct ConfigFault {
 #[derive(Clone, Debug)]
 pub(crate) struct Reloads {
     state: Arc<Mutex<Configuration>>,
-    /// None: there is no file.
+    /// None: tidegate was started without a file.
     requests: Option<mpsc::Sender<Wanted>>,
 }
 
@@ -128,10 +128,10 @@ impl Reloads {
         state.last_reload = Some(reload);
     }
 
-    /// Has the file read on a signal. False: there is no file.
+    /// Has the file read on a signal. False: tidegate was started without a file.
     pub(crate) fn on_signal(&self) -> bool {
         let Some(requests) = &self.requests else { return false };
-        // With so many waiting, one will be begun after this signal.
+        // The queue is full: one of the waiting reloads begins after this signal.
         let _ = requests.try_send(Wanted { trigger: Trigger::Signal, done: None });
         true
     }
@@ -152,7 +152,7 @@ impl Reloads {
 /// Why nothing came of a reload that was wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotReloaded {
-    /// There is no file.
+    /// tidegate was started without a file.
     NoFile,
     /// The file is still being read.
     Busy,

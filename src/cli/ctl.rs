@@ -105,7 +105,7 @@ pub struct SetArgs {
     /// How many more a client may send that had paused
     #[arg(long, value_name = "NUMBER")]
     pub burst: Option<u32>,
-    /// What the rule does where there is no room
+    /// What the rule does with a request that finds no room
     #[arg(long, value_parser = ["enforce", "shadow", "off"])]
     pub mode: Option<String>,
     /// How long, and why.
